@@ -1,0 +1,421 @@
+//! Decisions: what an input brings about. Nothing here changes the state.
+
+use super::{ARCHIVE_STEP, Core};
+use crate::domain::command::{Command, CommandInput, Consumption, Input, Outcome, Report};
+use crate::domain::event::{ConfirmationKind, Event};
+use crate::domain::evidence::{Adjustment, Classification, LinkChange, Observation};
+use crate::domain::genealogy::{Assignment, LotOperation, LotOperationKind, lots_used};
+use crate::domain::id::{MachineId, OrderId, ReasonId};
+use crate::domain::oee::stops::stops_in;
+use crate::domain::order::{JobCommand, JobState, Order, OrderRequest, OrderRun, transition};
+use crate::domain::plant::Line;
+use crate::domain::quantity::Quantity;
+use crate::domain::rejection::Rejection;
+use crate::domain::series::Point;
+use crate::domain::signal::{Reading, SignalRole};
+use crate::domain::time::{Span, Timestamp, Window};
+
+impl Core {
+    /// What an input brings about: events in the order in which they must be applied.
+    pub fn decide(&self, input: &Input, out: &mut Vec<Event>) -> Result<Outcome, Rejection> {
+        match input {
+            Input::Observed(observation) => self.observe(observation, out),
+            Input::Linked(change) => {
+                self.machine_is_known(&change.machine)?;
+                out.push(Event::LinkChanged(change.clone()));
+                Ok(Outcome::Noted)
+            }
+            Input::Command(input) => self.command(input, out),
+            Input::Tick(now) => {
+                self.confirm_due(*now, out);
+                self.archive(*now, out);
+                Ok(Outcome::Noted)
+            }
+            Input::Restarted { last_alive, seq } => {
+                self.restarted(*last_alive, *seq, out);
+                Ok(Outcome::Noted)
+            }
+        }
+    }
+
+    fn machine_is_known(&self, machine: &MachineId) -> Result<(), Rejection> {
+        let known = self.plant.machines.contains_key(machine);
+        if known { Ok(()) } else { Err(Rejection::UnknownMachine(machine.clone())) }
+    }
+
+    fn observe(
+        &self,
+        observation: &Observation,
+        out: &mut Vec<Event>,
+    ) -> Result<Outcome, Rejection> {
+        self.machine_is_known(&observation.machine)?;
+        let evidence = self.evidence.get(&observation.machine);
+        if evidence.is_some_and(|evidence| evidence.knows(observation)) {
+            return Ok(Outcome::Noted);
+        }
+        out.push(Event::Observed(observation.clone()));
+        if observation.role == SignalRole::Lot {
+            self.trace_lot_signal(observation, out);
+        }
+        Ok(Outcome::Noted)
+    }
+
+    /// A lot signal changed: corrects what the orders of the line are known to have consumed.
+    fn trace_lot_signal(&self, observation: &Observation, out: &mut Vec<Event>) {
+        let Some(evidence) = self.evidence.get(&observation.machine) else {
+            return;
+        };
+        let mut after = crate::domain::evidence::MachineEvidence {
+            lots: evidence.lots.clone(),
+            ..Default::default()
+        };
+        let value = match &observation.reading {
+            Reading::Lot(lot) => lot.clone(),
+            _ => None,
+        };
+        after.lots.insert(Point { at: observation.at, seq: observation.seq, value });
+        let line = self.plant.machines.get(&observation.machine).map(|m| &m.line);
+        for order in self.orders.values().filter(|order| Some(&order.request.line) == line) {
+            self.trace(order, &observation.machine, &after, out);
+        }
+    }
+
+    /// The difference between the lots a machine used in an order's runs and those recorded.
+    fn trace(
+        &self,
+        order: &Order,
+        machine: &MachineId,
+        evidence: &crate::domain::evidence::MachineEvidence,
+        out: &mut Vec<Event>,
+    ) {
+        let used = lots_used(evidence, order);
+        let recorded = order.consumed.iter().filter(|(m, _, _)| m == machine);
+        let operation = |lot: &_, at: &_| LotOperation {
+            kind: LotOperationKind::Consumed,
+            lot: Clone::clone(lot),
+            order: order.id().clone(),
+            product: order.request.product.clone(),
+            machine: Some(machine.clone()),
+            at: *at,
+            quantity: None,
+            assignment: Assignment::TimeWindow,
+            actor: machine.to_string(),
+        };
+        for (_, lot, at) in recorded.clone() {
+            if !used.iter().any(|(l, t)| l == lot && t == at) {
+                out.push(Event::LotVoided(operation(lot, at)));
+            }
+        }
+        for (lot, at) in &used {
+            if !recorded.clone().any(|(_, l, t)| l == lot && t == at) {
+                out.push(Event::LotRecorded(operation(lot, at)));
+            }
+        }
+    }
+
+    fn archive(&self, now: Timestamp, out: &mut Vec<Event>) {
+        let Some(retention) = self.retention else {
+            return;
+        };
+        for machine in self.evidence.keys() {
+            if self.archive_due(machine).is_some_and(|due| due <= now) {
+                let ticks = (now - retention).ticks().div_euclid(ARCHIVE_STEP) * ARCHIVE_STEP;
+                let before = Timestamp::from_ticks(ticks);
+                out.push(Event::Archived { machine: machine.clone(), before });
+            }
+        }
+        let due = |order: &&Order| self.retirement_due(order).is_some_and(|due| due <= now);
+        let retired = self.orders.values().filter(due);
+        out.extend(retired.map(|order| Event::OrderRetired(order.id().clone())));
+    }
+
+    /// Nobody watched the machines from the last sign of life until their links are up again.
+    fn restarted(&self, last_alive: Timestamp, seq: u64, out: &mut Vec<Event>) {
+        for (machine, evidence) in &self.evidence {
+            if evidence.is_linked() {
+                let at = evidence.newest().map_or(last_alive, |newest| newest.max(last_alive));
+                let machine = machine.clone();
+                out.push(Event::LinkChanged(LinkChange { machine, at, seq, up: false }));
+            }
+        }
+    }
+
+    fn command(&self, input: &CommandInput, out: &mut Vec<Event>) -> Result<Outcome, Rejection> {
+        match &input.command {
+            Command::StoreOrder(request) => self.store_order(request, input, out),
+            Command::MoveOrder { order, command } => self.move_order(order, *command, input, out),
+            Command::Report(report) => self.report(report, input, out),
+            Command::Consume(consumption) => self.consume(consumption, input, out),
+            Command::ClassifyStop { machine, stop, reason, comment } => {
+                self.classify(machine, *stop, (reason, comment), input, out)
+            }
+        }
+    }
+
+    fn store_order(
+        &self,
+        request: &OrderRequest,
+        input: &CommandInput,
+        out: &mut Vec<Event>,
+    ) -> Result<Outcome, Rejection> {
+        let unchanged = |order: &Order| {
+            Ok(Outcome::Order { order: Box::new(order.clone()), applied: false })
+        };
+        if let Some(order) = self.orders.get(&request.id) {
+            let current = &order.request;
+            if request.revision < current.revision || request == current {
+                return unchanged(order);
+            }
+            if request.revision == current.revision {
+                let (order, revision) = (request.id.clone(), request.revision);
+                return Err(Rejection::RevisionConflict { order, revision });
+            }
+        }
+        if !self.plant.lines.contains_key(&request.line) {
+            return Err(Rejection::UnknownLine(request.line.clone()));
+        }
+        if !self.plant.products.contains_key(&request.product) {
+            return Err(Rejection::UnknownProduct(request.product.clone()));
+        }
+        if request.quantity <= Quantity::ZERO {
+            return Err(Rejection::QuantityNotPositive(request.id.clone()));
+        }
+        let after = match self.orders.get(&request.id) {
+            None => Order::new(request.clone(), input.at),
+            Some(order) => self.revise(order, request)?,
+        };
+        let (request, at, actor) = (request.clone(), input.at, input.actor.clone());
+        out.push(Event::OrderStored { request, at, actor });
+        Ok(Outcome::Order { order: Box::new(after), applied: true })
+    }
+
+    fn revise(&self, order: &Order, request: &OrderRequest) -> Result<Order, Rejection> {
+        let current = &order.request;
+        let moved = (&request.line, &request.product, &request.lot)
+            != (&current.line, &current.product, &current.lot);
+        let begun = !order.state.is_prepared();
+        if order.state.is_final() || (begun && moved) {
+            let (order, state) = (request.id.clone(), order.state);
+            return Err(Rejection::OrderHasBegun { order, state });
+        }
+        let mut after = order.clone();
+        after.revise(request.clone());
+        Ok(after)
+    }
+
+    fn find_order(&self, id: &OrderId) -> Result<(&Order, &Line), Rejection> {
+        let order = self.orders.get(id).ok_or_else(|| Rejection::UnknownOrder(id.clone()))?;
+        let line = &order.request.line;
+        let line = self.plant.lines.get(line).ok_or_else(|| Rejection::UnknownLine(line.clone()));
+        Ok((order, line?))
+    }
+
+    fn move_order(
+        &self,
+        id: &OrderId,
+        command: JobCommand,
+        input: &CommandInput,
+        out: &mut Vec<Event>,
+    ) -> Result<Outcome, Rejection> {
+        let (order, line) = self.find_order(id)?;
+        let Some(state) = transition(order.state, command) else {
+            let (order, state) = (id.clone(), order.state);
+            return Err(Rejection::IllegalCommand { order, state, command });
+        };
+        if input.at < order.changed && !order.runs.is_empty() {
+            return Err(Rejection::OutOfOrder(id.clone()));
+        }
+        if state == JobState::Running {
+            self.line_is_free(line, id, input.at)?;
+        }
+        let mut after = order.clone();
+        after.advance(state, input.at);
+        let (actor, at) = (input.actor.clone(), input.at);
+        out.push(Event::OrderMoved { order: id.clone(), command, state, at, actor });
+        self.trace_order(line, &after, input, out);
+        if !after.runs.is_empty() {
+            let totals = self.totals(&after);
+            let kind = ConfirmationKind::StateChanged;
+            out.push(Event::Confirmed(self.confirmation(&after, kind, at, totals)));
+        }
+        Ok(Outcome::Order { order: Box::new(after), applied: true })
+    }
+
+    fn line_is_free(&self, line: &Line, id: &OrderId, at: Timestamp) -> Result<(), Rejection> {
+        let taken = |run: &&OrderRun| run.window().to > at && run.order != *id;
+        match self.runs(&line.id).iter().rev().find(taken) {
+            Some(run) => {
+                let (line, running) = (line.id.clone(), run.order.clone());
+                Err(Rejection::LineBusy { line, running })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Records the lot that an order makes when it first runs, and the lots in use on its line.
+    fn trace_order(&self, line: &Line, order: &Order, input: &CommandInput, out: &mut Vec<Event>) {
+        if order.state == JobState::Running && order.runs.len() == 1 {
+            out.push(Event::LotRecorded(LotOperation {
+                kind: LotOperationKind::Produced,
+                lot: order.lot(),
+                order: order.id().clone(),
+                product: order.request.product.clone(),
+                machine: Some(line.outfeed.clone()),
+                at: input.at,
+                quantity: None,
+                assignment: Assignment::OrderWide,
+                actor: input.actor.clone(),
+            }));
+        }
+        for machine in &line.machines {
+            if let Some(evidence) = self.evidence.get(machine) {
+                self.trace(order, machine, evidence, out);
+            }
+        }
+    }
+
+    fn report(
+        &self,
+        report: &Report,
+        input: &CommandInput,
+        out: &mut Vec<Event>,
+    ) -> Result<Outcome, Rejection> {
+        let (order, line) = self.find_order(&report.order)?;
+        if order.runs.is_empty() || order.state == JobState::Closed {
+            let (order, state) = (report.order.clone(), order.state);
+            return Err(Rejection::ReportNotAllowed { order, state });
+        }
+        if report.good == 0 && report.scrap == 0 {
+            return Err(Rejection::NothingReported(report.order.clone()));
+        }
+        if let Some(reason) = &report.reason {
+            self.reason_is_known(reason)?;
+        }
+        let counted = self.counts_good(line);
+        let totals = self.totals(order);
+        if counted && report.good > 0 {
+            let (line, machine) = (line.id.clone(), line.outfeed.clone());
+            return Err(Rejection::GoodIsCounted { line, machine });
+        }
+        if counted && i64::from(report.scrap) > totals.good {
+            let (order, good) = (report.order.clone(), totals.good);
+            return Err(Rejection::ScrapExceedsGood { order, good });
+        }
+        let (good, scrap) = (i64::from(report.good), i64::from(report.scrap));
+        let adjustment = Adjustment {
+            at: input.at,
+            seq: input.seq,
+            order: report.order.clone(),
+            good: if counted { -scrap } else { good },
+            reject: scrap,
+        };
+        let mut after = order.clone();
+        after.book(report.lot.as_ref(), report.good);
+        let mut total = totals;
+        total.good += adjustment.good;
+        total.scrap += adjustment.reject;
+        out.push(Event::Reported {
+            machine: line.outfeed.clone(),
+            adjustment,
+            good: report.good,
+            lot: report.lot.clone(),
+            reason: report.reason.clone(),
+            actor: input.actor.clone(),
+        });
+        self.record_reported_lot(report, order, line, input, out);
+        let kind = ConfirmationKind::Reported;
+        out.push(Event::Confirmed(self.confirmation(&after, kind, input.at, total)));
+        Ok(Outcome::Order { order: Box::new(after), applied: true })
+    }
+
+    fn record_reported_lot(
+        &self,
+        report: &Report,
+        order: &Order,
+        line: &Line,
+        input: &CommandInput,
+        out: &mut Vec<Event>,
+    ) {
+        let Some(lot) = report.lot.as_ref().filter(|lot| **lot != order.lot()) else {
+            return;
+        };
+        out.push(Event::LotRecorded(LotOperation {
+            kind: LotOperationKind::Produced,
+            lot: lot.clone(),
+            order: order.id().clone(),
+            product: order.request.product.clone(),
+            machine: Some(line.outfeed.clone()),
+            at: input.at,
+            quantity: Some(Quantity::from_whole(report.good.into())),
+            assignment: Assignment::Stated,
+            actor: input.actor.clone(),
+        }));
+    }
+
+    fn consume(
+        &self,
+        consumption: &Consumption,
+        input: &CommandInput,
+        out: &mut Vec<Event>,
+    ) -> Result<Outcome, Rejection> {
+        let (order, _) = self.find_order(&consumption.order)?;
+        if order.runs.is_empty() || order.state == JobState::Closed {
+            let (order, state) = (consumption.order.clone(), order.state);
+            return Err(Rejection::ReportNotAllowed { order, state });
+        }
+        if let Some(machine) = &consumption.machine {
+            self.machine_is_known(machine)?;
+        }
+        if consumption.quantity.is_some_and(|quantity| quantity <= Quantity::ZERO) {
+            return Err(Rejection::NothingReported(consumption.order.clone()));
+        }
+        if consumption.lot == order.lot() || order.produced.contains_key(&consumption.lot) {
+            return Err(Rejection::LotFromItself(consumption.lot.clone()));
+        }
+        out.push(Event::LotRecorded(LotOperation {
+            kind: LotOperationKind::Consumed,
+            lot: consumption.lot.clone(),
+            order: order.id().clone(),
+            product: order.request.product.clone(),
+            machine: consumption.machine.clone(),
+            at: input.at,
+            quantity: consumption.quantity,
+            assignment: Assignment::Stated,
+            actor: input.actor.clone(),
+        }));
+        Ok(Outcome::Order { order: Box::new(order.clone()), applied: true })
+    }
+
+    fn reason_is_known(&self, reason: &ReasonId) -> Result<(), Rejection> {
+        let known = self.plant.reasons.contains_key(reason);
+        if known { Ok(()) } else { Err(Rejection::UnknownReason(reason.clone())) }
+    }
+
+    /// Gives a stop its reason. A stop whose evidence is in the archive is taken at its word.
+    fn classify(
+        &self,
+        machine: &MachineId,
+        at: Timestamp,
+        (reason, comment): (&ReasonId, &String),
+        input: &CommandInput,
+        out: &mut Vec<Event>,
+    ) -> Result<Outcome, Rejection> {
+        self.machine_is_known(machine)?;
+        self.reason_is_known(reason)?;
+        let no_stop = || Rejection::NoStopThere(machine.clone());
+        let evidence = self.evidence.get(machine).ok_or_else(no_stop)?;
+        let instant = Window { from: at, to: at + Span::from_ticks(1) };
+        let found = stops_in(evidence, instant).pop();
+        let mut stop = found.filter(|_| at <= input.at).ok_or_else(no_stop)?;
+        let classification = Classification {
+            anchor: stop.start,
+            reason: reason.clone(),
+            comment: comment.clone(),
+            actor: input.actor.clone(),
+            at: input.at,
+        };
+        stop.classification = Some(classification.clone());
+        out.push(Event::StopClassified { machine: machine.clone(), classification });
+        Ok(Outcome::Stop(Box::new(stop)))
+    }
+}

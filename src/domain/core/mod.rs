@@ -1,0 +1,124 @@
+//! The core: the state of the plant, the decisions on it and the facts that change it.
+//!
+//! `decide` says what an input would bring about and changes nothing; `apply` takes a fact and
+//! cannot fail; `next_deadline` says when time itself brings something about. Replay uses `apply`
+//! alone, so what was decided once is never decided again.
+
+mod apply;
+mod confirm;
+mod decide;
+mod snapshot;
+mod totals;
+
+pub use apply::Applied;
+pub use snapshot::{MachineSnapshot, Snapshot};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::evidence::MachineEvidence;
+use super::id::{LineId, MachineId, OrderId};
+use super::oee::evaluate::Facts;
+use super::order::{Order, OrderRun};
+use super::plant::Plant;
+use super::time::{Span, TICKS_PER_SECOND, Timestamp};
+
+/// Evidence leaves memory in steps of this many ticks.
+const ARCHIVE_STEP: i64 = 3600 * TICKS_PER_SECOND;
+
+/// The state of a plant.
+#[derive(Clone, Debug)]
+pub struct Core {
+    plant: Arc<Plant>,
+    /// How long evidence stays in memory; `None` for ever, as in replay.
+    retention: Option<Span>,
+    evidence: BTreeMap<MachineId, MachineEvidence>,
+    archived_to: BTreeMap<MachineId, Timestamp>,
+    runs: BTreeMap<LineId, Vec<OrderRun>>,
+    orders: BTreeMap<OrderId, Order>,
+    confirmations: u64,
+}
+
+impl Core {
+    /// A plant about which nothing is known yet.
+    pub fn new(plant: Arc<Plant>, retention: Option<Span>) -> Self {
+        let machines = plant.machines.values();
+        let evidence = machines.map(|m| (m.id.clone(), MachineEvidence::new(m))).collect();
+        Core {
+            plant,
+            retention,
+            evidence,
+            archived_to: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            confirmations: 0,
+        }
+    }
+
+    /// The plant.
+    pub fn plant(&self) -> &Arc<Plant> {
+        &self.plant
+    }
+
+    /// The facts for computing figures about the time that is in memory.
+    pub fn facts(&self) -> Facts<'_, MachineEvidence> {
+        Facts { plant: &self.plant, evidence: &self.evidence, runs: &self.runs }
+    }
+
+    /// Evidence about a machine.
+    pub fn evidence(&self, machine: &MachineId) -> Option<&MachineEvidence> {
+        self.evidence.get(machine)
+    }
+
+    /// The instant before which evidence about a machine is in the archive.
+    pub fn archived_to(&self, machine: &MachineId) -> Timestamp {
+        self.archived_to.get(machine).copied().unwrap_or(Timestamp::MIN)
+    }
+
+    /// Runs of a line that are in memory, in order of time.
+    pub fn runs(&self, line: &LineId) -> &[OrderRun] {
+        self.runs.get(line).map_or(&[], Vec::as_slice)
+    }
+
+    /// An order that is in memory: every unfinished one, and finished ones for a while.
+    pub fn order(&self, id: &OrderId) -> Option<&Order> {
+        self.orders.get(id)
+    }
+
+    /// The orders in memory.
+    pub fn orders(&self) -> impl Iterator<Item = &Order> {
+        self.orders.values()
+    }
+
+    /// The order that runs on a line.
+    pub fn running_on(&self, line: &LineId) -> Option<&Order> {
+        let run = self.runs(line).iter().rev().find(|run| run.end.is_none())?;
+        self.orders.get(&run.order)
+    }
+
+    /// Takes a finished order back into memory, as the store kept it.
+    pub fn admit(&mut self, order: Order) {
+        self.orders.entry(order.id().clone()).or_insert(order);
+    }
+
+    /// The next instant at which something happens without any input.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let confirmations = self.orders.values().filter_map(|order| self.confirmation_due(order));
+        let archives = self.evidence.keys().filter_map(|machine| self.archive_due(machine));
+        let retirements = self.orders.values().filter_map(|order| self.retirement_due(order));
+        confirmations.chain(archives).chain(retirements).min()
+    }
+
+    /// When the oldest evidence of a machine leaves memory.
+    fn archive_due(&self, machine: &MachineId) -> Option<Timestamp> {
+        let evidence = self.evidence.get(machine)?;
+        let oldest = evidence.oldest()?.max(self.archived_to(machine));
+        Some(oldest + self.retention? + Span::from_ticks(ARCHIVE_STEP))
+    }
+
+    /// When a finished order leaves memory: after its evidence.
+    fn retirement_due(&self, order: &Order) -> Option<Timestamp> {
+        let wait = self.retention? + Span::from_ticks(2 * ARCHIVE_STEP);
+        order.state.is_final().then(|| order.changed + wait)
+    }
+}

@@ -1,0 +1,109 @@
+//! Totals of an order: what its line's machines counted in its runs, and what people reported.
+
+use super::Core;
+use crate::domain::evidence::MachineEvidence;
+use crate::domain::id::{LotId, MachineId};
+use crate::domain::oee::counts::{Counters, MachineCounts, Parts};
+use crate::domain::order::{Order, Totals};
+use crate::domain::plant::{Line, Machine};
+use crate::domain::signal::SignalRole;
+use crate::domain::time::{Timestamp, Window};
+
+impl Core {
+    /// Totals of an order as far as everything that has arrived says.
+    pub fn totals(&self, order: &Order) -> Totals {
+        let all = Window { from: Timestamp::MIN, to: Timestamp::MAX };
+        self.totals_in(order, all, None).plus(order.archived)
+    }
+
+    /// What an order gained in a window, from one machine of its line or from all of them.
+    ///
+    /// Good parts are those of the outfeed, scrap is that of every machine.
+    pub(super) fn totals_in(
+        &self,
+        order: &Order,
+        window: Window,
+        only: Option<&MachineId>,
+    ) -> Totals {
+        let mut totals = Totals::default();
+        let Some(line) = self.plant.lines.get(&order.request.line) else {
+            return totals;
+        };
+        for id in line.machines.iter().filter(|id| only.is_none_or(|only| only == *id)) {
+            let (Some(machine), Some(evidence)) =
+                (self.plant.machines.get(id), self.evidence.get(id))
+            else {
+                continue;
+            };
+            let counted = counted_in_runs(order, machine, evidence, window);
+            totals.scrap += counted.known.reject;
+            totals.unattributed += counted.unknown.reject;
+            if *id == line.outfeed {
+                totals.good += counted.known.good;
+                totals.unattributed += counted.unknown.good;
+            }
+            let reports = evidence.adjustments.iter();
+            for report in reports.filter(|a| a.order == *order.id() && window.contains(a.at)) {
+                totals.good += report.good;
+                totals.scrap += report.reject;
+            }
+        }
+        totals
+    }
+
+    /// Good parts of an order by lot; its own lot has what no report gave to another.
+    pub fn lots_of(&self, order: &Order, totals: Totals) -> Vec<(LotId, i64)> {
+        let own = order.lot();
+        let others = order.produced.iter().filter(|(lot, _)| **lot != own);
+        let others: Vec<_> = others.map(|(lot, good)| (lot.clone(), *good)).collect();
+        let reported: i64 = others.iter().map(|(_, good)| good).sum();
+        let mut lots = vec![(own, totals.good - reported)];
+        lots.extend(others);
+        lots
+    }
+
+    /// Whether good parts of a line are counted by its outfeed machine.
+    pub(super) fn counts_good(&self, line: &Line) -> bool {
+        let machine = self.plant.machines.get(&line.outfeed);
+        machine.is_some_and(|machine| Counters::of(machine).counts_good())
+    }
+}
+
+/// Parts counted in an order's runs: surely its own, and those that another may have made.
+struct CountedInRuns {
+    known: Parts,
+    unknown: Parts,
+}
+
+fn counted_in_runs(
+    order: &Order,
+    machine: &Machine,
+    evidence: &MachineEvidence,
+    window: Window,
+) -> CountedInRuns {
+    let mut counted = CountedInRuns { known: Parts::default(), unknown: Parts::default() };
+    for run in &order.runs {
+        let Some(part) = run.window().intersect(window) else {
+            continue;
+        };
+        let counts = MachineCounts::new(machine, evidence, part);
+        let (seen, unseen) = counts.counted_in(part);
+        counted.known.merge(seen);
+        counted.unknown.merge(unseen);
+        // A part made while the link was down is the order's if the order ran all that time.
+        let mut own = [0_i64; 3];
+        for (sum, role) in own.iter_mut().zip([
+            SignalRole::Good,
+            SignalRole::Reject,
+            SignalRole::Total,
+        ]) {
+            let steps = counts.steps_unseen(role, part);
+            let own_steps = steps.iter().filter(|step| step.previous >= run.start);
+            *sum = own_steps.map(|step| i64::try_from(step.delta).unwrap_or(i64::MAX)).sum();
+        }
+        let own = counts.counters().derive(own[0], own[1], own[2]);
+        counted.known.merge(own);
+        counted.unknown.merge(own.negated());
+    }
+    counted
+}

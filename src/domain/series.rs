@@ -1,0 +1,289 @@
+//! Observations of one signal in order of source time, whatever the order in which they arrived.
+//!
+//! A series is a set: inserting the same observation twice changes nothing, and every order of
+//! insertion gives the same series. That is what makes every later figure independent of arrival.
+
+use super::counter::{CountMethod, CounterRule};
+use super::time::{Timestamp, Window};
+
+/// One observation: a value that holds from `at` until the next.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Point<V> {
+    /// Source time.
+    pub at: Timestamp,
+    /// Order among observations of the same source time.
+    pub seq: u64,
+    /// The value.
+    pub value: V,
+}
+
+/// Observations in order of source time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Series<V> {
+    points: Vec<Point<V>>,
+}
+
+impl<V> Default for Series<V> {
+    fn default() -> Self {
+        Series { points: Vec::new() }
+    }
+}
+
+impl<V: Ord + Clone> Series<V> {
+    /// Inserts an observation; the index from which the series changed, or `None` when it is known.
+    ///
+    /// Of two that differ only in their order, the lower is kept, so that the result does not
+    /// depend on which came first.
+    pub fn insert(&mut self, point: Point<V>) -> Option<usize> {
+        let from = self.points.partition_point(|p| p.at < point.at);
+        let same_time = self.points[from..].iter().take_while(|p| p.at == point.at);
+        let known = same_time.clone().position(|p| p.value == point.value);
+        if let Some(offset) = known {
+            if self.points[from + offset].seq <= point.seq {
+                return None;
+            }
+            self.points.remove(from + offset);
+        }
+        let index = self.points.partition_point(|p| *p < point);
+        self.points.insert(index, point);
+        Some(from)
+    }
+
+    /// Whether inserting this observation would change nothing.
+    pub fn knows(&self, at: Timestamp, seq: u64, value: &V) -> bool {
+        let same_time = self.points[self.index_at(at)..].iter().take_while(|p| p.at == at);
+        same_time.into_iter().any(|p| p.value == *value && p.seq <= seq)
+    }
+
+    /// All points.
+    pub fn points(&self) -> &[Point<V>] {
+        &self.points
+    }
+
+    /// Index of the first point at or after an instant.
+    pub fn index_at(&self, at: Timestamp) -> usize {
+        self.points.partition_point(|p| p.at < at)
+    }
+
+    /// The point that holds at an instant.
+    pub fn holding_at(&self, at: Timestamp) -> Option<&Point<V>> {
+        self.points[..self.points.partition_point(|p| p.at <= at)].last()
+    }
+
+    /// The newest point.
+    pub fn last(&self) -> Option<&Point<V>> {
+        self.points.last()
+    }
+
+    /// Takes out the first `count` points.
+    pub fn drain_front(&mut self, count: usize) -> Vec<Point<V>> {
+        self.points.drain(..count).collect()
+    }
+
+    /// The points inside a window and the one that holds at its start.
+    pub fn extract(&self, window: Window) -> Vec<Point<V>> {
+        let first = self.points.partition_point(|p| p.at <= window.from).saturating_sub(1);
+        let end = self.index_at(window.to).max(first);
+        self.points[first..end].to_vec()
+    }
+}
+
+/// A counter's values with what has been counted up to each.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CountSeries {
+    rule: CounterRule,
+    values: Series<Option<u64>>,
+    /// Parts counted up to and including the value of the same index.
+    counted: Vec<Counted>,
+}
+
+/// What one value of a counter added.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Counted {
+    sum: u64,
+    method: CountMethod,
+    /// The newest usable value so far and its time.
+    usable: Option<(u64, Timestamp)>,
+}
+
+/// One step of a counter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CountStep {
+    /// When the value before it was seen.
+    pub previous: Timestamp,
+    /// When the value was seen; the parts are booked at this instant.
+    pub at: Timestamp,
+    /// Parts counted.
+    pub delta: u64,
+    /// How the delta was found.
+    pub method: CountMethod,
+}
+
+impl CountSeries {
+    /// An empty series of a counter with these rules.
+    pub fn new(rule: CounterRule) -> Self {
+        CountSeries { rule, ..CountSeries::default() }
+    }
+
+    /// Inserts a value (`None` when unusable); whether anything changed.
+    pub fn insert(&mut self, point: Point<Option<u64>>) -> bool {
+        match self.values.insert(point) {
+            Some(index) => {
+                self.recount(index);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn recount(&mut self, from: usize) {
+        self.counted.truncate(from);
+        for point in &self.values.points()[from..] {
+            let before = self.counted.last().copied();
+            let sum = before.map_or(0, |c| c.sum);
+            let known = before.and_then(|c| c.usable);
+            let counted = match (known, point.value) {
+                (_, None) => Counted { sum, method: CountMethod::Rise, usable: known },
+                (None, Some(value)) => Counted {
+                    sum,
+                    method: CountMethod::Baseline,
+                    usable: Some((value, point.at)),
+                },
+                (Some((previous, _)), Some(value)) => {
+                    let (delta, method) = self.rule.delta(previous, value);
+                    let usable = Some((value, point.at));
+                    Counted { sum: sum.saturating_add(delta), method, usable }
+                }
+            };
+            self.counted.push(counted);
+        }
+    }
+
+    /// Whether steps beyond a configured limit are flagged.
+    pub fn has_step_limit(&self) -> bool {
+        self.rule.max_step.is_some()
+    }
+
+    /// The values.
+    pub fn values(&self) -> &Series<Option<u64>> {
+        &self.values
+    }
+
+    /// The newest usable value and its time.
+    pub fn latest(&self) -> Option<(u64, Timestamp)> {
+        self.counted.last().and_then(|c| c.usable)
+    }
+
+    /// Parts booked in a window.
+    pub fn counted_in(&self, window: Window) -> u64 {
+        self.sum_before(window.to) - self.sum_before(window.from)
+    }
+
+    fn sum_before(&self, at: Timestamp) -> u64 {
+        match self.values.index_at(at) {
+            0 => self.counted.first().map_or(0, |c| c.sum),
+            index => self.counted[index - 1].sum,
+        }
+    }
+
+    /// The steps whose value was seen after `gap.from` and whose previous value was seen before
+    /// `gap.to`: the parts that were made at a time that nobody saw.
+    pub fn steps_across(&self, gap: Window) -> Vec<CountStep> {
+        let first = self.values.points().partition_point(|p| p.at <= gap.from);
+        self.steps_from(first).take_while(|step| step.previous < gap.to).collect()
+    }
+
+    /// The steps booked in a window.
+    pub fn steps_in(&self, window: Window) -> Vec<CountStep> {
+        let first = self.values.index_at(window.from);
+        self.steps_from(first).take_while(|step| step.at < window.to).collect()
+    }
+
+    fn steps_from(&self, first: usize) -> impl Iterator<Item = CountStep> {
+        let points = &self.values.points()[first..];
+        points.iter().enumerate().filter_map(move |(offset, point)| {
+            let index = first + offset;
+            point.value?;
+            let before = self.counted.get(index.checked_sub(1)?)?;
+            let (_, previous) = before.usable?;
+            let counted = self.counted[index];
+            Some(CountStep {
+                previous,
+                at: point.at,
+                delta: counted.sum - before.sum,
+                method: counted.method,
+            })
+        })
+    }
+
+    /// Takes out the values before an instant, but for those needed to count on.
+    pub fn drain_before(&mut self, at: Timestamp) -> Vec<Point<Option<u64>>> {
+        let end = self.values.index_at(at);
+        let usable = self.values.points()[..end].iter().rposition(|p| p.value.is_some());
+        let count = usable.unwrap_or(end.saturating_sub(1)).min(end);
+        self.counted.drain(..count);
+        self.values.drain_front(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(tick: i64) -> Timestamp {
+        Timestamp::from_ticks(tick)
+    }
+
+    fn point(tick: i64, seq: u64, value: u64) -> Point<Option<u64>> {
+        Point { at: at(tick), seq, value: Some(value) }
+    }
+
+    fn window(from: i64, to: i64) -> Window {
+        Window { from: at(from), to: at(to) }
+    }
+
+    #[test]
+    fn every_order_of_insertion_gives_the_same_series() {
+        let points = [point(1, 1, 5), point(1, 2, 7), point(1, 3, 5), point(4, 4, 2)];
+        let mut forward = CountSeries::default();
+        let mut backward = CountSeries::default();
+        points.iter().for_each(|p| drop(forward.insert(*p)));
+        points.iter().rev().for_each(|p| drop(backward.insert(*p)));
+        assert_eq!(forward, backward);
+        assert!(!forward.insert(points[2]), "a duplicate changes nothing");
+        assert_eq!(forward.counted_in(window(0, 10)), 2 + 2);
+    }
+
+    #[test]
+    fn the_first_value_is_a_baseline_and_a_bad_value_is_passed_over() {
+        let mut series = CountSeries::default();
+        series.insert(point(1, 0, 1000));
+        series.insert(Point { at: at(2), seq: 0, value: None });
+        series.insert(point(3, 0, 1004));
+        assert_eq!(series.counted_in(window(0, 3)), 0);
+        assert_eq!(series.counted_in(window(3, 4)), 4);
+        assert_eq!(series.latest(), Some((1004, at(3))));
+    }
+
+    #[test]
+    fn draining_keeps_the_baseline() {
+        let mut series = CountSeries::default();
+        (1..6).for_each(|n| drop(series.insert(point(n, 0, n as u64 * 10))));
+        let drained = series.drain_before(at(4));
+        assert_eq!(drained.len(), 2, "the value at 3 stays as a baseline");
+        assert_eq!(series.counted_in(window(0, 6)), 20);
+        series.insert(point(7, 0, 51));
+        assert_eq!(series.counted_in(window(4, 8)), 21);
+    }
+
+    #[test]
+    fn steps_across_a_gap_are_those_that_nobody_saw() {
+        let mut series = CountSeries::default();
+        for (tick, value) in [(1, 0), (5, 4), (20, 10), (21, 11)] {
+            series.insert(point(tick, 0, value));
+        }
+        let steps = series.steps_across(window(8, 20));
+        assert_eq!(steps.len(), 1);
+        assert_eq!((steps[0].previous, steps[0].at, steps[0].delta), (at(5), at(20), 6));
+    }
+}
