@@ -244,12 +244,20 @@ impl MachineEvidence {
 
     /// Adds the points of a block.
     pub fn absorb(&mut self, block: EvidenceBlock) {
-        block.states.into_iter().for_each(|p| drop(self.states.insert(p)));
-        block.links.into_iter().for_each(|p| drop(self.links.insert(p)));
-        block.lots.into_iter().for_each(|p| drop(self.lots.insert(p)));
+        for point in block.states {
+            self.states.insert(point);
+        }
+        for point in block.links {
+            self.links.insert(point);
+        }
+        for point in block.lots {
+            self.lots.insert(point);
+        }
         for (role, points) in block.counts {
             let series = self.counts.entry(role).or_default();
-            points.into_iter().for_each(|p| drop(series.insert(p)));
+            for point in points {
+                series.insert(point);
+            }
         }
     }
 

@@ -247,8 +247,10 @@ mod tests {
         let points = [point(1, 1, 5), point(1, 2, 7), point(1, 3, 5), point(4, 4, 2)];
         let mut forward = CountSeries::default();
         let mut backward = CountSeries::default();
-        points.iter().for_each(|p| drop(forward.insert(*p)));
-        points.iter().rev().for_each(|p| drop(backward.insert(*p)));
+        for (first, last) in points.iter().zip(points.iter().rev()) {
+            forward.insert(*first);
+            backward.insert(*last);
+        }
         assert_eq!(forward, backward);
         assert!(!forward.insert(points[2]), "a duplicate changes nothing");
         assert_eq!(forward.counted_in(window(0, 10)), 2 + 2);
@@ -268,7 +270,9 @@ mod tests {
     #[test]
     fn draining_keeps_the_baseline() {
         let mut series = CountSeries::default();
-        (1..6).for_each(|n| drop(series.insert(point(n, 0, n as u64 * 10))));
+        for n in 1..6 {
+            series.insert(point(n, 0, n as u64 * 10));
+        }
         let drained = series.drain_before(at(4));
         assert_eq!(drained.len(), 2, "the value at 3 stays as a baseline");
         assert_eq!(series.counted_in(window(0, 6)), 20);

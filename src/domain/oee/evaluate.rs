@@ -184,7 +184,9 @@ impl<E: Borrow<MachineEvidence>> Facts<'_, E> {
             };
             match self.plant.ideal_cycle(product, &line.bottleneck) {
                 Some(cycle) => production.ideal_good.add(cycle.cycle.ticks(), cycle.parts, good),
-                None => drop(production.without_cycle.insert(product.clone())),
+                None => {
+                    production.without_cycle.insert(product.clone());
+                }
             }
         }
         Some(())

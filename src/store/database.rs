@@ -1,0 +1,195 @@
+//! Opening, locking and reopening the database file.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError};
+
+use super::codec;
+use super::read::RedbReader;
+use super::schema::{ALL, FORMAT, Key, META};
+use super::write;
+use crate::app::ports::{Batch, Reader, Recovered, Store, StoreError};
+use crate::domain::event::Event;
+use crate::domain::time::Timestamp;
+
+const FILE: &str = "core.redb";
+const LOCK: &str = "LOCK";
+/// Page cache of the database in bytes.
+const CACHE_BYTES: usize = 64 << 20;
+/// How often reopening waits for readers to finish, and how long each time.
+const REOPEN_WAITS: u32 = 200;
+const REOPEN_WAIT: Duration = Duration::from_millis(10);
+
+/// The database, absent while it is being reopened.
+pub(super) type Shared = Arc<RwLock<Option<Arc<Database>>>>;
+
+/// The embedded store in a data directory.
+pub struct RedbStore {
+    directory: PathBuf,
+    database: Shared,
+    /// Number of the next batch.
+    next_batch: u64,
+    /// Holds the lock on the directory for as long as the store lives.
+    _lock: File,
+}
+
+impl RedbStore {
+    /// Opens the store of a data directory, creating both where needed.
+    pub fn open(directory: &Path) -> Result<RedbStore, StoreError> {
+        fs::create_dir_all(directory).map_err(|error| cannot(directory, &error))?;
+        let lock = lock(directory)?;
+        let database = open_database(&directory.join(FILE))?;
+        let mut store = RedbStore {
+            directory: directory.to_owned(),
+            database: Arc::new(RwLock::new(Some(Arc::new(database)))),
+            next_batch: 0,
+            _lock: lock,
+        };
+        store.prepare()?;
+        Ok(store)
+    }
+
+    fn current(&self) -> Result<Arc<Database>, StoreError> {
+        current(&self.database)
+    }
+
+    fn new_reader(&self) -> RedbReader {
+        RedbReader::new(self.database.clone(), self.directory.join(FILE))
+    }
+
+    /// Creates what is missing and refuses what is newer.
+    fn prepare(&mut self) -> Result<(), StoreError> {
+        let database = self.current()?;
+        let transaction = database.begin_write().map_err(failed)?;
+        {
+            for table in ALL {
+                transaction.open_table(table).map_err(failed)?;
+            }
+            let mut meta = transaction.open_table(META).map_err(failed)?;
+            let key = Key::of("format").0;
+            let found = match meta.get(key.as_slice()).map_err(failed)? {
+                Some(value) => Some(codec::open::<u32>(value.value(), "format")?),
+                None => None,
+            };
+            match found {
+                Some(found) if found > FORMAT => {
+                    return Err(StoreError::NewerFormat { found, known: FORMAT });
+                }
+                Some(_) => {}
+                None => {
+                    let value = codec::seal(&FORMAT);
+                    meta.insert(key.as_slice(), value.as_slice()).map_err(failed)?;
+                }
+            }
+        }
+        transaction.commit().map_err(failed)?;
+        self.next_batch = self.new_reader().last_batch()? + 1;
+        Ok(())
+    }
+}
+
+impl Store for RedbStore {
+    fn recover(&self) -> Result<Recovered, StoreError> {
+        self.new_reader().recover()
+    }
+
+    fn commit(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
+        let database = self.current()?;
+        write::commit(&database, self.next_batch, batch)?;
+        self.next_batch += 1;
+        Ok(())
+    }
+
+    fn keep_alive(&mut self, at: Timestamp) -> Result<(), StoreError> {
+        let database = self.current()?;
+        write::keep_alive(&database, at)
+    }
+
+    fn reopen(&mut self) -> Result<(), StoreError> {
+        let taken = self.database.write().map_err(|_| poisoned())?.take();
+        if let Some(database) = taken {
+            let mut waits = 0;
+            while Arc::strong_count(&database) > 1 && waits < REOPEN_WAITS {
+                std::thread::sleep(REOPEN_WAIT);
+                waits += 1;
+            }
+            drop(database);
+        }
+        let database = open_database(&self.directory.join(FILE))?;
+        *self.database.write().map_err(|_| poisoned())? = Some(Arc::new(database));
+        self.prepare()
+    }
+
+    fn reader(&self) -> Arc<dyn Reader> {
+        Arc::new(self.new_reader())
+    }
+}
+
+/// The facts of one commit, as they stand in the journal.
+pub(super) type JournalRow = (Timestamp, Vec<Event>);
+
+/// The open database, or an error while it is being reopened.
+pub(super) fn current(shared: &Shared) -> Result<Arc<Database>, StoreError> {
+    let database = shared.read().map_err(|_| poisoned())?.clone();
+    database.ok_or_else(|| StoreError::Io("the database is being reopened".into()))
+}
+
+fn poisoned() -> StoreError {
+    StoreError::Io("a thread failed while it held the database".into())
+}
+
+fn cannot(directory: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::Io(format!("{}: {error}", directory.display()))
+}
+
+/// Takes the lock of the directory; the file names the process that holds it.
+fn lock(directory: &Path) -> Result<File, StoreError> {
+    let path = directory.join(LOCK);
+    let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+    let mut file = file.map_err(|error| cannot(&path, &error))?;
+    if file.try_lock().is_err() {
+        let pid = fs::read_to_string(&path).unwrap_or_default();
+        let pid = if pid.trim().is_empty() { "?" } else { pid.trim() };
+        let directory = directory.display().to_string();
+        return Err(StoreError::InUse { directory, pid: pid.to_owned() });
+    }
+    let write = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+    write.map_err(|error| io_error(&error, &path))?;
+    Ok(file)
+}
+
+fn io_error(error: &std::io::Error, path: &Path) -> StoreError {
+    if error.kind() == std::io::ErrorKind::StorageFull {
+        return StoreError::Full;
+    }
+    cannot(path, error)
+}
+
+fn open_database(path: &Path) -> Result<Database, StoreError> {
+    let opened = Database::builder().set_cache_size(CACHE_BYTES).create(path);
+    let database = opened.map_err(|error| match error {
+        DatabaseError::DatabaseAlreadyOpen => StoreError::InUse {
+            directory: path.display().to_string(),
+            pid: "?".into(),
+        },
+        DatabaseError::Storage(StorageError::Io(error)) => io_error(&error, path),
+        error => StoreError::Io(format!("{}: {error}", path.display())),
+    })?;
+    database.begin_read().map_err(failed)?;
+    Ok(database)
+}
+
+/// Translates any error of the database.
+pub(super) fn failed(error: impl Into<redb::Error>) -> StoreError {
+    match error.into() {
+        redb::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+            StoreError::Full
+        }
+        redb::Error::Corrupted(cause) => StoreError::Damaged { what: FILE.into(), cause },
+        error => StoreError::Io(error.to_string()),
+    }
+}

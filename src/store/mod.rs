@@ -1,0 +1,14 @@
+//! The embedded store: redb behind the traits of [`crate::app::ports`].
+//!
+//! One file, one writer. A commit holds the facts and everything that follows from them, or nothing.
+//! Raw telemetry never goes here as one row a sample: facts are one row a batch, evidence that left
+//! memory is one row for up to a thousand values of a signal.
+
+pub mod codec;
+mod database;
+mod read;
+mod records;
+mod schema;
+mod write;
+
+pub use database::RedbStore;

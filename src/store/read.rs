@@ -1,0 +1,270 @@
+//! Reading what is durable. Every call has a short transaction of its own.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+
+use super::codec::{Record, open};
+use super::database::{JournalRow, Shared, current, failed};
+use super::records::Points;
+use super::schema::{
+    ADJUSTMENTS, ANSWERS, CLASSIFICATIONS, EVIDENCE, EvidenceKind, JOURNAL, Key, LOTS,
+    LOTS_OF_ORDERS, META, ORDERS, OUTBOX, RUNS,
+};
+use crate::app::ports::{
+    Reader, Recovered, Remarks, RequestKey, StoreError, StoredAnswer,
+};
+use crate::domain::core::Snapshot;
+use crate::domain::event::{Confirmation, Event};
+use crate::domain::evidence::EvidenceBlock;
+use crate::domain::genealogy::LotOperation;
+use crate::domain::id::{LineId, LotId, MachineId, OrderId};
+use crate::domain::order::{Order, OrderRun};
+use crate::domain::series::Point;
+use crate::domain::signal::SignalRole;
+use crate::domain::time::Window;
+
+/// Rows of the journal read in one transaction.
+const JOURNAL_PAGE: usize = 256;
+const COUNTERS: [SignalRole; 3] = [SignalRole::Good, SignalRole::Reject, SignalRole::Total];
+
+type Result<T> = std::result::Result<T, StoreError>;
+type TableOf = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+/// The reading side of the store.
+pub struct RedbReader {
+    database: Shared,
+    path: PathBuf,
+}
+
+impl RedbReader {
+    pub(super) fn new(database: Shared, path: PathBuf) -> Self {
+        RedbReader { database, path }
+    }
+
+    fn current(&self) -> Result<Arc<Database>> {
+        current(&self.database)
+    }
+
+    fn get<T: Record>(&self, table: TableOf, key: &[u8], what: &str) -> Result<Option<T>> {
+        let read = self.current()?.begin_read().map_err(failed)?;
+        let table = read.open_table(table).map_err(failed)?;
+        match table.get(key).map_err(failed)? {
+            Some(value) => Ok(Some(open(value.value(), what)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Rows with keys in `[from, to)`, at most `limit`.
+    fn range<T: Record>(
+        &self,
+        table: TableOf,
+        (from, to): (&[u8], &[u8]),
+        limit: usize,
+        what: &str,
+    ) -> Result<Vec<T>> {
+        let read = self.current()?.begin_read().map_err(failed)?;
+        let table = read.open_table(table).map_err(failed)?;
+        let rows = table.range(from..to).map_err(failed)?.take(limit);
+        rows.map(|row| open(row.map_err(failed)?.1.value(), what)).collect()
+    }
+
+    /// All rows whose key starts so.
+    fn prefixed<T: Record>(&self, table: TableOf, prefix: &Key, what: &str) -> Result<Vec<T>> {
+        let end = after_prefix(prefix);
+        self.range(table, (&prefix.0, &end.0), usize::MAX, what)
+    }
+
+    pub(super) fn last_batch(&self) -> Result<u64> {
+        let read = self.current()?.begin_read().map_err(failed)?;
+        let table = read.open_table(JOURNAL).map_err(failed)?;
+        let last = table.last().map_err(failed)?;
+        let snapshot: Option<(u64, Snapshot)> =
+            self.get(META, &Key::of("snapshot").0, "snapshot")?;
+        let last = last.map_or(0, |(key, _)| batch_number(key.value()));
+        Ok(last.max(snapshot.map_or(0, |(number, _)| number)))
+    }
+
+    pub(super) fn recover(&self) -> Result<Recovered> {
+        let snapshot: Option<(u64, Snapshot)> =
+            self.get(META, &Key::of("snapshot").0, "snapshot")?;
+        let (after, snapshot) = match snapshot {
+            Some((number, snapshot)) => (number, Some(snapshot)),
+            None => (0, None),
+        };
+        let mut events = Vec::new();
+        self.journal_after(after, &mut |event| events.push(event.clone()))?;
+        Ok(Recovered {
+            snapshot,
+            events,
+            last_alive: self.get(META, &Key::of("alive").0, "alive")?,
+            written: self.last_batch()?,
+        })
+    }
+
+    fn journal_after(&self, mut after: u64, each: &mut dyn FnMut(&Event)) -> Result<()> {
+        loop {
+            let page = self.journal_page(after)?;
+            let Some((last, _)) = page.last() else {
+                return Ok(());
+            };
+            after = *last;
+            page.iter().flat_map(|(_, (_, events))| events).for_each(&mut *each);
+        }
+    }
+
+    fn journal_page(&self, after: u64) -> Result<Vec<(u64, JournalRow)>> {
+        let read = self.current()?.begin_read().map_err(failed)?;
+        let table = read.open_table(JOURNAL).map_err(failed)?;
+        let from = Key::default().number(after + 1);
+        let rows = table.range(from.0.as_slice()..).map_err(failed)?.take(JOURNAL_PAGE);
+        rows.map(|row| {
+            let (key, value) = row.map_err(failed)?;
+            let number = batch_number(key.value());
+            Ok((number, open(value.value(), &format!("journal {number}"))?))
+        })
+        .collect()
+    }
+
+    /// Archived points of a window with the one that holds at its start.
+    fn points<V: Record>(
+        &self,
+        machine: &MachineId,
+        kind: EvidenceKind,
+        window: Window,
+        holds: impl Fn(&Point<V>) -> bool,
+    ) -> Result<Vec<Point<V>>> {
+        let start = Key::of(machine.as_str()).byte(kind.byte());
+        let from = start.clone().time(window.from);
+        let to = start.clone().time(window.to);
+        let read = self.current()?.begin_read().map_err(failed)?;
+        let table = read.open_table(EVIDENCE).map_err(failed)?;
+        let mut points: Vec<Point<V>> = Vec::new();
+        for row in table.range(from.0.as_slice()..to.0.as_slice()).map_err(failed)? {
+            points.extend(open::<Points<V>>(row.map_err(failed)?.1.value(), "evidence")?.0);
+        }
+        let before = table.range(start.0.as_slice()..from.0.as_slice()).map_err(failed)?;
+        for row in before.rev() {
+            let mut earlier = open::<Points<V>>(row.map_err(failed)?.1.value(), "evidence")?.0;
+            let found = earlier.iter().rposition(|p| p.at <= window.from && holds(p));
+            earlier.drain(..found.unwrap_or(0));
+            earlier.append(&mut points);
+            points = earlier;
+            if found.is_some() {
+                break;
+            }
+        }
+        points.retain(|p| p.at < window.to);
+        Ok(points)
+    }
+}
+
+fn batch_number(key: &[u8]) -> u64 {
+    key.try_into().map_or(0, u64::from_be_bytes)
+}
+
+/// The first key after all that start so; keys never hold the byte 255 at their end.
+fn after_prefix(prefix: &Key) -> Key {
+    let mut end = prefix.clone();
+    if let Some(last) = end.0.last_mut() {
+        *last = last.saturating_add(1);
+    }
+    end
+}
+
+impl Reader for RedbReader {
+    fn answer(&self, key: &RequestKey) -> Result<Option<StoredAnswer>> {
+        self.get(ANSWERS, key, "answer")
+    }
+
+    fn order(&self, id: &OrderId) -> Result<Option<Order>> {
+        self.get(ORDERS, &Key::of(id.as_str()).0, id.as_str())
+    }
+
+    fn orders(&self, after: Option<&OrderId>, limit: usize) -> Result<Vec<Order>> {
+        let from = after.map_or(Key::default(), |id| after_prefix(&Key::of(id.as_str())));
+        self.range(ORDERS, (&from.0, &[0xff]), limit, "order")
+    }
+
+    fn evidence(&self, machine: &MachineId, window: Window) -> Result<EvidenceBlock> {
+        let mut counts = std::collections::BTreeMap::new();
+        for role in COUNTERS {
+            let usable = |p: &Point<Option<u64>>| p.value.is_some();
+            let points = self.points(machine, EvidenceKind::Count(role), window, usable)?;
+            counts.insert(role, points);
+        }
+        let running = |p: &Point<Option<_>>| {
+            p.value == Some(crate::domain::signal::MachineState::Running)
+        };
+        Ok(EvidenceBlock {
+            states: self.points(machine, EvidenceKind::States, window, running)?,
+            links: self.points(machine, EvidenceKind::Links, window, |_| true)?,
+            lots: self.points(machine, EvidenceKind::Lots, window, |_| true)?,
+            counts,
+        })
+    }
+
+    fn remarks(&self, machine: &MachineId, window: Window) -> Result<Remarks> {
+        let start = Key::of(machine.as_str());
+        let (from, to) = (start.clone().time(window.from), start.clone().time(window.to));
+        let bounds = (from.0.as_slice(), to.0.as_slice());
+        Ok(Remarks {
+            adjustments: self.range(ADJUSTMENTS, bounds, usize::MAX, "report")?,
+            classifications: self.range(CLASSIFICATIONS, bounds, usize::MAX, "classification")?,
+        })
+    }
+
+    fn runs(&self, line: &LineId, window: Window) -> Result<Vec<OrderRun>> {
+        let start = Key::of(line.as_str());
+        let to = start.clone().time(window.to);
+        let read = self.current()?.begin_read().map_err(failed)?;
+        let table = read.open_table(RUNS).map_err(failed)?;
+        let mut runs: Vec<OrderRun> = Vec::new();
+        for row in table.range(start.0.as_slice()..to.0.as_slice()).map_err(failed)?.rev() {
+            let run: OrderRun = open(row.map_err(failed)?.1.value(), "run")?;
+            // Runs of a line do not overlap, so everything earlier has ended before this one.
+            if run.window().to <= window.from && run.window().from < run.window().to {
+                break;
+            }
+            runs.push(run);
+        }
+        runs.reverse();
+        Ok(runs)
+    }
+
+    fn confirmations(&self, after: u64, limit: usize) -> Result<Vec<Confirmation>> {
+        let from = Key::default().number(after.saturating_add(1));
+        self.range(OUTBOX, (&from.0, &[0xff; 8]), limit, "confirmation")
+    }
+
+    fn operations_of_lot(&self, lot: &LotId) -> Result<Vec<LotOperation>> {
+        self.prefixed(LOTS, &Key::of(lot.as_str()), "lot operation")
+    }
+
+    fn operations_of_order(&self, order: &OrderId) -> Result<Vec<LotOperation>> {
+        self.prefixed(LOTS_OF_ORDERS, &Key::of(order.as_str()), "lot operation")
+    }
+
+    fn lots(&self, after: Option<&LotId>, limit: usize) -> Result<Vec<LotId>> {
+        let mut lots: Vec<LotId> = Vec::new();
+        let mut from = after.map_or(Key::default(), |lot| after_prefix(&Key::of(lot.as_str())));
+        while lots.len() < limit {
+            let next = self.range::<LotOperation>(LOTS, (&from.0, &[0xff]), 1, "lot operation")?;
+            let Some(operation) = next.into_iter().next() else {
+                break;
+            };
+            from = after_prefix(&Key::of(operation.lot.as_str()));
+            lots.push(operation.lot);
+        }
+        Ok(lots)
+    }
+
+    fn journal(&self, each: &mut dyn FnMut(&Event)) -> Result<()> {
+        self.journal_after(0, each)
+    }
+
+    fn size(&self) -> u64 {
+        std::fs::metadata(&self.path).map_or(0, |file| file.len())
+    }
+}

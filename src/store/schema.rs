@@ -1,0 +1,131 @@
+//! Tables and keys. Keys and values are bytes; numbers in keys are big-endian in their order.
+
+use redb::TableDefinition;
+
+use crate::domain::genealogy::LotOperation;
+use crate::domain::signal::SignalRole;
+use crate::domain::time::Timestamp;
+
+type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+/// Version of the layout as a whole.
+pub const FORMAT: u32 = 1;
+
+/// Single values: `format`, `alive`, `snapshot`.
+pub const META: Table = TableDefinition::new("meta");
+/// Batch number → the facts of the batch.
+pub const JOURNAL: Table = TableDefinition::new("journal");
+/// Order → order.
+pub const ORDERS: Table = TableDefinition::new("orders");
+/// Line, start, order → run.
+pub const RUNS: Table = TableDefinition::new("runs");
+/// Machine, signal, time of the first value → values.
+pub const EVIDENCE: Table = TableDefinition::new("evidence");
+/// Machine, time, order among equals → reported parts.
+pub const ADJUSTMENTS: Table = TableDefinition::new("adjustments");
+/// Machine, anchor → classification.
+pub const CLASSIFICATIONS: Table = TableDefinition::new("classifications");
+/// Number → confirmation to the ERP.
+pub const OUTBOX: Table = TableDefinition::new("outbox");
+/// Lot, operation → operation.
+pub const LOTS: Table = TableDefinition::new("lots");
+/// Order, operation → operation.
+pub const LOTS_OF_ORDERS: Table = TableDefinition::new("lots_of_orders");
+/// Request → answer.
+pub const ANSWERS: Table = TableDefinition::new("answers");
+/// Time, request → nothing; to forget answers in order of age.
+pub const ANSWERS_BY_TIME: Table = TableDefinition::new("answers_by_time");
+
+/// All tables, created when the store is opened.
+pub const ALL: [Table; 12] = [
+    META,
+    JOURNAL,
+    ORDERS,
+    RUNS,
+    EVIDENCE,
+    ADJUSTMENTS,
+    CLASSIFICATIONS,
+    OUTBOX,
+    LOTS,
+    LOTS_OF_ORDERS,
+    ANSWERS,
+    ANSWERS_BY_TIME,
+];
+
+/// A key made of parts; texts end with a zero byte, which no business key contains.
+#[derive(Clone, Default)]
+pub struct Key(pub Vec<u8>);
+
+impl Key {
+    /// Starts a key with a text.
+    pub fn of(text: &str) -> Key {
+        Key::default().text(text)
+    }
+
+    /// Appends a text.
+    pub fn text(mut self, text: &str) -> Key {
+        self.0.extend_from_slice(text.as_bytes());
+        self.0.push(0);
+        self
+    }
+
+    /// Appends a byte.
+    pub fn byte(mut self, byte: u8) -> Key {
+        self.0.push(byte);
+        self
+    }
+
+    /// Appends a number.
+    pub fn number(mut self, number: u64) -> Key {
+        self.0.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
+    /// Appends an instant; earlier ones sort first.
+    pub fn time(self, at: Timestamp) -> Key {
+        self.number((at.ticks() as u64) ^ (1 << 63))
+    }
+}
+
+/// Which values of a machine an evidence row holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum EvidenceKind {
+    /// States.
+    States,
+    /// Link changes.
+    Links,
+    /// Lots in use.
+    Lots,
+    /// A counter.
+    Count(SignalRole),
+}
+
+impl EvidenceKind {
+    /// The byte that stands for it in keys.
+    pub fn byte(self) -> u8 {
+        match self {
+            EvidenceKind::States => 0,
+            EvidenceKind::Links => 1,
+            EvidenceKind::Lots => 2,
+            EvidenceKind::Count(role) => 16 + role as u8,
+        }
+    }
+}
+
+/// The part of a key that is the same for an operation under its lot and under its order.
+pub fn operation_key(start: Key, operation: &LotOperation, other: &str) -> Key {
+    let machine = operation.machine.as_ref().map_or("", |machine| machine.as_str());
+    start.text(other).byte(operation.kind as u8).text(machine).time(operation.at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_sort_like_what_they_stand_for() {
+        let key = |ticks| Key::of("M1").time(Timestamp::from_ticks(ticks)).0;
+        assert!(key(-5) < key(0) && key(0) < key(7) && key(7) < key(i64::MAX));
+        assert!(Key::of("A").0 < Key::of("AB").0);
+    }
+}
