@@ -1,2 +1,18 @@
 //! The application: one writer around the pure core, and what the adapters need of it.
+//!
+//! [`engine`] decides, commits, then lets others see; [`query`] answers about any window;
+//! [`replay`] feeds a recorded log through the same core. Adapters meet in [`ports`].
+
+pub mod access;
+pub mod clock;
+pub mod connection;
+pub mod engine;
+pub mod kpi_report;
+pub mod log_format;
 pub mod ports;
+mod publish;
+pub mod query;
+pub mod replay;
+pub mod time_text;
+pub mod view;
+mod writer;

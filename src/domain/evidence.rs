@@ -224,6 +224,27 @@ impl MachineEvidence {
         states.into_iter().chain(links).chain(lots).chain(counts).max()
     }
 
+    /// What figures of a window depend on: states from the running state before it to the one after
+    /// it, counts from the value that holds at its start, and every change of the link.
+    pub fn extract(&self, window: Window) -> MachineEvidence {
+        let running = |p: &Point<Option<MachineState>>| p.value == Some(MachineState::Running);
+        let states = self.states.points();
+        let start = states.partition_point(|p| p.at <= window.from);
+        let first = states[..start].iter().rposition(running).unwrap_or(0);
+        let end = self.states.index_at(window.to);
+        let last = states[end..].iter().position(running).map_or(states.len(), |i| end + i + 1);
+        let counts = self.counts.iter().map(|(role, c)| (*role, c.extract(window)));
+        let inside = |a: &&Adjustment| window.contains(a.at);
+        MachineEvidence {
+            states: Series::of(&states[first..last]),
+            links: self.links.clone(),
+            counts: counts.collect(),
+            lots: Series::of(&self.lots.extract(window)),
+            adjustments: self.adjustments.iter().filter(inside).cloned().collect(),
+            classifications: self.classifications.clone(),
+        }
+    }
+
     /// Takes out what is older than `at`, but for what is needed to go on.
     pub fn drain_before(&mut self, at: Timestamp) -> EvidenceBlock {
         let states = &self.states.points()[..self.states.index_at(at)];

@@ -30,6 +30,11 @@ impl<V> Default for Series<V> {
 }
 
 impl<V: Ord + Clone> Series<V> {
+    /// A series of points that are in order already.
+    pub fn of(points: &[Point<V>]) -> Self {
+        Series { points: points.to_vec() }
+    }
+
     /// Inserts an observation; the index from which the series changed, or `None` when it is known.
     ///
     /// Of two that differ only in their order, the lower is kept, so that the result does not
@@ -214,6 +219,20 @@ impl CountSeries {
                 method: counted.method,
             })
         })
+    }
+
+    /// The values of a window with the usable one that holds at its start.
+    pub fn extract(&self, window: Window) -> CountSeries {
+        let points = self.values.points();
+        let start = points.partition_point(|p| p.at <= window.from);
+        let first = points[..start].iter().rposition(|p| p.value.is_some());
+        let first = first.unwrap_or(start.saturating_sub(1));
+        let end = self.values.index_at(window.to).max(first);
+        CountSeries {
+            rule: self.rule,
+            values: Series::of(&points[first..end]),
+            counted: self.counted[first..end].to_vec(),
+        }
     }
 
     /// Takes out the values before an instant, but for those needed to count on.

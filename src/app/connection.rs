@@ -1,0 +1,101 @@
+//! What the machine adapter tells about its links and about values that are shown but not kept.
+//!
+//! These are not facts: they describe the program's own work and may be lost at a restart.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+
+use crate::domain::id::MachineId;
+use crate::domain::time::{Span, Timestamp};
+
+/// Where a connection stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ConnectionState {
+    /// Not connected, trying.
+    #[default]
+    Connecting,
+    /// Values arrive.
+    Connected,
+    /// Connected, but some signals cannot be used.
+    Degraded,
+}
+
+impl ConnectionState {
+    /// The word shown to people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ConnectionState::Connecting => "connecting",
+            ConnectionState::Connected => "connected",
+            ConnectionState::Degraded => "degraded",
+        }
+    }
+}
+
+/// The link to one machine, for people to look at.
+#[derive(Clone, Debug, Default)]
+pub struct Connection {
+    /// Where it stands.
+    pub state: ConnectionState,
+    /// URL of the endpoint.
+    pub endpoint: String,
+    /// What went wrong last, in plain words.
+    pub last_error: String,
+    /// When it came up or went down.
+    pub since: Timestamp,
+    /// How often it has come up.
+    pub connects: u64,
+    /// Values received.
+    pub values: u64,
+    /// When the last value arrived.
+    pub last_value: Option<Timestamp>,
+    /// The machine's clock less ours, as seen at the last connect.
+    pub clock_skew: Span,
+    /// Items that are watched.
+    pub items: u64,
+}
+
+/// A value that is shown live and not kept.
+#[derive(Clone, Debug)]
+pub struct ProcessValue {
+    /// The value.
+    pub value: f64,
+    /// OPC UA status code.
+    pub status: u32,
+    /// Source timestamp.
+    pub at: Timestamp,
+}
+
+/// The board on which the machine adapter writes and the interfaces read.
+#[derive(Clone, Default)]
+pub struct Connections {
+    board: Arc<RwLock<BTreeMap<MachineId, Connection>>>,
+    values: Arc<RwLock<BTreeMap<(MachineId, String), ProcessValue>>>,
+}
+
+impl Connections {
+    /// Changes what is said about a machine's link.
+    pub fn update(&self, machine: &MachineId, change: impl FnOnce(&mut Connection)) {
+        if let Ok(mut board) = self.board.write() {
+            change(board.entry(machine.clone()).or_default());
+        }
+    }
+
+    /// What is said about a machine's link.
+    pub fn of(&self, machine: &MachineId) -> Connection {
+        let board = self.board.read();
+        board.ok().and_then(|board| board.get(machine).cloned()).unwrap_or_default()
+    }
+
+    /// Shows a process value.
+    pub fn show(&self, machine: &MachineId, name: &str, value: ProcessValue) {
+        if let Ok(mut values) = self.values.write() {
+            values.insert((machine.clone(), name.to_owned()), value);
+        }
+    }
+
+    /// A process value, if one has arrived.
+    pub fn process_value(&self, machine: &MachineId, name: &str) -> Option<ProcessValue> {
+        let values = self.values.read().ok()?;
+        values.get(&(machine.clone(), name.to_owned())).cloned()
+    }
+}

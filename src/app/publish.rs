@@ -1,0 +1,175 @@
+//! Builds the published picture, touching only what changed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::view::{KpiView, MachineView, OrderView, PlantView};
+use crate::domain::core::Core;
+use crate::domain::event::Event;
+use crate::domain::id::{LineId, MachineId, OrderId};
+use crate::domain::oee::evaluate::Equipment;
+use crate::domain::oee::stops::stops_in;
+use crate::domain::time::{Span, Timestamp, Window};
+
+/// Figures are computed again at most this often while things change.
+pub const KPI_INTERVAL: Span = Span::from_millis(250);
+/// Figures are computed again at least this often, since time itself changes them.
+pub const KPI_AGE_MAX: Span = Span::from_millis(1000);
+/// Window of figures where no shift runs.
+const ROLLING: Span = Span::from_seconds(8 * 3600);
+
+/// What has changed since the last picture.
+pub struct Publisher {
+    sender: watch::Sender<Arc<PlantView>>,
+    machines: BTreeSet<MachineId>,
+    orders: BTreeSet<OrderId>,
+    lines: BTreeSet<LineId>,
+    kpis_at: Timestamp,
+}
+
+impl Publisher {
+    /// A publisher and where its pictures are seen.
+    pub fn new() -> (Publisher, watch::Receiver<Arc<PlantView>>) {
+        let (sender, receiver) = watch::channel(Arc::default());
+        let publisher = Publisher {
+            sender,
+            machines: BTreeSet::new(),
+            orders: BTreeSet::new(),
+            lines: BTreeSet::new(),
+            kpis_at: Timestamp::MIN,
+        };
+        (publisher, receiver)
+    }
+
+    /// Marks everything as changed, after a start.
+    pub fn touch_all(&mut self, core: &Core) {
+        self.machines.extend(core.plant().machines.keys().cloned());
+        self.orders.extend(core.orders().map(|order| order.id().clone()));
+        self.lines.extend(core.plant().lines.keys().cloned());
+    }
+
+    /// Marks what a fact changes.
+    pub fn touch(&mut self, core: &Core, event: &Event) {
+        match event {
+            Event::Observed(observation) => self.touch_machine(core, &observation.machine),
+            Event::LinkChanged(change) => self.touch_machine(core, &change.machine),
+            Event::Reported { machine, adjustment, .. } => {
+                self.touch_machine(core, machine);
+                self.touch_order(core, &adjustment.order);
+            }
+            Event::StopClassified { machine, .. } => self.touch_machine(core, machine),
+            Event::OrderStored { request, .. } => self.touch_order(core, &request.id),
+            Event::OrderMoved { order, .. } | Event::OrderRetired(order) => {
+                self.touch_order(core, order);
+            }
+            Event::LotRecorded(operation) | Event::LotVoided(operation) => {
+                self.touch_order(core, &operation.order);
+            }
+            Event::Confirmed(confirmation) => self.touch_order(core, &confirmation.order),
+            Event::Archived { .. } => {}
+        }
+    }
+
+    fn touch_machine(&mut self, core: &Core, machine: &MachineId) {
+        self.machines.insert(machine.clone());
+        let line = core.plant().machines.get(machine).map(|m| m.line.clone());
+        self.orders.extend(line.iter().filter_map(|l| Some(core.running_on(l)?.id().clone())));
+        self.lines.extend(line);
+    }
+
+    fn touch_order(&mut self, core: &Core, id: &OrderId) {
+        self.orders.insert(id.clone());
+        let line = core.order(id).and_then(|o| core.plant().lines.get(&o.request.line));
+        if let Some(line) = line {
+            self.lines.insert(line.id.clone());
+            self.machines.extend(line.machines.iter().cloned());
+        }
+    }
+
+    /// When the next picture is due although nothing happens.
+    pub fn next(&self) -> Timestamp {
+        let wait = if self.lines.is_empty() { KPI_AGE_MAX } else { KPI_INTERVAL };
+        self.kpis_at + wait
+    }
+
+    /// Shows what has changed; figures only when they are due.
+    pub fn publish(&mut self, core: &Core, now: Timestamp) {
+        let kpis_due = now >= self.next();
+        if self.machines.is_empty() && self.orders.is_empty() && !kpis_due {
+            return;
+        }
+        let mut view = PlantView::clone(&self.sender.borrow());
+        view.version += 1;
+        view.at = now;
+        for machine in std::mem::take(&mut self.machines) {
+            let picture = machine_view(core, &machine, now);
+            view.machines.insert(machine, Arc::new(picture));
+        }
+        for id in std::mem::take(&mut self.orders) {
+            match core.order(&id) {
+                Some(order) => {
+                    let totals = core.totals(order);
+                    let picture = OrderView { order: order.clone(), totals };
+                    view.orders.insert(id, Arc::new(picture));
+                }
+                None => {
+                    view.orders.remove(&id);
+                }
+            }
+        }
+        if kpis_due {
+            self.lines.clear();
+            self.kpis_at = now;
+            view.kpis.clear();
+            for equipment in all_equipment(core) {
+                let picture = kpi_view(core, &equipment, now);
+                view.kpis.extend(picture.map(|kpi| (equipment, Arc::new(kpi))));
+            }
+        }
+        self.sender.send_replace(Arc::new(view));
+    }
+}
+
+fn all_equipment(core: &Core) -> Vec<Equipment> {
+    let plant = core.plant();
+    let mut all = vec![Equipment::Site];
+    all.extend(plant.areas.iter().map(|area| Equipment::Area(area.id.clone())));
+    all.extend(plant.lines.keys().cloned().map(Equipment::Line));
+    all.extend(plant.machines.keys().cloned().map(Equipment::Machine));
+    all
+}
+
+fn machine_view(core: &Core, machine: &MachineId, now: Timestamp) -> MachineView {
+    let Some(evidence) = core.evidence(machine) else {
+        return MachineView::default();
+    };
+    let state = evidence.states.last();
+    let present = Window { from: now, to: Timestamp::MAX };
+    let line = core.plant().machines.get(machine).map(|m| &m.line);
+    let counters = evidence.counts.iter();
+    MachineView {
+        linked: evidence.is_linked(),
+        linked_since: evidence.links.last().map(|p| p.at),
+        state: state.and_then(|p| p.value),
+        state_since: state.map(|p| p.at),
+        counters: counters.filter_map(|(role, c)| Some((*role, c.latest()?))).collect(),
+        lot: evidence.lots.last().and_then(|p| p.value.clone()),
+        stop: stops_in(evidence, present).pop().filter(|stop| stop.end.is_none()),
+        order: line.and_then(|line| core.running_on(line)).map(|order| order.id().clone()),
+    }
+}
+
+/// Figures of the shift that runs now, else of the time since the last one ended or of some hours.
+fn kpi_view(core: &Core, equipment: &Equipment, now: Timestamp) -> Option<KpiView> {
+    let plant = core.plant();
+    let line = equipment.lines(plant).next()?;
+    let shift = plant.calendar.shift_at(&line.id, now);
+    let (window_name, from) = match shift {
+        Some(shift) => (shift.name, shift.window.from),
+        None => ("rolling".to_owned(), now - ROLLING),
+    };
+    let window = Window { from, to: now };
+    Some(KpiView { window_name, kpi: core.facts().kpi(equipment, window)? })
+}

@@ -1,0 +1,303 @@
+//! Answers about any window: what is in memory joined with what is in the archive.
+//!
+//! The work is done on the caller's side; the writer only hands out the evidence that it holds.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::engine::{CommandError, EngineHandle};
+use super::ports::{Reader, StoreError};
+use crate::domain::evidence::MachineEvidence;
+use crate::domain::genealogy::{LotOperation, LotOperationKind};
+use crate::domain::id::{LineId, LotId, MachineId, OrderId};
+use crate::domain::oee::evaluate::{Equipment, Facts};
+use crate::domain::oee::kpi::Kpi;
+use crate::domain::oee::stops::{Stop, stops_in};
+use crate::domain::oee::timeline::Timeline;
+use crate::domain::order::{Order, OrderRun, Totals};
+use crate::domain::plant::Plant;
+use crate::domain::signal::MachineState;
+use crate::domain::time::{Span, Timestamp, Window};
+
+/// How far beyond a window the archive is read at first to find the end of a stop.
+const LOOK_AHEAD: Span = Span::from_seconds(3600);
+
+/// Why a question has no answer.
+#[derive(Debug, Error)]
+pub enum QueryError {
+    /// The engine or the store cannot answer now.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Nothing of that name is known.
+    #[error("{0}")]
+    NotFound(String),
+}
+
+impl From<StoreError> for QueryError {
+    fn from(error: StoreError) -> Self {
+        QueryError::Unavailable(error.to_string())
+    }
+}
+
+impl From<CommandError> for QueryError {
+    fn from(error: CommandError) -> Self {
+        QueryError::Unavailable(error.to_string())
+    }
+}
+
+/// Answers questions.
+#[derive(Clone)]
+pub struct Queries {
+    engine: EngineHandle,
+}
+
+/// Facts of a window, taken out of memory and archive.
+pub struct WindowFacts {
+    plant: Arc<Plant>,
+    evidence: BTreeMap<MachineId, MachineEvidence>,
+    runs: BTreeMap<LineId, Vec<OrderRun>>,
+}
+
+impl WindowFacts {
+    /// The facts as figures are made of them.
+    pub fn facts(&self) -> Facts<'_, MachineEvidence> {
+        Facts { plant: &self.plant, evidence: &self.evidence, runs: &self.runs }
+    }
+
+    /// Evidence about a machine.
+    pub fn evidence(&self, machine: &MachineId) -> Option<&MachineEvidence> {
+        self.evidence.get(machine)
+    }
+}
+
+/// A lot with everything that it was made of and went into.
+#[derive(Debug, Default)]
+pub struct Genealogy {
+    /// All operations that connect the lots, each once.
+    pub operations: Vec<LotOperation>,
+    /// Lots from which it was made, at any distance.
+    pub made_from: BTreeSet<LotId>,
+    /// Lots into which it went, at any distance.
+    pub used_in: BTreeSet<LotId>,
+    /// Whether the limit cut the answer off.
+    pub truncated: bool,
+}
+
+impl Queries {
+    /// Questions to an engine and its store.
+    pub fn new(engine: EngineHandle) -> Self {
+        Queries { engine }
+    }
+
+    /// The facts about a piece of equipment in a window.
+    pub async fn facts(
+        &self,
+        equipment: &Equipment,
+        window: Window,
+    ) -> Result<WindowFacts, QueryError> {
+        let plant = self.engine.plant().clone();
+        let extract = self.engine.extract(equipment.machines(&plant), window).await?;
+        let reader = self.engine.reader().clone();
+        blocking(move || {
+            let mut evidence = BTreeMap::new();
+            let mut reaches_archive = false;
+            for machine in extract.machines {
+                let mut known = machine.evidence;
+                if window.from < machine.archived_to {
+                    reaches_archive = true;
+                    let to = machine.archived_to;
+                    add_archived(&*reader, &machine.machine, window, to, &mut known)?;
+                }
+                evidence.insert(machine.machine, known);
+            }
+            let mut runs = BTreeMap::new();
+            for (line, in_memory) in extract.runs {
+                let known = if reaches_archive {
+                    joined_runs(reader.runs(&line, window)?, in_memory)
+                } else {
+                    in_memory
+                };
+                runs.insert(line, known);
+            }
+            Ok(WindowFacts { plant, evidence, runs })
+        })
+        .await
+    }
+
+    /// Figures of a piece of equipment in a window.
+    pub async fn kpi(&self, equipment: &Equipment, window: Window) -> Result<Kpi, QueryError> {
+        let facts = self.facts(equipment, window).await?;
+        let kpi = facts.facts().kpi(equipment, window);
+        kpi.ok_or_else(|| QueryError::NotFound("the equipment has no machines".into()))
+    }
+
+    /// The timeline of a machine.
+    pub async fn timeline(
+        &self,
+        machine: &MachineId,
+        window: Window,
+    ) -> Result<Timeline, QueryError> {
+        let facts = self.facts(&Equipment::Machine(machine.clone()), window).await?;
+        let timeline = facts.facts().timeline(machine, window);
+        timeline.ok_or_else(|| QueryError::NotFound(format!("no machine {machine}")))
+    }
+
+    /// The stops of some equipment that touch a window, in order of time.
+    pub async fn stops(
+        &self,
+        equipment: &Equipment,
+        window: Window,
+    ) -> Result<Vec<(MachineId, Stop)>, QueryError> {
+        let facts = self.facts(equipment, window).await?;
+        let mut stops = Vec::new();
+        for (machine, evidence) in &facts.evidence {
+            stops.extend(stops_in(evidence, window).into_iter().map(|s| (machine.clone(), s)));
+        }
+        stops.sort_by(|a, b| (a.1.start, &a.0).cmp(&(b.1.start, &b.0)));
+        Ok(stops)
+    }
+
+    /// An order with its totals, from memory or the store.
+    pub async fn order(&self, id: &OrderId) -> Result<(Order, Totals), QueryError> {
+        if let Some(view) = self.engine.view().orders.get(id) {
+            return Ok((view.order.clone(), view.totals));
+        }
+        let (reader, key) = (self.engine.reader().clone(), id.clone());
+        let order = blocking(move || Ok(reader.order(&key)?)).await?;
+        let order = order.ok_or_else(|| QueryError::NotFound(format!("no order {id} is stored")))?;
+        let totals = order.confirmed;
+        Ok((order, totals))
+    }
+
+    /// A lot's operations, or an error when it is not known.
+    pub async fn lot(&self, lot: &LotId) -> Result<Vec<LotOperation>, QueryError> {
+        let (reader, key) = (self.engine.reader().clone(), lot.clone());
+        let operations = blocking(move || Ok(reader.operations_of_lot(&key)?)).await?;
+        if operations.is_empty() {
+            return Err(QueryError::NotFound(format!("no lot {lot} is recorded")));
+        }
+        Ok(operations)
+    }
+
+    /// Everything that a lot was made of and went into, over at most `limit` lots.
+    pub async fn genealogy(&self, lot: &LotId, limit: usize) -> Result<Genealogy, QueryError> {
+        self.lot(lot).await?;
+        let (reader, lot) = (self.engine.reader().clone(), lot.clone());
+        blocking(move || trace_both_ways(&*reader, &lot, limit)).await
+    }
+}
+
+/// Runs a reading of the store where blocking is allowed.
+pub async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
+) -> Result<T, QueryError> {
+    let done = tokio::task::spawn_blocking(read).await;
+    done.map_err(|error| QueryError::Unavailable(format!("the reader failed: {error}")))?
+}
+
+/// Adds archived evidence, as far beyond the window as the stop at its end reaches.
+fn add_archived(
+    reader: &dyn Reader,
+    machine: &MachineId,
+    window: Window,
+    archived_to: Timestamp,
+    known: &mut MachineEvidence,
+) -> Result<(), QueryError> {
+    let mut ahead = LOOK_AHEAD;
+    let block = loop {
+        let to = (window.to + ahead).min(archived_to);
+        let block = reader.evidence(machine, Window { from: window.from, to })?;
+        let runs_again = |at: Timestamp, state: Option<MachineState>| {
+            at >= window.to && state == Some(MachineState::Running)
+        };
+        if to == archived_to || block.states.iter().any(|p| runs_again(p.at, p.value)) {
+            break block;
+        }
+        ahead = ahead + ahead;
+    };
+    let from = block.states.first().map_or(window.from, |p| p.at.min(window.from));
+    let remarks = reader.remarks(machine, Window { from, to: window.to })?;
+    known.absorb(block);
+    for adjustment in remarks.adjustments.into_iter().filter(|a| window.contains(a.at)) {
+        if !known.adjustments.contains(&adjustment) {
+            known.adjust(adjustment);
+        }
+    }
+    for classification in remarks.classifications {
+        known.classify(classification);
+    }
+    Ok(())
+}
+
+fn joined_runs(stored: Vec<OrderRun>, in_memory: Vec<OrderRun>) -> Vec<OrderRun> {
+    let key = |run: &OrderRun| (run.start, run.order.clone());
+    let newer: BTreeSet<_> = in_memory.iter().map(key).collect();
+    let mut runs: Vec<OrderRun> =
+        stored.into_iter().filter(|run| !newer.contains(&key(run))).collect();
+    runs.extend(in_memory);
+    runs.sort_by_key(key);
+    runs
+}
+
+fn trace_both_ways(
+    reader: &dyn Reader,
+    lot: &LotId,
+    limit: usize,
+) -> Result<Genealogy, QueryError> {
+    let mut genealogy = Genealogy::default();
+    let directions = [
+        (LotOperationKind::Produced, LotOperationKind::Consumed),
+        (LotOperationKind::Consumed, LotOperationKind::Produced),
+    ];
+    for (here, there) in directions {
+        let found = trace(reader, lot, (here, there), limit, &mut genealogy)?;
+        match here {
+            LotOperationKind::Produced => genealogy.made_from = found,
+            LotOperationKind::Consumed => genealogy.used_in = found,
+        }
+    }
+    genealogy.operations.sort_by(|a, b| {
+        (a.at, &a.order, a.kind, &a.lot).cmp(&(b.at, &b.order, b.kind, &b.lot))
+    });
+    genealogy.operations.dedup();
+    Ok(genealogy)
+}
+
+/// Follows a lot through the orders in which it stands on one side to the lots on the other.
+fn trace(
+    reader: &dyn Reader,
+    start: &LotId,
+    (here, there): (LotOperationKind, LotOperationKind),
+    limit: usize,
+    genealogy: &mut Genealogy,
+) -> Result<BTreeSet<LotId>, QueryError> {
+    let mut seen = BTreeSet::from([start.clone()]);
+    let mut next = VecDeque::from([start.clone()]);
+    let mut orders = BTreeSet::new();
+    while let Some(lot) = next.pop_front() {
+        let operations = reader.operations_of_lot(&lot)?;
+        for operation in operations.into_iter().filter(|o| o.kind == here) {
+            let order = operation.order.clone();
+            genealogy.operations.push(operation);
+            if !orders.insert(order.clone()) {
+                continue;
+            }
+            let others = reader.operations_of_order(&order)?;
+            for other in others.into_iter().filter(|o| o.kind == there) {
+                if !seen.contains(&other.lot) {
+                    if seen.len() > limit {
+                        genealogy.truncated = true;
+                        continue;
+                    }
+                    seen.insert(other.lot.clone());
+                    next.push_back(other.lot.clone());
+                }
+                genealogy.operations.push(other);
+            }
+        }
+    }
+    seen.remove(start);
+    Ok(seen)
+}

@@ -1,0 +1,86 @@
+//! Replay: a recorded log through the same core, without clock, store or server.
+//!
+//! Lines may stand in any order. Observations are facts and go in first; commands follow in the
+//! order of their times, since a command is judged by the state that it meets.
+
+use std::sync::Arc;
+
+use super::log_format::LogLine;
+use crate::domain::command::{Command, CommandInput, Input};
+use crate::domain::core::Core;
+use crate::domain::plant::Plant;
+
+/// A line that could not be used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Problem {
+    /// Number of the line, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub text: String,
+}
+
+/// A core that has seen a log, and the lines that it refused.
+pub struct Replayed {
+    /// The core.
+    pub core: Core,
+    /// Commands that were refused, as they would have been live.
+    pub refused: Vec<Problem>,
+}
+
+/// Feeds a log through a new core; fails with all malformed lines.
+pub fn replay(plant: Arc<Plant>, log: &str) -> Result<Replayed, Vec<Problem>> {
+    let mut inputs = Vec::new();
+    let mut malformed = Vec::new();
+    for (index, text) in log.lines().enumerate() {
+        if text.trim().is_empty() {
+            continue;
+        }
+        match read_line(&plant, text) {
+            Ok(input) => inputs.push((index + 1, input)),
+            Err(text) => malformed.push(Problem { line: index + 1, text }),
+        }
+    }
+    if !malformed.is_empty() {
+        return Err(malformed);
+    }
+    inputs.sort_by_cached_key(|(_, input)| rank(input));
+    let mut core = Core::new(plant, None);
+    let mut refused = Vec::new();
+    for (line, input) in &inputs {
+        let mut events = Vec::new();
+        match core.decide(input, &mut events) {
+            Ok(_) => events.iter().for_each(|event| drop(core.apply(event))),
+            Err(rejection) => refused.push(Problem { line: *line, text: rejection.to_string() }),
+        }
+    }
+    refused.sort_by_key(|problem| problem.line);
+    Ok(Replayed { core, refused })
+}
+
+fn read_line(plant: &Plant, text: &str) -> Result<Input, String> {
+    let line: LogLine = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    line.to_input(plant)
+}
+
+/// Where an input stands in the order of replay; the text breaks all remaining ties.
+fn rank(input: &Input) -> (u8, i64, u8, u64, String) {
+    let text = format!("{input:?}");
+    match input {
+        Input::Command(CommandInput { command, at, seq, .. }) => {
+            let kind = match command {
+                Command::StoreOrder(request) => {
+                    return (1, at.ticks(), 0, request.revision, text);
+                }
+                Command::MoveOrder { command, .. } => 1 + *command as u8,
+                Command::Report(_) => 20,
+                Command::Consume(_) => 21,
+                Command::ClassifyStop { .. } => 22,
+            };
+            (1, at.ticks(), kind, *seq, text)
+        }
+        Input::Observed(observation) => (0, observation.at.ticks(), 1, observation.seq, text),
+        Input::Linked(change) => (0, change.at.ticks(), 0, change.seq, text),
+        Input::Tick(at) => (2, at.ticks(), 0, 0, text),
+        Input::Restarted { last_alive, seq } => (0, last_alive.ticks(), 2, *seq, text),
+    }
+}

@@ -1,0 +1,68 @@
+//! What is published after each commit: an immutable picture of the plant as it is now.
+//!
+//! Interfaces read it without locks and without asking the engine. It shows durable facts only.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::domain::id::{LotId, MachineId, OrderId};
+use crate::domain::oee::evaluate::Equipment;
+use crate::domain::oee::kpi::Kpi;
+use crate::domain::oee::stops::Stop;
+use crate::domain::order::{Order, Totals};
+use crate::domain::signal::{MachineState, SignalRole};
+use crate::domain::time::Timestamp;
+
+/// The plant at an instant.
+#[derive(Clone, Default)]
+pub struct PlantView {
+    /// Rises with every publication.
+    pub version: u64,
+    /// When it was made.
+    pub at: Timestamp,
+    /// Machines by key.
+    pub machines: BTreeMap<MachineId, Arc<MachineView>>,
+    /// Figures of the running shift, or of the last hours where there are no shifts.
+    pub kpis: BTreeMap<Equipment, Arc<KpiView>>,
+    /// Orders in memory: all unfinished ones and the recently finished.
+    pub orders: BTreeMap<OrderId, Arc<OrderView>>,
+}
+
+/// A machine at an instant.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct MachineView {
+    /// Whether values arrive.
+    pub linked: bool,
+    /// Since when the link is so.
+    pub linked_since: Option<Timestamp>,
+    /// The state, `None` when unknown.
+    pub state: Option<MachineState>,
+    /// Source time of the state.
+    pub state_since: Option<Timestamp>,
+    /// Counters as the machine shows them, with their source time.
+    pub counters: BTreeMap<SignalRole, (u64, Timestamp)>,
+    /// The lot in use.
+    pub lot: Option<LotId>,
+    /// The stop in which it is.
+    pub stop: Option<Stop>,
+    /// The order that runs on its line.
+    pub order: Option<OrderId>,
+}
+
+/// Figures with the window they are about.
+#[derive(Clone, PartialEq, Debug)]
+pub struct KpiView {
+    /// Name of the window: the shift's name, or `rolling` where there are no shifts.
+    pub window_name: String,
+    /// The figures.
+    pub kpi: Kpi,
+}
+
+/// An order with its totals.
+#[derive(Clone, PartialEq, Debug)]
+pub struct OrderView {
+    /// The order.
+    pub order: Order,
+    /// Its totals.
+    pub totals: Totals,
+}

@@ -1,0 +1,437 @@
+//! The thread behind the engine: the only writer of the core and the store.
+//!
+//! It takes what has queued up, decides and applies, commits once, and only then answers and
+//! publishes. If a commit fails nothing of it was visible: commands are refused, the core is rebuilt
+//! from the store, and the values of machines, which nobody can send again, are decided again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::clock::Clock;
+use super::engine::{
+    CommandError, CommandReply, CommandRequest, Extract, ExtractRequest, Health, Idempotency,
+    MachineExtract, MachineInput, Request,
+};
+use super::ports::{Batch, Recovered, RequestKey, Store, StoreError, StoredAnswer};
+use super::publish::Publisher;
+use crate::domain::command::{Command, CommandInput, Input, Outcome};
+use crate::domain::core::Core;
+use crate::domain::event::Event;
+use crate::domain::evidence::{EvidenceBlock, LinkChange, Observation};
+use crate::domain::id::{MachineId, OrderId};
+use crate::domain::plant::Plant;
+use crate::domain::rejection::Rejection;
+use crate::domain::time::{Span, Timestamp, Window};
+
+/// Inputs that become durable together.
+const BATCH_MAX: usize = 256;
+/// Evidence stays in memory for this long.
+const RETENTION: Span = Span::from_seconds(26 * 3600);
+/// Batches after which the state is kept as a whole.
+const SNAPSHOT_EVERY: u64 = 20_000;
+/// A sign of life is kept at least this often.
+const ALIVE_EVERY: Span = Span::from_millis(2000);
+/// Waits between attempts to open the store again after an error.
+const REOPEN_EVERY: Duration = Duration::from_millis(500);
+/// Orders of equal time given between two batches stay below this.
+const SEQ_PER_BATCH: u64 = 1 << 20;
+
+/// What the writer works with.
+pub(super) struct Outside {
+    pub store: Box<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub publisher: Publisher,
+    pub health: watch::Sender<Health>,
+}
+
+/// The single writer.
+pub(super) struct Writer {
+    core: Core,
+    outside: Outside,
+    seq: u64,
+    batches: u64,
+    alive_at: Timestamp,
+    /// The last sign of life of the process before this one.
+    resume_from: Option<Timestamp>,
+    /// Inputs of machines whose commit failed.
+    unsaved: Vec<MachineInput>,
+}
+
+/// What one commit will hold, and who waits for it.
+#[derive(Default)]
+struct Work {
+    events: Vec<Event>,
+    orders: BTreeSet<OrderId>,
+    archived: Vec<(MachineId, EvidenceBlock)>,
+    answers: Vec<(RequestKey, StoredAnswer)>,
+    replies: Vec<Waiting>,
+    extracts: Vec<ExtractRequest>,
+    machine_inputs: Vec<MachineInput>,
+}
+
+struct Waiting {
+    reply: oneshot::Sender<Result<CommandReply, CommandError>>,
+    result: Result<CommandReply, CommandError>,
+}
+
+/// What woke the engine.
+enum Wake {
+    Request(Request),
+    Machine(MachineInput),
+    Deadline,
+    Stop,
+}
+
+impl Writer {
+    /// A writer that goes on from what the store holds.
+    pub fn new(plant: &Arc<Plant>, recovered: Recovered, outside: Outside) -> Writer {
+        let resume_from = recovered.last_alive;
+        let seq = (recovered.written + 1).saturating_mul(SEQ_PER_BATCH);
+        Writer {
+            core: rebuild(plant, recovered),
+            outside,
+            seq,
+            batches: 0,
+            alive_at: Timestamp::MIN,
+            resume_from,
+            unsaved: Vec::new(),
+        }
+    }
+
+    /// Works until it is asked to stop.
+    pub fn run(
+        mut self,
+        mut machines: mpsc::Receiver<MachineInput>,
+        mut requests: mpsc::Receiver<Request>,
+    ) {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build()
+        else {
+            tracing::error!("the engine has no runtime and cannot start");
+            return;
+        };
+        let mut stop = false;
+        self.outside.publisher.touch_all(&self.core);
+        while !stop {
+            let wait = self.wait();
+            let wake = runtime.block_on(next(&mut machines, &mut requests, wait));
+            let now = self.outside.clock.now();
+            let mut work = self.resume();
+            stop = self.gather(wake, &mut machines, &mut requests, now, &mut work);
+            if self.core.next_deadline().is_some_and(|deadline| deadline <= now) {
+                self.decide_own(&Input::Tick(now), &mut work);
+            }
+            if let Err(error) = self.finish(work, now) {
+                stop |= runtime.block_on(self.heal(error, &mut requests));
+            }
+        }
+        self.keep_snapshot();
+    }
+
+    /// Marks the time in which nobody watched the machines, until that is durable.
+    fn resume(&mut self) -> Work {
+        let mut work = Work::default();
+        if let Some(last_alive) = self.resume_from {
+            self.seq += 1;
+            self.decide_own(&Input::Restarted { last_alive, seq: self.seq }, &mut work);
+        }
+        work
+    }
+
+    /// How long nothing will happen by itself.
+    fn wait(&self) -> Duration {
+        let now = self.outside.clock.now();
+        let alive = self.alive_at + ALIVE_EVERY;
+        let next = self.core.next_deadline().into_iter().chain([alive, self.outside.publisher.next()]);
+        let wait = next.min().map_or(0, |next| (next - now).ticks()).max(0);
+        Duration::from_nanos(wait.unsigned_abs().saturating_mul(100)).max(Duration::from_millis(1))
+    }
+
+    /// Takes what woke the writer and what has queued up behind it; whether it is to stop.
+    fn gather(
+        &mut self,
+        wake: Wake,
+        machines: &mut mpsc::Receiver<MachineInput>,
+        requests: &mut mpsc::Receiver<Request>,
+        now: Timestamp,
+        work: &mut Work,
+    ) -> bool {
+        let mut next = Some(wake);
+        for _ in 0..BATCH_MAX {
+            match next {
+                None | Some(Wake::Deadline) => return false,
+                Some(Wake::Machine(input)) => self.machine_input(input, work),
+                Some(Wake::Request(Request::Command(request))) => {
+                    self.command(*request, now, work);
+                }
+                Some(Wake::Request(Request::Extract(request))) => work.extracts.push(request),
+                Some(Wake::Request(Request::Stop) | Wake::Stop) => return true,
+            }
+            let request = requests.try_recv().ok().map(Wake::Request);
+            next = request.or_else(|| machines.try_recv().ok().map(Wake::Machine));
+        }
+        if let Some(Wake::Machine(input)) = next {
+            self.machine_input(input, work);
+        } else if let Some(Wake::Request(Request::Command(request))) = next {
+            self.command(*request, now, work);
+        } else if let Some(Wake::Request(Request::Extract(request))) = next {
+            work.extracts.push(request);
+        }
+        false
+    }
+
+    /// Decides an input that the core never refuses.
+    fn decide_own(&mut self, input: &Input, work: &mut Work) {
+        if let Err(rejection) = self.decide(input, work) {
+            tracing::error!(code = rejection.code(), "refused by the core: {rejection}");
+        }
+    }
+
+    fn decide(&mut self, input: &Input, work: &mut Work) -> Result<Outcome, Rejection> {
+        let start = work.events.len();
+        let outcome = self.core.decide(input, &mut work.events);
+        if outcome.is_err() {
+            work.events.truncate(start);
+        }
+        for event in &work.events[start..] {
+            self.outside.publisher.touch(&self.core, event);
+            let applied = self.core.apply(event);
+            self.outside.publisher.touch(&self.core, event);
+            work.orders.extend(applied.order);
+            work.archived.extend(applied.archived.filter(|(_, block)| !block.is_empty()));
+        }
+        outcome
+    }
+
+    fn machine_input(&mut self, input: MachineInput, work: &mut Work) {
+        self.seq += 1;
+        let seq = self.seq;
+        let decided = match &input {
+            MachineInput::Observed(observation) => {
+                Input::Observed(Observation { seq, ..observation.clone() })
+            }
+            MachineInput::Linked(change) => Input::Linked(LinkChange { seq, ..change.clone() }),
+        };
+        self.decide_own(&decided, work);
+        work.machine_inputs.push(input);
+    }
+
+    fn command(&mut self, request: CommandRequest, now: Timestamp, work: &mut Work) {
+        let CommandRequest { command, actor, idempotency, reply } = request;
+        if let Some(idempotency) = &idempotency {
+            match self.repeated(idempotency, work) {
+                Ok(None) => {}
+                Ok(Some(result)) => return work.replies.push(Waiting { reply, result }),
+                Err(error) => {
+                    let result = Err(CommandError::Unavailable(error.to_string()));
+                    return work.replies.push(Waiting { reply, result });
+                }
+            }
+        }
+        self.admit(&command);
+        self.seq += 1;
+        let input = CommandInput { command, actor, at: now, seq: self.seq };
+        let outcome = self.decide(&Input::Command(input), work);
+        if let Some(Idempotency { key, request, render }) = idempotency {
+            let (status, body) = render(&outcome);
+            work.answers.push((key, StoredAnswer { request, status, body, at: now }));
+        }
+        let result = outcome.map(CommandReply::Done).map_err(CommandError::Rejected);
+        work.replies.push(Waiting { reply, result });
+    }
+
+    /// The answer to a request that came before, in this batch or an earlier one.
+    fn repeated(
+        &self,
+        idempotency: &Idempotency,
+        work: &Work,
+    ) -> Result<Option<Result<CommandReply, CommandError>>, StoreError> {
+        let in_batch = work.answers.iter().find(|(key, _)| *key == idempotency.key);
+        let known = match in_batch {
+            Some((_, answer)) => Some(answer.clone()),
+            None => self.outside.store.reader().answer(&idempotency.key)?,
+        };
+        Ok(known.map(|answer| {
+            if answer.request == idempotency.request {
+                Ok(CommandReply::Repeated(answer))
+            } else {
+                Err(CommandError::KeyReused)
+            }
+        }))
+    }
+
+    /// Takes a finished order back from the store when a command names it.
+    fn admit(&mut self, command: &Command) {
+        let id = match command {
+            Command::StoreOrder(request) => &request.id,
+            Command::MoveOrder { order, .. } => order,
+            Command::Report(report) => &report.order,
+            Command::Consume(consumption) => &consumption.order,
+            Command::ClassifyStop { .. } => return,
+        };
+        if self.core.order(id).is_none()
+            && let Ok(Some(order)) = self.outside.store.reader().order(id)
+        {
+            self.core.admit(order);
+        }
+    }
+
+    fn extract(&self, machines: &[MachineId], window: Window) -> Extract {
+        let mut extract = Extract::default();
+        let mut lines = BTreeSet::new();
+        for machine in machines {
+            let Some(evidence) = self.core.evidence(machine) else {
+                continue;
+            };
+            extract.machines.push(MachineExtract {
+                machine: machine.clone(),
+                archived_to: self.core.archived_to(machine),
+                evidence: evidence.extract(window),
+            });
+            lines.extend(self.core.plant().machines.get(machine).map(|m| m.line.clone()));
+        }
+        for line in lines {
+            let runs = self.core.runs(&line).to_vec();
+            extract.runs.push((line, runs));
+        }
+        extract
+    }
+
+    fn commit(&mut self, work: &Work, now: Timestamp) -> Result<(), StoreError> {
+        let nothing = work.events.is_empty() && work.answers.is_empty();
+        if nothing && now - self.alive_at < ALIVE_EVERY {
+            return Ok(());
+        }
+        if nothing {
+            self.outside.store.keep_alive(now)?;
+        } else {
+            let snapshot = (self.batches % SNAPSHOT_EVERY == SNAPSHOT_EVERY - 1)
+                .then(|| self.core.snapshot());
+            let orders = work.orders.iter().filter_map(|id| self.core.order(id));
+            let batch = Batch {
+                at: now,
+                events: &work.events,
+                orders: orders.collect(),
+                archived: work.archived.clone(),
+                answers: work.answers.clone(),
+                snapshot,
+            };
+            self.outside.store.commit(&batch)?;
+            self.batches += 1;
+        }
+        self.alive_at = now;
+        Ok(())
+    }
+
+    /// Commits, then answers and publishes. On an error nobody has seen anything of the work.
+    fn finish(&mut self, mut work: Work, now: Timestamp) -> Result<(), StoreError> {
+        if let Err(error) = self.commit(&work, now) {
+            let text = error.to_string();
+            self.outside.health.send_replace(Health::Degraded(text.clone()));
+            for waiting in work.replies {
+                let _ = waiting.reply.send(Err(CommandError::Unavailable(text.clone())));
+            }
+            self.unsaved.append(&mut work.machine_inputs);
+            return Err(error);
+        }
+        self.resume_from = None;
+        for waiting in work.replies {
+            // A caller that has gone away has its effect all the same.
+            let _ = waiting.reply.send(waiting.result);
+        }
+        for request in work.extracts {
+            let extract = self.extract(&request.machines, request.window);
+            let _ = request.reply.send(extract);
+        }
+        self.outside.publisher.publish(&self.core, now);
+        Ok(())
+    }
+
+    /// Waits until the store can be written again, refusing commands meanwhile; whether to stop.
+    async fn heal(&mut self, error: StoreError, requests: &mut mpsc::Receiver<Request>) -> bool {
+        tracing::error!(%error, "nothing can be stored; machine values wait, commands are refused");
+        let mut text = error.to_string();
+        loop {
+            let pause = tokio::time::sleep(REOPEN_EVERY);
+            tokio::pin!(pause);
+            loop {
+                tokio::select! {
+                    () = &mut pause => break,
+                    request = requests.recv() => match request {
+                        Some(Request::Command(request)) => {
+                            let refused = CommandError::Unavailable(text.clone());
+                            let _ = request.reply.send(Err(refused));
+                        }
+                        Some(Request::Extract(_)) => {}
+                        Some(Request::Stop) | None => return true,
+                    }
+                }
+            }
+            match self.reopen() {
+                Ok(()) => {
+                    self.outside.health.send_replace(Health::Ready);
+                    tracing::info!("the store can be written again");
+                    return false;
+                }
+                Err(error) => {
+                    text = error.to_string();
+                    self.outside.health.send_replace(Health::Degraded(text.clone()));
+                }
+            }
+        }
+    }
+
+    /// Opens the store anew, rebuilds the core from it and stores what the machines have sent.
+    fn reopen(&mut self) -> Result<(), StoreError> {
+        self.outside.store.reopen()?;
+        let recovered = self.outside.store.recover()?;
+        let plant = self.core.plant().clone();
+        self.core = rebuild(&plant, recovered);
+        self.outside.publisher.touch_all(&self.core);
+        let mut work = self.resume();
+        for input in std::mem::take(&mut self.unsaved) {
+            self.machine_input(input, &mut work);
+        }
+        let now = self.outside.clock.now();
+        self.alive_at = Timestamp::MIN;
+        self.finish(work, now)
+    }
+
+    /// Keeps the whole state, so that the next start is quick.
+    fn keep_snapshot(&mut self) {
+        let batch = Batch {
+            at: self.outside.clock.now(),
+            snapshot: Some(self.core.snapshot()),
+            ..Batch::default()
+        };
+        if let Err(error) = self.outside.store.commit(&batch) {
+            tracing::error!(%error, "the state could not be kept; the next start replays the journal");
+        }
+    }
+}
+
+async fn next(
+    machines: &mut mpsc::Receiver<MachineInput>,
+    requests: &mut mpsc::Receiver<Request>,
+    wait: Duration,
+) -> Wake {
+    tokio::select! {
+        biased;
+        request = requests.recv() => request.map_or(Wake::Stop, Wake::Request),
+        Some(input) = machines.recv() => Wake::Machine(input),
+        () = tokio::time::sleep(wait) => Wake::Deadline,
+    }
+}
+
+fn rebuild(plant: &Arc<Plant>, recovered: Recovered) -> Core {
+    let mut core = match recovered.snapshot {
+        Some(snapshot) => Core::restore(plant.clone(), Some(RETENTION), snapshot),
+        None => Core::new(plant.clone(), Some(RETENTION)),
+    };
+    for event in &recovered.events {
+        core.apply(event);
+    }
+    core
+}
