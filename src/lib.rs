@@ -1,5 +1,6 @@
 #![forbid(unsafe_code)]
 pub mod app;
+pub mod config;
 pub mod domain;
 pub mod store;
 pub mod sys;

@@ -1,0 +1,16 @@
+//! Configuration: one TOML file, checked as a whole before anything starts.
+//!
+//! [`problem`] collects everything that is wrong, [`section`] reads values with their place in the
+//! file, the other modules turn sections into a plant and the settings of the adapters. Reading
+//! never stops at the first problem and never fills in a value that a plant would miss.
+
+mod equipment;
+mod node;
+mod plant;
+pub mod problem;
+mod section;
+pub mod settings;
+mod shifts;
+
+pub use node::NodeAddress;
+pub use plant::load;

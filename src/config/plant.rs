@@ -1,0 +1,339 @@
+//! The whole file: sections in, a plant and settings out, or all problems at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use toml::de::DeTable;
+
+use super::equipment::{self, LineDraft};
+use super::problem::{Problem, Problems};
+use super::section::{Placed, Section};
+use super::settings::{
+    HttpSettings, MachineSettings, OpcUaSettings, Settings, Surroundings, UserSettings,
+};
+use super::shifts;
+use crate::domain::calendar::Calendar;
+use crate::domain::id::{LineId, MachineId, ProductId, ReasonId, SiteId};
+use crate::domain::plant::{Area, Line, Machine, Plant, Product, Reason};
+use crate::domain::quantity::{IdealTime, common_divisor};
+use crate::domain::role::Role;
+use crate::domain::time::Span;
+
+const CONFIRMATION_DEFAULT: Span = Span::from_seconds(60);
+const OPCUA_LISTEN: &str = "127.0.0.1:4840";
+const HTTP_LISTEN: &str = "127.0.0.1:8080";
+
+/// Reads and checks a configuration; `file` is its name for the messages.
+pub fn load(
+    file: &str,
+    text: &str,
+    surroundings: &dyn Surroundings,
+) -> Result<Settings, Vec<Problem>> {
+    let problems = Problems::new(file, text);
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let span = error.span().unwrap_or(0..0);
+        problems.add(span, format!("not TOML: {}", error.message()), "correct the syntax");
+    }
+    if !errors.is_empty() {
+        return Err(problems.into_list());
+    }
+    let settings = {
+        let root = Section::new("the file", 0..0, table.get_ref(), &problems);
+        let settings = read(&root, surroundings);
+        root.finish();
+        settings
+    };
+    match settings {
+        Some(settings) if problems.is_empty() => Ok(settings),
+        _ => Err(problems.into_list()),
+    }
+}
+
+fn read(root: &Section<'_>, surroundings: &dyn Surroundings) -> Option<Settings> {
+    let site = read_site(root, surroundings);
+    let data = read_data(root);
+    let opcua = read_opcua(root);
+    let http = read_http(root);
+    let confirmation_interval = read_erp(root);
+    let users = read_users(root, surroundings);
+    let equipment = read_equipment(root, surroundings);
+    let line_ids: Vec<LineId> = equipment.lines.keys().cloned().collect();
+    let patterns = shifts::read(root, &line_ids);
+    if equipment.lines.is_empty() {
+        root.problems().add(0..0, "no complete [[line]] is configured", "add at least one line");
+    }
+    let site = site?;
+    check_unique_keys(root, &site.id, &equipment);
+    let plant = Plant {
+        site: site.id.value,
+        site_name: site.name,
+        time_zone: site.zone_name,
+        areas: equipment.areas.into_iter().map(|area| area.value).collect(),
+        lines: equipment.lines,
+        machines: equipment.machines.into_iter().map(|(id, m)| (id, m.value)).collect(),
+        products: equipment.products,
+        reasons: equipment.reasons,
+        calendar: Calendar::new(patterns, site.zone),
+        confirmation_interval,
+    };
+    Some(Settings { plant, data: data?, opcua: opcua?, http: http?, machines: equipment.links, users })
+}
+
+struct Site {
+    id: Placed<SiteId>,
+    name: String,
+    zone_name: String,
+    zone: std::sync::Arc<dyn crate::domain::calendar::CivilZone>,
+}
+
+fn required_table<'a>(root: &Section<'a>, key: &'static str) -> Option<Section<'a>> {
+    let table = root.table(key);
+    if table.is_none() {
+        root.problems().add(0..0, format!("the file has no section [{key}]"), "add it");
+    }
+    table
+}
+
+fn read_site(root: &Section<'_>, surroundings: &dyn Surroundings) -> Option<Site> {
+    let section = required_table(root, "site")?;
+    let id = section.required_key("id", SiteId::parse);
+    let name = section.text("name");
+    let zone = section.required("time_zone", "an IANA name such as \"Europe/Berlin\"", |text| {
+        Some((text.to_owned(), surroundings.zone(text)?))
+    });
+    section.finish();
+    let (id, zone) = (id?, zone?);
+    let name = name.map_or_else(|| id.value.to_string(), |name| name.value);
+    let (zone_name, zone) = zone.value;
+    Some(Site { id, name, zone_name, zone })
+}
+
+fn read_data(root: &Section<'_>) -> Option<PathBuf> {
+    let section = required_table(root, "data")?;
+    let directory = section.required_text("directory");
+    section.finish();
+    directory.map(|directory| PathBuf::from(directory.value))
+}
+
+fn read_erp(root: &Section<'_>) -> Span {
+    let Some(section) = root.table("erp") else {
+        return CONFIRMATION_DEFAULT;
+    };
+    let interval = section.duration("confirmation_interval");
+    section.finish();
+    interval.map_or(CONFIRMATION_DEFAULT, |interval| interval.value)
+}
+
+fn read_listen(section: &Section<'_>, default: &str) -> Option<SocketAddr> {
+    let wanted = "an address and port such as \"127.0.0.1:8080\"";
+    match section.parsed("listen", wanted, |text| text.parse().ok()) {
+        Some(address) => Some(address.value),
+        None => default.parse().ok(),
+    }
+}
+
+/// A relaxation that only a loopback address may have.
+fn read_loopback_only(section: &Section<'_>, key: &'static str, listen: &SocketAddr) -> bool {
+    let Some(wanted) = section.truth(key) else {
+        return false;
+    };
+    if wanted.value && !listen.ip().is_loopback() {
+        let message = format!("`{key}` is not allowed on {listen}");
+        let advice = "listen on 127.0.0.1, or remove it";
+        section.problems().add(wanted.span, message, advice);
+    }
+    wanted.value
+}
+
+fn read_opcua(root: &Section<'_>) -> Option<OpcUaSettings> {
+    let Some(section) = root.table("opcua") else {
+        let listen: SocketAddr = OPCUA_LISTEN.parse().ok()?;
+        let host = listen.ip().to_string();
+        return Some(OpcUaSettings { listen, host, open_endpoint: false, trust_all_clients: false });
+    };
+    let listen = read_listen(&section, OPCUA_LISTEN)?;
+    let host = section.text("host").map_or_else(|| listen.ip().to_string(), |host| host.value);
+    let open_endpoint = read_loopback_only(&section, "open_endpoint", &listen);
+    let trust_all_clients = read_loopback_only(&section, "trust_all_clients", &listen);
+    section.finish();
+    Some(OpcUaSettings { listen, host, open_endpoint, trust_all_clients })
+}
+
+fn read_http(root: &Section<'_>) -> Option<HttpSettings> {
+    let Some(section) = root.table("http") else {
+        let listen = HTTP_LISTEN.parse().ok()?;
+        return Some(HttpSettings { listen, anonymous_read: false });
+    };
+    let listen = read_listen(&section, HTTP_LISTEN)?;
+    if !listen.ip().is_loopback() {
+        let message = format!("HTTP is not encrypted and must not listen on {listen}");
+        let advice = "listen on 127.0.0.1 behind a proxy that speaks TLS";
+        section.problems().add(section.span(), message, advice);
+    }
+    let anonymous_read = read_loopback_only(&section, "anonymous_read", &listen);
+    section.finish();
+    Some(HttpSettings { listen, anonymous_read })
+}
+
+fn read_users(root: &Section<'_>, surroundings: &dyn Surroundings) -> Vec<UserSettings> {
+    let mut users: Vec<UserSettings> = Vec::new();
+    for section in root.tables("user") {
+        let name = section.required_text("name");
+        let roles: Vec<_> = Role::ALL.iter().map(|role| role.as_str()).collect();
+        let role = section.required("role", &roles.join(", "), Role::parse);
+        let hash = section.required(
+            "password_hash",
+            "the output of `linewright hash-password`",
+            |text| surroundings.is_password_hash(text).then(|| text.to_owned()),
+        );
+        let problems = section.problems();
+        section.finish();
+        let (Some(name), Some(role), Some(hash)) = (name, role, hash) else {
+            continue;
+        };
+        if users.iter().any(|user| user.name == name.value) {
+            let message = format!("a second user {:?}", name.value);
+            problems.add(name.span, message, "give each user a name of his own");
+            continue;
+        }
+        users.push(UserSettings { name: name.value, role: role.value, password_hash: hash.value });
+    }
+    users
+}
+
+struct Equipment {
+    areas: Vec<Placed<Area>>,
+    drafts: Vec<LineDraft>,
+    lines: BTreeMap<LineId, Line>,
+    machines: BTreeMap<MachineId, Placed<Machine>>,
+    links: Vec<MachineSettings>,
+    products: BTreeMap<ProductId, Product>,
+    reasons: BTreeMap<ReasonId, Reason>,
+}
+
+fn read_equipment(root: &Section<'_>, surroundings: &dyn Surroundings) -> Equipment {
+    let areas = equipment::areas(root);
+    let drafts = equipment::lines(root);
+    let machines = equipment::machines(root, surroundings);
+    let problems = root.problems();
+    for (_, line, _) in &machines {
+        if !drafts.iter().any(|draft| draft.id.value == line.value) {
+            let message = format!("no line {} is configured", line.value);
+            problems.add(line.span.clone(), message, "use the id of a [[line]]");
+        }
+    }
+    let machine_ids = machines.iter().map(|(machine, _, _)| machine.value.id.clone()).collect();
+    let products = read_products(root, &machine_ids);
+    let mut lines = BTreeMap::new();
+    for draft in &drafts {
+        if let Some(area) = draft.area.as_ref()
+            && !areas.iter().any(|known| known.value.id == area.value)
+        {
+            let message = format!("no area {} is configured", area.value);
+            problems.add(area.span.clone(), message, "use the id of an [[area]]");
+        }
+        if let Some(product) = draft.default_product.as_ref()
+            && !products.contains_key(&product.value)
+        {
+            let message = format!("no product {} is configured", product.value);
+            problems.add(product.span.clone(), message, "use the id of a [[product]]");
+        }
+        let own = machines.iter().filter(|(_, line, _)| line.value == draft.id.value);
+        let own = own.map(|(machine, _, _)| machine.value.id.clone()).collect();
+        lines.extend(equipment::complete_line(draft, own, root).map(|l| (l.id.clone(), l)));
+    }
+    let mut by_id = BTreeMap::new();
+    let mut links = Vec::new();
+    for (machine, _, settings) in machines {
+        links.push(settings);
+        by_id.entry(machine.value.id.clone()).or_insert(machine);
+    }
+    let reasons = read_reasons(root);
+    Equipment { areas, drafts, lines, machines: by_id, links, products, reasons }
+}
+
+fn read_products(
+    root: &Section<'_>,
+    machines: &BTreeSet<MachineId>,
+) -> BTreeMap<ProductId, Product> {
+    let mut products = BTreeMap::new();
+    let mut divisors: Vec<u32> = Vec::new();
+    for product in equipment::products(root, machines) {
+        let Placed { value, span } = product;
+        divisors.extend(value.cycles.iter().map(|cycle| cycle.parts));
+        if common_divisor(divisors.iter().copied(), IdealTime::DIVISOR_LIMIT).is_none() {
+            let message = format!("the parts per cycle of product {} fit no other", value.id);
+            let advice = "use parts with common factors, so that sums stay exact";
+            root.problems().add(span.clone(), message, advice);
+            divisors.clear();
+        }
+        let id = value.id.clone();
+        if products.insert(id.clone(), value).is_some() {
+            root.problems().add(span, format!("a second product {id}"), "keep one of them");
+        }
+    }
+    products
+}
+
+fn read_reasons(root: &Section<'_>) -> BTreeMap<ReasonId, Reason> {
+    let read = equipment::reasons(root);
+    for (_, parent) in &read {
+        if let Some(parent) = parent
+            && !read.iter().any(|(reason, _)| reason.value.id == parent.value)
+        {
+            let message = format!("no reason {} is configured", parent.value);
+            root.problems().add(parent.span.clone(), message, "use the id of a [[reason]]");
+        }
+    }
+    let mut reasons: BTreeMap<ReasonId, Reason> = BTreeMap::new();
+    for (Placed { value, span }, _) in read {
+        let id = value.id.clone();
+        if reasons.insert(id.clone(), value).is_some() {
+            root.problems().add(span, format!("a second reason {id}"), "keep one of them");
+        } else if leads_to(&reasons, &id, &id) {
+            let message = format!("reason {id} is its own ancestor");
+            root.problems().add(span, message, "change one of the parents");
+        }
+    }
+    reasons
+}
+
+fn leads_to(reasons: &BTreeMap<ReasonId, Reason>, from: &ReasonId, to: &ReasonId) -> bool {
+    let mut at = reasons.get(from).and_then(|reason| reason.parent.as_ref());
+    for _ in 0..=reasons.len() {
+        match at {
+            Some(parent) if parent == to => return true,
+            Some(parent) => at = reasons.get(parent).and_then(|reason| reason.parent.as_ref()),
+            None => return false,
+        }
+    }
+    true
+}
+
+/// Keys of equipment are unique in the plant, since one parameter names any of it.
+fn check_unique_keys(root: &Section<'_>, site: &Placed<SiteId>, equipment: &Equipment) {
+    let mut seen = BTreeSet::from([site.value.to_string()]);
+    let mut check = |id: &dyn Display, span: &Range<usize>| {
+        if !seen.insert(id.to_string()) {
+            let message = format!("a second piece of equipment has the id {id}");
+            let advice = "give site, areas, lines and machines ids of their own";
+            root.problems().add(span.clone(), message, advice);
+        }
+    };
+    equipment.areas.iter().for_each(|area| check(&area.value.id, &area.span));
+    equipment.drafts.iter().for_each(|line| check(&line.id.value, &line.id.span));
+    let mut links = BTreeSet::new();
+    for settings in &equipment.links {
+        let span = equipment.machines.get(&settings.machine).map_or(0..0, |m| m.span.clone());
+        if !links.insert(&settings.machine) {
+            let message = format!("a second machine {}", settings.machine);
+            root.problems().add(span, message, "keep one of them");
+        } else {
+            check(&settings.machine, &span);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What a configuration says besides the plant itself.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::node::NodeAddress;
+use crate::domain::id::MachineId;
+use crate::domain::plant::Plant;
+use crate::domain::role::Role;
+use crate::domain::signal::SignalRole;
+use crate::domain::time::Span;
+
+/// A checked configuration.
+#[derive(Debug)]
+pub struct Settings {
+    /// The plant.
+    pub plant: Plant,
+    /// Where data are kept.
+    pub data: PathBuf,
+    /// The OPC UA server.
+    pub opcua: OpcUaSettings,
+    /// The HTTP bridge.
+    pub http: HttpSettings,
+    /// How to reach the machines.
+    pub machines: Vec<MachineSettings>,
+    /// Who may log on.
+    pub users: Vec<UserSettings>,
+}
+
+/// The OPC UA server.
+#[derive(Clone, Debug)]
+pub struct OpcUaSettings {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+    /// Name under which clients reach it; part of the endpoint URLs.
+    pub host: String,
+    /// Whether to offer an endpoint without security, for reading; loopback only.
+    pub open_endpoint: bool,
+    /// Whether to accept client certificates that nobody has trusted yet; loopback only.
+    pub trust_all_clients: bool,
+}
+
+/// The HTTP bridge.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+    /// Whether reading needs no user; loopback only.
+    pub anonymous_read: bool,
+}
+
+/// How the connection to a machine is protected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Security {
+    /// Not at all.
+    None,
+    /// Basic256Sha256, signed and encrypted.
+    Basic256Sha256,
+    /// Aes128_Sha256_RsaOaep, signed and encrypted.
+    Aes128Sha256RsaOaep,
+    /// Aes256_Sha256_RsaPss, signed and encrypted.
+    Aes256Sha256RsaPss,
+}
+
+/// How to reach one machine.
+#[derive(Clone, Debug)]
+pub struct MachineSettings {
+    /// The machine.
+    pub machine: MachineId,
+    /// URL of its endpoint.
+    pub endpoint: String,
+    /// How the connection is protected.
+    pub security: Security,
+    /// User name and password, where it wants them.
+    pub user: Option<(String, String)>,
+    /// Publishing interval that is asked for.
+    pub publishing_interval: Span,
+    /// Sampling interval that is asked for; zero for every change.
+    pub sampling_interval: Span,
+    /// Beyond this difference of clocks our own time is used.
+    pub clock_skew_max: Span,
+    /// Where its signals are.
+    pub signals: Vec<(SignalRole, NodeAddress)>,
+    /// Values that are shown and not kept.
+    pub process_values: Vec<ProcessValueSettings>,
+}
+
+/// A value that is shown and not kept.
+#[derive(Clone, Debug)]
+pub struct ProcessValueSettings {
+    /// Name, unique on the machine.
+    pub name: String,
+    /// Where it is.
+    pub node: NodeAddress,
+    /// UNECE code of its unit.
+    pub unit: String,
+}
+
+/// A user.
+#[derive(Clone, Debug)]
+pub struct UserSettings {
+    /// Name.
+    pub name: String,
+    /// Role.
+    pub role: Role,
+    /// argon2id hash in PHC form.
+    pub password_hash: String,
+}
+
+/// What reading a configuration needs of the world outside the file.
+pub trait Surroundings {
+    /// The rules of an IANA time zone.
+    fn zone(&self, name: &str) -> Option<std::sync::Arc<dyn crate::domain::calendar::CivilZone>>;
+    /// The content of a file named in the configuration, without a trailing line break.
+    fn file(&self, path: &str) -> Result<String, String>;
+    /// A variable of the environment.
+    fn variable(&self, name: &str) -> Option<String>;
+    /// Whether a text is a password hash that can be checked.
+    fn is_password_hash(&self, text: &str) -> bool;
+}
