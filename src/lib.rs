@@ -2,5 +2,6 @@
 pub mod app;
 pub mod config;
 pub mod domain;
+pub mod machine;
 pub mod store;
 pub mod sys;

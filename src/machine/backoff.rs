@@ -1,0 +1,46 @@
+//! Waits between attempts to connect: doubling up to a limit, with jitter, for ever.
+
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// The next wait.
+pub struct Backoff {
+    next: Duration,
+    random: fastrand::Rng,
+}
+
+impl Backoff {
+    /// Starts with a short wait; the seed sets machines of one plant apart.
+    pub fn new(seed: u64) -> Self {
+        Backoff { next: FIRST, random: fastrand::Rng::with_seed(seed) }
+    }
+
+    /// Between half of the present step and all of it; the next step is twice as long.
+    pub fn wait(&mut self) -> Duration {
+        let wait = self.next.mul_f64(0.5 + self.random.f64() / 2.0);
+        self.next = (self.next * 2).min(LONGEST);
+        wait
+    }
+
+    /// Begins anew after a connection that worked.
+    pub fn reset(&mut self) {
+        self.next = FIRST;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_the_limit_and_never_end() {
+        let mut backoff = Backoff::new(7);
+        let waits: Vec<_> = (0..100).map(|_| backoff.wait()).collect();
+        assert!(waits[0] <= FIRST && waits[0] >= FIRST / 2);
+        assert!(waits[20..].iter().all(|wait| *wait >= LONGEST / 2 && *wait <= LONGEST));
+        backoff.reset();
+        assert!(backoff.wait() <= FIRST);
+    }
+}

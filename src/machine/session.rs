@@ -1,0 +1,664 @@
+//! One connection to a machine, from its begin to its end.
+//!
+//! A session that breaks is never repaired: the next one reads everything anew, so that what is
+//! known after a break was read after it, and what lies between is a marked gap.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt;
+use opcua::client::{
+    Client, ClientBuilder, IdentityToken, MonitoredItem, OnSubscriptionNotification, Password,
+    Session, SessionPollResult,
+};
+use opcua::crypto::SecurityPolicy;
+use opcua::types::{
+    AttributeId, DataChangeFilter, DataChangeTrigger, DataValue, EndpointDescription,
+    ExtensionObject, MessageSecurityMode, MonitoredItemCreateRequest, MonitoringMode,
+    MonitoringParameters, NodeId, QualifiedName, ReadValueId, StatusChangeNotification, StatusCode,
+    TimestampsToReturn, UserTokenPolicy, VariableId, Variant,
+};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::link::MachineLink;
+use super::value;
+use super::{MachineConnection, Node, Protection, Watched};
+use crate::app::connection::{ConnectionState, ProcessValue};
+use crate::app::engine::MachineInput;
+use crate::domain::evidence::{LinkChange, Observation};
+use crate::domain::signal::{Reading, Signal, SignalRole, Unusable};
+use crate::domain::time::{Span, Timestamp};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the machine is asked whether it still answers.
+const WATCHDOG_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the first values of all items may take.
+const FIRST_VALUES_TIMEOUT: Duration = Duration::from_secs(5);
+/// Values that may wait to be forwarded; beyond that the session is given up and a gap marked.
+const VALUE_QUEUE: usize = 16_384;
+/// Values that the machine keeps for us between two notifications.
+const SERVER_QUEUE: u32 = 1000;
+const SUBSCRIPTION_LIFETIME: u32 = 600;
+const SUBSCRIPTION_KEEP_ALIVE: u32 = 10;
+/// Items created with one request, unless the machine allows fewer.
+const ITEMS_PER_REQUEST: usize = 500;
+
+/// How a session ended.
+pub struct Ended {
+    /// The last contact, if values had arrived.
+    pub lost_at: Option<Timestamp>,
+    /// Why, in plain words.
+    pub error: String,
+}
+
+impl Ended {
+    fn before_values(error: impl Into<String>) -> Ended {
+        Ended { lost_at: None, error: error.into() }
+    }
+}
+
+/// Connects and forwards values until the connection breaks or everything stops.
+pub async fn run(link: &MachineLink, connection: &MachineConnection) -> Ended {
+    let client = match client(connection) {
+        Ok(client) => client,
+        Err(error) => return Ended::before_values(error),
+    };
+    let opened = tokio::time::timeout(CONNECT_TIMEOUT, open(client, connection)).await;
+    let open = match opened {
+        Ok(Ok(open)) => open,
+        Ok(Err(error)) => return Ended::before_values(error),
+        Err(_) => return Ended::before_values("no answer in time; is the machine switched on?"),
+    };
+    let mut forward = Forward::new(link, connection, &open.session);
+    let ended = tokio::select! {
+        ended = forward.run() => ended,
+        () = lost(open.lost) => forward.ended("the connection broke"),
+        () = link.stop.cancelled() => forward.ended("stopped"),
+    };
+    // A hung machine must not hold up the next attempt.
+    let _ = tokio::time::timeout(Duration::from_secs(1), open.session.disconnect()).await;
+    open.events.abort();
+    ended
+}
+
+struct Open {
+    session: Arc<Session>,
+    events: JoinHandle<()>,
+    lost: tokio::sync::oneshot::Receiver<()>,
+}
+
+async fn lost(receiver: tokio::sync::oneshot::Receiver<()>) {
+    let _ = receiver.await;
+}
+
+fn client(connection: &MachineConnection) -> Result<Client, String> {
+    let secured = connection.protection != Protection::None;
+    ClientBuilder::new()
+        .application_name("Linewright")
+        .application_uri("urn:linewright:client")
+        .product_uri("urn:linewright")
+        .pki_dir(&connection.pki)
+        .create_sample_keypair(secured)
+        .trust_server_certs(false)
+        .session_retry_limit(0)
+        .request_timeout(REQUEST_TIMEOUT)
+        .max_array_length(100_000)
+        .max_message_size(4 << 20)
+        .session_name(format!("Linewright {}", connection.machine))
+        .client()
+        .map_err(|problems| problems.join("; "))
+}
+
+async fn open(mut client: Client, connection: &MachineConnection) -> Result<Open, String> {
+    let url = connection.endpoint.as_str();
+    let (policy, mode) = protection(connection.protection);
+    let endpoint = if connection.protection == Protection::None {
+        (url, policy.to_str(), mode, UserTokenPolicy::anonymous()).into()
+    } else {
+        let offered = client.get_server_endpoints_from_url(url).await;
+        let offered = offered.map_err(|error| format!("the machine does not answer: {error}"))?;
+        secured_endpoint(offered, url, policy, mode)?
+    };
+    let token = match &connection.user {
+        Some((name, password)) => {
+            IdentityToken::UserName(name.clone(), Password::new(password.clone()))
+        }
+        None => IdentityToken::Anonymous,
+    };
+    let (session, event_loop) = client
+        .connect_to_endpoint_directly(endpoint, token)
+        .map_err(|error| format!("the endpoint cannot be used: {error}"))?;
+    let (tell, lost) = tokio::sync::oneshot::channel();
+    let (failed, mut failure) = mpsc::channel(1);
+    let events = tokio::spawn(async move {
+        let stream = event_loop.enter();
+        tokio::pin!(stream);
+        while let Some(event) = stream.next().await {
+            match event {
+                Ok(SessionPollResult::ConnectionLost(_)) => break,
+                Ok(SessionPollResult::ReconnectFailed(status)) | Err(status) => {
+                    let _ = failed.try_send(status);
+                    break;
+                }
+                Ok(_) => {}
+            }
+        }
+        let _ = tell.send(());
+    });
+    let connected = tokio::select! {
+        connected = session.wait_for_connection() => connected,
+        status = failure.recv() => {
+            let status = status.unwrap_or(StatusCode::BadConnectionClosed);
+            return Err(refused(status, connection));
+        }
+    };
+    if connected {
+        Ok(Open { session, events, lost })
+    } else {
+        events.abort();
+        Err(refused(StatusCode::BadConnectionClosed, connection))
+    }
+}
+
+/// A refusal in plain words with the next step.
+fn refused(status: StatusCode, connection: &MachineConnection) -> String {
+    let advice = match status {
+        StatusCode::BadIdentityTokenRejected | StatusCode::BadUserAccessDenied => {
+            "check `user` and its password".to_owned()
+        }
+        StatusCode::BadCertificateUntrusted | StatusCode::BadSecurityChecksFailed => format!(
+            "let the machine trust {}/own/cert.der, and move its certificate from {0}/rejected to \
+             {0}/trusted",
+            connection.pki.display()
+        ),
+        _ => "is it switched on and reachable at this endpoint?".to_owned(),
+    };
+    format!("the machine refused the connection ({status}); {advice}")
+}
+
+fn protection(protection: Protection) -> (SecurityPolicy, MessageSecurityMode) {
+    let secured = MessageSecurityMode::SignAndEncrypt;
+    match protection {
+        Protection::None => (SecurityPolicy::None, MessageSecurityMode::None),
+        Protection::Basic256Sha256 => (SecurityPolicy::Basic256Sha256, secured),
+        Protection::Aes128Sha256RsaOaep => (SecurityPolicy::Aes128Sha256RsaOaep, secured),
+        Protection::Aes256Sha256RsaPss => (SecurityPolicy::Aes256Sha256RsaPss, secured),
+    }
+}
+
+/// The offered endpoint of that protection, under the URL that was configured: machines often name
+/// themselves by a host that nobody can resolve.
+fn secured_endpoint(
+    offered: Vec<EndpointDescription>,
+    url: &str,
+    policy: SecurityPolicy,
+    mode: MessageSecurityMode,
+) -> Result<EndpointDescription, String> {
+    let fits = |endpoint: &EndpointDescription| {
+        endpoint.security_policy_uri.as_ref() == policy.to_uri() && endpoint.security_mode == mode
+    };
+    let found = offered.into_iter().find(fits);
+    let mut endpoint = found.ok_or_else(|| {
+        format!("the machine offers no endpoint with {policy}; choose another `security`")
+    })?;
+    endpoint.endpoint_url = url.into();
+    Ok(endpoint)
+}
+
+/// A value of an item, by its place in the configuration.
+struct Arrived {
+    item: usize,
+    value: DataValue,
+}
+
+/// Takes notifications off the session's task without ever blocking it.
+struct Collector {
+    values: mpsc::Sender<Arrived>,
+    overflowed: Arc<AtomicBool>,
+}
+
+impl OnSubscriptionNotification for Collector {
+    fn on_data_value(&mut self, notification: DataValue, item: &MonitoredItem) {
+        let Some(index) = (item.client_handle() as usize).checked_sub(1) else {
+            return;
+        };
+        let arrived = Arrived { item: index, value: notification };
+        if self.values.try_send(arrived).is_err() {
+            self.overflowed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn on_subscription_status_change(&mut self, _: StatusChangeNotification) {
+        // The machine has ended the subscription: nothing more will arrive.
+        self.overflowed.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Forwards the values of one session.
+struct Forward<'a> {
+    link: &'a MachineLink,
+    connection: &'a MachineConnection,
+    session: &'a Session,
+    /// The machine's clock less ours.
+    skew: Span,
+    /// The machine's time when the session began.
+    began: Timestamp,
+    last_contact: Timestamp,
+    is_up: bool,
+    last_state_at: Option<Timestamp>,
+    problems: BTreeSet<String>,
+}
+
+impl<'a> Forward<'a> {
+    fn new(link: &'a MachineLink, connection: &'a MachineConnection, session: &'a Session) -> Self {
+        let now = link.clock.now();
+        Forward {
+            link,
+            connection,
+            session,
+            skew: Span::ZERO,
+            began: now,
+            last_contact: now,
+            is_up: false,
+            last_state_at: None,
+            problems: BTreeSet::new(),
+        }
+    }
+
+    fn ended(&self, error: impl Into<String>) -> Ended {
+        let lost_at = self.is_up.then(|| self.machine_time(self.last_contact));
+        Ended { lost_at, error: error.into() }
+    }
+
+    /// Our time on the machine's clock, unless that is too far off.
+    fn machine_time(&self, at: Timestamp) -> Timestamp {
+        if self.uses_own_time() { at } else { at + self.skew }
+    }
+
+    fn uses_own_time(&self) -> bool {
+        self.skew.ticks().unsigned_abs() > self.connection.clock_skew_max.ticks().unsigned_abs()
+    }
+
+    async fn run(&mut self) -> Ended {
+        let (sender, mut values) = mpsc::channel(VALUE_QUEUE);
+        let overflowed = Arc::new(AtomicBool::new(false));
+        let collector = Collector { values: sender, overflowed: overflowed.clone() };
+        let watched = match self.subscribe(collector).await {
+            Ok(watched) => watched,
+            Err(error) => return self.ended(error),
+        };
+        if let Err(error) = self.first_values(watched, &mut values).await {
+            return self.ended(error);
+        }
+        let mut watchdog = tokio::time::interval(WATCHDOG_INTERVAL);
+        watchdog.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                arrived = values.recv() => {
+                    let Some(arrived) = arrived else {
+                        return self.ended("the subscription ended");
+                    };
+                    if let Err(error) = self.forward(arrived, false).await {
+                        return self.ended(error);
+                    }
+                }
+                _ = watchdog.tick() => {
+                    if let Err(error) = self.is_alive().await {
+                        return self.ended(error);
+                    }
+                }
+            }
+            if overflowed.load(Ordering::Relaxed) && values.is_empty() {
+                return self.ended("values were lost because more arrived than could be stored");
+            }
+        }
+    }
+
+    /// Reads the clock and the namespaces and asks for all items; the indices of those watched.
+    async fn subscribe(&mut self, collector: Collector) -> Result<Vec<usize>, String> {
+        let namespaces = self.begin().await?;
+        let publishing = self.connection.publishing_interval.ticks().unsigned_abs();
+        let subscription = self
+            .session
+            .create_subscription(
+                Duration::from_nanos(publishing * 100),
+                SUBSCRIPTION_LIFETIME,
+                SUBSCRIPTION_KEEP_ALIVE,
+                0,
+                0,
+                true,
+                collector,
+            )
+            .await
+            .map_err(|error| format!("the machine gives no subscription: {error}"))?;
+        let mut requests = Vec::new();
+        for (index, (watched, node)) in self.connection.items.iter().enumerate() {
+            match resolve(node, &namespaces) {
+                Ok(node) => requests.push((index, node)),
+                Err(error) => self.cannot_watch(watched, error).await?,
+            }
+        }
+        let limit = self.items_per_request().await;
+        let mut watched = Vec::new();
+        for chunk in requests.chunks(limit) {
+            watched.extend(self.create_items(subscription, chunk).await?);
+        }
+        Ok(watched)
+    }
+
+    /// Reads what must be known before any value can be understood.
+    async fn begin(&mut self) -> Result<Vec<String>, String> {
+        let sent = self.link.clock.now();
+        let read = self
+            .session
+            .read(
+                &[
+                    read_id(VariableId::Server_ServerStatus_CurrentTime),
+                    read_id(VariableId::Server_NamespaceArray),
+                ],
+                TimestampsToReturn::Neither,
+                0.0,
+            )
+            .await
+            .map_err(|error| format!("the machine cannot be read: {error}"))?;
+        let now = self.link.clock.now();
+        let middle = sent + Span::from_ticks((now - sent).ticks() / 2);
+        let clock = read.first().and_then(|value| match &value.value {
+            Some(Variant::DateTime(time)) => value::timestamp(time),
+            _ => None,
+        });
+        self.skew = clock.map_or(Span::ZERO, |clock| clock - middle);
+        self.began = self.machine_time(now);
+        self.last_contact = now;
+        let names = read.get(1).and_then(|value| value.value.as_ref());
+        let Some(Variant::Array(array)) = names else {
+            return Err("the machine has no namespace array".into());
+        };
+        let name = |value: &Variant| match value {
+            Variant::String(text) => text.as_ref().to_owned(),
+            _ => String::new(),
+        };
+        Ok(array.values.iter().map(name).collect())
+    }
+
+    async fn items_per_request(&self) -> usize {
+        let limit =
+            VariableId::Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall;
+        let read = self.session.read(&[read_id(limit)], TimestampsToReturn::Neither, 0.0).await;
+        let value = read.ok().and_then(|values| values.into_iter().next());
+        match value.as_ref().and_then(|value| value.value.as_ref()) {
+            Some(Variant::UInt32(limit)) if *limit > 0 => {
+                usize::try_from(*limit).map_or(ITEMS_PER_REQUEST, |l| l.min(ITEMS_PER_REQUEST))
+            }
+            _ => ITEMS_PER_REQUEST,
+        }
+    }
+
+    async fn create_items(
+        &mut self,
+        subscription: u32,
+        chunk: &[(usize, NodeId)],
+    ) -> Result<Vec<usize>, String> {
+        let mut pending: Vec<(usize, NodeId)> = chunk.to_vec();
+        let mut watched = Vec::new();
+        for with_filter in [true, false] {
+            if pending.is_empty() {
+                break;
+            }
+            let requests =
+                pending.iter().map(|(index, node)| self.request(*index, node, with_filter));
+            let created = self
+                .session
+                .create_monitored_items(subscription, TimestampsToReturn::Both, requests.collect())
+                .await
+                .map_err(|error| format!("the machine refuses to watch items: {error}"))?;
+            let mut again = Vec::new();
+            for ((index, node), created) in pending.into_iter().zip(created) {
+                match created.result.status_code {
+                    status if status.is_good() => watched.push(index),
+                    // Some servers know no filter on some types; then every change must do.
+                    StatusCode::BadMonitoredItemFilterUnsupported
+                    | StatusCode::BadFilterNotAllowed
+                    | StatusCode::BadMonitoredItemFilterInvalid
+                        if with_filter =>
+                    {
+                        again.push((index, node));
+                    }
+                    status => {
+                        let item = &self.connection.items[index].0;
+                        self.cannot_watch(item, format!("{node}: {status}")).await?;
+                    }
+                }
+            }
+            pending = again;
+        }
+        Ok(watched)
+    }
+
+    fn request(&self, index: usize, node: &NodeId, with_filter: bool) -> MonitoredItemCreateRequest {
+        let filter = DataChangeFilter {
+            trigger: DataChangeTrigger::StatusValue,
+            deadband_type: 0,
+            deadband_value: 0.0,
+        };
+        let filter = if with_filter {
+            ExtensionObject::from_message(filter)
+        } else {
+            ExtensionObject::null()
+        };
+        let sampling = self.connection.sampling_interval.ticks() as f64 / 10_000.0;
+        MonitoredItemCreateRequest {
+            item_to_monitor: ReadValueId {
+                node_id: node.clone(),
+                attribute_id: AttributeId::Value as u32,
+                index_range: Default::default(),
+                data_encoding: QualifiedName::null(),
+            },
+            monitoring_mode: MonitoringMode::Reporting,
+            requested_parameters: MonitoringParameters {
+                client_handle: u32::try_from(index + 1).unwrap_or(u32::MAX),
+                sampling_interval: sampling,
+                filter,
+                queue_size: SERVER_QUEUE,
+                discard_oldest: true,
+            },
+        }
+    }
+
+    /// Notes a signal that cannot be watched; from now on nothing is known about it.
+    async fn cannot_watch(&mut self, watched: &Watched, why: String) -> Result<(), String> {
+        match watched {
+            Watched::Signal(signal) => {
+                self.problems.insert(format!("signal {}: {why}", signal.role.as_str()));
+                let raw = crate::domain::signal::RawValue::Other(why);
+                let reading = Reading::Unusable(Unusable::BadStatus);
+                let status = StatusCode::BadNodeIdUnknown.bits();
+                let at = self.began;
+                let observation = self.observation(signal.role, at, status, (raw, reading));
+                self.deliver(MachineInput::Observed(observation)).await
+            }
+            Watched::ProcessValue(name) => {
+                self.problems.insert(format!("process value {name}: {why}"));
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits for the first value of every item, then tells that the link is up.
+    async fn first_values(
+        &mut self,
+        watched: Vec<usize>,
+        values: &mut mpsc::Receiver<Arrived>,
+    ) -> Result<(), String> {
+        let mut missing: BTreeSet<usize> = watched.into_iter().collect();
+        let deadline = tokio::time::Instant::now() + FIRST_VALUES_TIMEOUT;
+        while !missing.is_empty() {
+            match tokio::time::timeout_at(deadline, values.recv()).await {
+                Ok(Some(arrived)) => {
+                    let is_first = missing.remove(&arrived.item);
+                    self.forward(arrived, is_first).await?;
+                }
+                Ok(None) => return Err("the subscription ended".into()),
+                Err(_) => break,
+            }
+        }
+        for index in missing {
+            let watched = &self.connection.items[index].0;
+            self.cannot_watch(watched, "no first value arrived".into()).await?;
+        }
+        let machine = self.connection.machine.clone();
+        let change = LinkChange { machine, at: self.began, seq: 0, up: true };
+        self.deliver(MachineInput::Linked(change)).await?;
+        self.is_up = true;
+        self.show_connected();
+        Ok(())
+    }
+
+    fn show_connected(&self) {
+        let now = self.link.clock.now();
+        let state = if self.problems.is_empty() {
+            ConnectionState::Connected
+        } else {
+            ConnectionState::Degraded
+        };
+        let text = self.problems.iter().cloned().collect::<Vec<_>>().join("; ");
+        let machine = &self.connection.machine;
+        if text.is_empty() {
+            tracing::info!(%machine, "connected");
+        } else {
+            tracing::warn!(%machine, "connected, but {text}");
+        }
+        self.link.connections.update(machine, |board| {
+            board.state = state;
+            board.since = now;
+            board.connects += 1;
+            board.clock_skew = self.skew;
+            board.items = self.connection.items.len() as u64;
+            board.last_error = text;
+        });
+    }
+
+    async fn is_alive(&mut self) -> Result<(), String> {
+        let state = read_id(VariableId::Server_ServerStatus_State);
+        let nodes = [state];
+        let read = self.session.read(&nodes, TimestampsToReturn::Neither, 0.0);
+        let values = match tokio::time::timeout(REQUEST_TIMEOUT, read).await {
+            Ok(Ok(values)) => values,
+            Ok(Err(error)) => return Err(format!("the machine does not answer: {error}")),
+            Err(_) => return Err("the machine has hung: it keeps the connection, yet is silent".into()),
+        };
+        let running = values.first().and_then(|value| value.value.as_ref());
+        match running {
+            Some(Variant::Int32(0)) | None => {
+                self.last_contact = self.link.clock.now();
+                Ok(())
+            }
+            Some(other) => Err(format!("the machine's server is not running (state {other})")),
+        }
+    }
+
+    async fn forward(&mut self, arrived: Arrived, is_first: bool) -> Result<(), String> {
+        let now = self.link.clock.now();
+        self.last_contact = now;
+        let machine = &self.connection.machine;
+        self.link.connections.update(machine, |board| {
+            board.values += 1;
+            board.last_value = Some(now);
+        });
+        let source = value::source_time(&arrived.value).filter(|_| !self.uses_own_time());
+        let at = source.unwrap_or_else(|| self.machine_time(now));
+        // What is read first holds now, whenever it changed; that is what ends a gap.
+        let at = if is_first { at.max(self.began) } else { at };
+        match &self.connection.items[arrived.item].0 {
+            Watched::Signal(signal) => self.forward_signal(signal, at, &arrived.value).await,
+            Watched::ProcessValue(name) => {
+                if let Some(number) = value::number(&arrived.value) {
+                    let status = value::status(&arrived.value);
+                    let shown = ProcessValue { value: number, status, at };
+                    self.link.connections.show(machine, name, shown);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn forward_signal(
+        &mut self,
+        signal: &Signal,
+        at: Timestamp,
+        arrived: &DataValue,
+    ) -> Result<(), String> {
+        if signal.role == SignalRole::State {
+            if value::has_overflowed(arrived) {
+                self.mark_lost_states().await?;
+            }
+            self.last_state_at = Some(at);
+        }
+        let status = value::status(arrived);
+        let raw = value::raw_value(arrived);
+        let reading = signal.read(&raw, status);
+        if let Reading::Unusable(why) = &reading
+            && *why != Unusable::BadStatus
+        {
+            let problem = format!("signal {}: {}, {raw}", signal.role.as_str(), why.as_str());
+            if self.problems.insert(problem.clone()) {
+                tracing::warn!(machine = %self.connection.machine, "{problem}");
+                self.link.connections.update(&self.connection.machine, |board| {
+                    board.state = ConnectionState::Degraded;
+                    board.last_error = problem;
+                });
+            }
+        }
+        let observation = self.observation(signal.role, at, status, (raw, reading));
+        self.deliver(MachineInput::Observed(observation)).await
+    }
+
+    /// States were lost in the machine's queue: what held after the last one is not known.
+    async fn mark_lost_states(&mut self) -> Result<(), String> {
+        let Some(last) = self.last_state_at else {
+            return Ok(());
+        };
+        let raw = crate::domain::signal::RawValue::Other("states lost in the queue".into());
+        let reading = Reading::Unusable(Unusable::BadStatus);
+        let status = StatusCode::BadDataLost.bits();
+        let at = last + Span::from_ticks(1);
+        let observation = self.observation(SignalRole::State, at, status, (raw, reading));
+        self.deliver(MachineInput::Observed(observation)).await
+    }
+
+    fn observation(
+        &self,
+        role: SignalRole,
+        at: Timestamp,
+        status: u32,
+        (raw, reading): (crate::domain::signal::RawValue, Reading),
+    ) -> Observation {
+        let machine = self.connection.machine.clone();
+        let received = self.link.clock.now();
+        Observation { machine, role, at, received, seq: 0, status, raw, reading }
+    }
+
+    async fn deliver(&self, input: MachineInput) -> Result<(), String> {
+        self.link.engine.deliver(input).await.map_err(|error| error.to_string())
+    }
+}
+
+fn read_id(variable: VariableId) -> ReadValueId {
+    ReadValueId::from(NodeId::from(variable))
+}
+
+fn resolve(node: &Node, namespaces: &[String]) -> Result<NodeId, String> {
+    let index = match &node.namespace {
+        None => 0,
+        Some(uri) => {
+            let found = namespaces.iter().position(|known| known == uri);
+            found.ok_or_else(|| format!("the machine has no namespace {uri}"))?
+        }
+    };
+    let text = format!("ns={index};{}", node.identifier);
+    text.parse().map_err(|_| format!("{text} is no node id"))
+}
