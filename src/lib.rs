@@ -3,5 +3,6 @@ pub mod app;
 pub mod config;
 pub mod domain;
 pub mod machine;
+pub mod sim;
 pub mod store;
 pub mod sys;
