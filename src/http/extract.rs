@@ -1,0 +1,135 @@
+//! Reading requests strictly: unknown fields, wrong types and bad keys are errors that name them.
+
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use super::problem::Problem;
+use crate::app::ports::RequestKey;
+use crate::app::time_text;
+use crate::domain::id::InvalidKey;
+use crate::domain::time::{Span, Timestamp, Window};
+
+/// Longest window of a question.
+const WINDOW_MAX: Span = Span::from_seconds(400 * 24 * 3600);
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const IDEMPOTENCY_KEY_MAX: usize = 255;
+
+/// A JSON body, with the hash of its bytes.
+pub struct JsonBody<T> {
+    /// The body.
+    pub value: T,
+    /// SHA-256 of what was sent.
+    pub hash: [u8; 32],
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let bytes = axum::body::Bytes::from_request(request, state).await;
+        let bytes = bytes.map_err(|rejection| {
+            let status = axum::response::IntoResponse::into_response(rejection).status();
+            if status == StatusCode::PAYLOAD_TOO_LARGE {
+                Problem::of_status(status)
+            } else {
+                Problem::malformed("the body could not be read")
+            }
+        })?;
+        let value = serde_json::from_slice(&bytes).map_err(|error| {
+            let text = format!("the body does not fit: {error}");
+            if error.is_data() { Problem::invalid(text) } else { Problem::malformed(text) }
+        })?;
+        Ok(JsonBody { value, hash: Sha256::digest(&bytes).into() })
+    }
+}
+
+/// Query parameters.
+pub struct Parameters<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Query::<T>::from_request_parts(parts, state).await {
+            Ok(Query(value)) => Ok(Parameters(value)),
+            Err(rejection) => Err(Problem::malformed(rejection.body_text())),
+        }
+    }
+}
+
+/// The key in the path.
+pub struct PathKey(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(key)) => Ok(PathKey(key)),
+            Err(rejection) => Err(Problem::malformed(rejection.body_text())),
+        }
+    }
+}
+
+/// The Idempotency-Key of a request that must have one.
+pub struct IdempotencyKey(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let header = parts.headers.get(IDEMPOTENCY_KEY).and_then(|value| value.to_str().ok());
+        match header.map(str::trim) {
+            Some(key) if !key.is_empty() && key.len() <= IDEMPOTENCY_KEY_MAX => {
+                Ok(IdempotencyKey(key.to_owned()))
+            }
+            _ => Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "mes.request.key_missing",
+                "the request has no usable Idempotency-Key header",
+                "send a key of your choice, the same one when you repeat the request",
+            )),
+        }
+    }
+}
+
+impl IdempotencyKey {
+    /// Under which the answer is kept: keys of different callers are different.
+    pub fn for_caller(&self, caller: &str) -> RequestKey {
+        let mut hash = Sha256::new();
+        hash.update(caller.as_bytes());
+        hash.update([0]);
+        hash.update(self.0.as_bytes());
+        hash.finalize().into()
+    }
+}
+
+/// A business key out of a request.
+pub fn key<T>(
+    what: &str,
+    text: &str,
+    parse: fn(&str) -> Result<T, InvalidKey>,
+) -> Result<T, Problem> {
+    parse(text).map_err(|why| Problem::invalid(format!("{what} {text:?} {why}")))
+}
+
+/// An instant out of a request.
+pub fn instant(what: &str, text: &str) -> Result<Timestamp, Problem> {
+    time_text::parse(text).map_err(|error| Problem::invalid(format!("{what}: {error}")))
+}
+
+/// The window of a question; it ends now at the latest, since nobody knows what comes.
+pub fn window(from: &str, to: Option<&str>, now: Timestamp) -> Result<Window, Problem> {
+    let from = instant("from", from)?;
+    let to = to.map_or(Ok(now), |to| instant("to", to))?.min(now);
+    match Window::new(from, to) {
+        Some(window) if window.length() > WINDOW_MAX => {
+            Err(Problem::invalid("the window is longer than 400 days"))
+        }
+        Some(window) if window.length() > Span::ZERO => Ok(window),
+        _ => Err(Problem::invalid("the window is empty: from must lie before to and before now")),
+    }
+}
