@@ -186,6 +186,11 @@ impl EngineHandle {
         self.health.borrow().clone()
     }
 
+    /// Tells when that changes.
+    pub fn health_changes(&self) -> watch::Receiver<Health> {
+        self.health.clone()
+    }
+
     /// The reading side of the store.
     pub fn reader(&self) -> &Arc<dyn Reader> {
         &self.reader

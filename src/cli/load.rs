@@ -1,0 +1,61 @@
+//! Reading a configuration with the files, variables and time zones of this computer.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{EXIT_NO_INPUT, EXIT_USAGE, Failure};
+use crate::app::access::is_password_hash;
+use crate::app::time_text::IanaZone;
+use crate::config::problem::Problem;
+use crate::config::settings::{Settings, Surroundings};
+use crate::domain::calendar::CivilZone;
+
+/// This computer.
+struct ThisComputer;
+
+impl Surroundings for ThisComputer {
+    fn zone(&self, name: &str) -> Option<Arc<dyn CivilZone>> {
+        let zone = IanaZone::find(name)?;
+        Some(Arc::new(zone))
+    }
+
+    fn file(&self, path: &str) -> Result<String, String> {
+        let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+        Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    fn is_password_hash(&self, text: &str) -> bool {
+        is_password_hash(text)
+    }
+}
+
+/// Reads and checks a text.
+pub fn from_text(file: &str, text: &str) -> Result<Settings, Vec<Problem>> {
+    crate::config::load(file, text, &ThisComputer)
+}
+
+/// Reads a file.
+pub fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let text = format!("{} cannot be read: {error}; check the path", path.display());
+        Failure::new(EXIT_NO_INPUT, text)
+    })
+}
+
+/// Reads and checks a file.
+pub fn from_file(path: &Path) -> Result<Settings, Failure> {
+    from_text(&path.display().to_string(), &read(path)?).map_err(|problems| failure(&problems))
+}
+
+/// All problems as one failure.
+pub fn failure(problems: &[Problem]) -> Failure {
+    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    let count = problems.len();
+    let noun = if count == 1 { "problem" } else { "problems" };
+    let text = format!("the configuration has {count} {noun}\n{}", lines.join("\n"));
+    Failure::new(EXIT_USAGE, text)
+}

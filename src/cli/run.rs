@@ -1,0 +1,204 @@
+//! Everything together: store, engine, interfaces, machines; started in order, stopped in reverse.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::serve::store_failure;
+use super::{EXIT_SOFTWARE, EXIT_UNAVAILABLE, Failure};
+use crate::app::access::{User, Users};
+use crate::app::clock::Clock;
+use crate::app::connection::Connections;
+use crate::app::engine::{self, EngineHandle};
+use crate::app::query::Queries;
+use crate::config::NodeAddress;
+use crate::config::settings::{MachineSettings, Security, Settings};
+use crate::domain::id::MachineId;
+use crate::domain::plant::Plant;
+use crate::http::{self, Bridge};
+use crate::machine::{self, MachineConnection, MachineLink, Node, Protection, Watched};
+use crate::server::space::SpaceInputs;
+use crate::server::{self, RunningServer, ServerOptions};
+use crate::store::RedbStore;
+use crate::sys::WallClock;
+
+/// The program while it runs.
+pub struct Running {
+    /// Where the OPC UA server listens.
+    pub opcua: SocketAddr,
+    /// Where the HTTP bridge listens.
+    pub http: SocketAddr,
+    engine: EngineHandle,
+    engine_thread: std::thread::JoinHandle<()>,
+    server: RunningServer,
+    bridge: JoinHandle<Result<(), String>>,
+    links: Vec<JoinHandle<()>>,
+    stop: CancellationToken,
+}
+
+impl Running {
+    /// Starts everything; nothing is left running when it fails.
+    pub async fn start(settings: Settings) -> Result<Running, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(WallClock);
+        // All ports are taken before a machine is touched or a fact is stored.
+        let opcua = bind(settings.opcua.listen, "the OPC UA server").await?;
+        let bridge = bind(settings.http.listen, "the HTTP bridge").await?;
+        let store = RedbStore::open(&settings.data).map_err(store_failure)?;
+        let plant = Arc::new(settings.plant.clone());
+        let (engine, engine_thread) =
+            engine::start(plant.clone(), Box::new(store), clock.clone()).map_err(store_failure)?;
+        let queries = Queries::new(engine.clone());
+        let connections = Connections::default();
+        let users = Arc::new(Users::new(users(&settings), clock.clone()));
+        let stop = CancellationToken::new();
+        let address = |listener: &TcpListener| {
+            listener.local_addr().map_err(|error| Failure::new(EXIT_SOFTWARE, error.to_string()))
+        };
+        let (opcua_address, http_address) = (address(&opcua)?, address(&bridge)?);
+        let inputs = SpaceInputs {
+            engine: engine.clone(),
+            queries: queries.clone(),
+            connections: connections.clone(),
+            clock: clock.clone(),
+            process_units: process_units(&settings),
+        };
+        let options = ServerOptions {
+            host: settings.opcua.host.clone(),
+            pki: settings.data.join("pki/server"),
+            open_endpoint: settings.opcua.open_endpoint,
+            trust_all_clients: settings.opcua.trust_all_clients,
+            site: plant.site.to_string(),
+        };
+        let server = server::start(opcua, &options, inputs, users.clone(), stop.clone())
+            .map_err(|error| Failure::new(EXIT_SOFTWARE, format!("the OPC UA server: {error}")))?;
+        let state = Bridge {
+            engine: engine.clone(),
+            queries,
+            users,
+            clock: clock.clone(),
+            connections: connections.clone(),
+            anonymous_read: settings.http.anonymous_read,
+        };
+        let bridge = tokio::spawn(http::serve(bridge, state, stop.clone()));
+        let link = MachineLink { engine: engine.clone(), connections, clock, stop: stop.clone() };
+        let connections = settings.machines.iter().map(|machine| connection(&settings, machine));
+        let links = connections.map(|c| machine::start(link.clone(), c)).collect();
+        Ok(Running {
+            opcua: opcua_address,
+            http: http_address,
+            engine,
+            engine_thread,
+            server,
+            bridge,
+            links,
+            stop,
+        })
+    }
+
+    /// Waits until the operating system asks to stop, or something that must not end has ended.
+    pub async fn wait(&self) -> Result<(), Failure> {
+        let mut alive = tokio::time::interval(std::time::Duration::from_millis(200));
+        let mut terminate =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+                .map_err(|error| Failure::new(EXIT_SOFTWARE, error.to_string()))?;
+        loop {
+            tokio::select! {
+                _ = alive.tick() => {
+                    if self.engine_thread.is_finished() {
+                        let text = "the engine has failed; start again, nothing stored is lost";
+                        return Err(Failure::new(EXIT_SOFTWARE, text));
+                    }
+                }
+                _ = tokio::signal::ctrl_c() => return Ok(()),
+                _ = terminate.recv() => return Ok(()),
+            }
+        }
+    }
+
+    /// Stops machines, then interfaces, then the engine, which keeps its state.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        for link in self.links {
+            if let Err(error) = link.await {
+                tracing::warn!(%error, "a machine link ended badly");
+            }
+        }
+        match self.bridge.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the bridge ended badly"),
+            Err(error) => tracing::warn!(%error, "the bridge ended badly"),
+        }
+        self.server.stop().await;
+        self.engine.stop().await;
+        let joined = tokio::task::spawn_blocking(move || self.engine_thread.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::error!("the engine ended badly; nothing stored is lost");
+        }
+    }
+}
+
+async fn bind(address: SocketAddr, what: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let text = format!(
+            "{what} cannot listen on {address}: {error}; stop what uses the port or configure another"
+        );
+        Failure::new(EXIT_UNAVAILABLE, text)
+    })
+}
+
+fn users(settings: &Settings) -> Vec<User> {
+    let users = settings.users.iter().map(|user| User {
+        name: user.name.clone(),
+        role: user.role,
+        password_hash: user.password_hash.clone(),
+    });
+    users.collect()
+}
+
+fn process_units(settings: &Settings) -> BTreeMap<(MachineId, String), String> {
+    let machines = settings.machines.iter();
+    let values = machines.flat_map(|m| m.process_values.iter().map(move |v| (m, v)));
+    values.map(|(m, v)| ((m.machine.clone(), v.name.clone()), v.unit.clone())).collect()
+}
+
+fn connection(settings: &Settings, machine: &MachineSettings) -> MachineConnection {
+    MachineConnection {
+        machine: machine.machine.clone(),
+        endpoint: machine.endpoint.clone(),
+        protection: match machine.security {
+            Security::None => Protection::None,
+            Security::Basic256Sha256 => Protection::Basic256Sha256,
+            Security::Aes128Sha256RsaOaep => Protection::Aes128Sha256RsaOaep,
+            Security::Aes256Sha256RsaPss => Protection::Aes256Sha256RsaPss,
+        },
+        user: machine.user.clone(),
+        publishing_interval: machine.publishing_interval,
+        sampling_interval: machine.sampling_interval,
+        clock_skew_max: machine.clock_skew_max,
+        items: items(&settings.plant, machine),
+        pki: settings.data.join("pki/client"),
+    }
+}
+
+fn items(plant: &Plant, machine: &MachineSettings) -> Vec<(Watched, Node)> {
+    let known = plant.machines.get(&machine.machine);
+    let signals = known.map_or(&[][..], |machine| &machine.signals);
+    let node = |address: &NodeAddress| Node {
+        namespace: address.namespace.clone(),
+        identifier: address.identifier.clone(),
+    };
+    let mut items = Vec::new();
+    for (role, address) in &machine.signals {
+        if let Some(signal) = signals.iter().find(|signal| signal.role == *role) {
+            items.push((Watched::Signal(signal.clone()), node(address)));
+        }
+    }
+    for value in &machine.process_values {
+        items.push((Watched::ProcessValue(value.name.clone()), node(&value.node)));
+    }
+    items
+}

@@ -1,0 +1,32 @@
+//! `serve`: run against the machines of a configuration until told to stop.
+
+use std::path::Path;
+
+use super::run::Running;
+use super::{EXIT_SOFTWARE, EXIT_TEMPORARY, Failure, Outcome, load, runtime, start_logging};
+use crate::app::ports::StoreError;
+
+/// Runs until told to stop.
+pub fn run(config: &Path) -> Outcome {
+    let settings = load::from_file(config)?;
+    start_logging();
+    runtime()?.block_on(async {
+        let running = Running::start(settings).await?;
+        tracing::info!(opcua = %running.opcua, http = %running.http, "ready");
+        let ended = running.wait().await;
+        tracing::info!("stopping");
+        running.stop().await;
+        ended
+    })
+}
+
+/// An error of the store with its exit code.
+pub fn store_failure(error: StoreError) -> Failure {
+    let code = match error {
+        StoreError::InUse { .. } | StoreError::Full => EXIT_TEMPORARY,
+        StoreError::NewerFormat { .. } | StoreError::Damaged { .. } | StoreError::Io(_) => {
+            EXIT_SOFTWARE
+        }
+    };
+    Failure::new(code, error.to_string())
+}

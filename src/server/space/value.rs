@@ -1,0 +1,387 @@
+//! Where the value of a variable comes from, and how it is read from the published picture.
+
+use opcua::types::{DataValue, DateTime, LocalizedText, StatusCode, Variant};
+
+use crate::app::connection::Connections;
+use crate::app::view::{KpiView, MachineView, OrderView, PlantView};
+use crate::domain::id::{LineId, MachineId};
+use crate::domain::oee::evaluate::Equipment;
+use crate::domain::oee::kpi::{Kpi, Profile};
+use crate::domain::oee::loss::LossClass;
+use crate::domain::order::{Order, allowed_commands};
+use crate::domain::plant::Plant;
+use crate::domain::quantity::Ratio;
+use crate::domain::signal::SignalRole;
+use crate::domain::time::{Span, TICKS_PER_MILLISECOND, Timestamp};
+
+/// Ticks between 1601-01-01, where OPC UA counts from, and 1970-01-01.
+const EPOCH_DIFFERENCE: i64 = 116_444_736_000_000_000;
+/// How long the last value is still shown, as uncertain, after a link was lost.
+const LINGER: Span = Span::from_seconds(10);
+
+/// Where a variable's value comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// It never changes.
+    Constant(Variant),
+    /// A machine.
+    Machine(MachineId, MachineValue),
+    /// A counter of a machine.
+    Counter(MachineId, SignalRole),
+    /// The stop in which a machine is.
+    Stop(MachineId, StopValue),
+    /// The link to a machine.
+    Connection(MachineId, ConnectionValue),
+    /// A process value of a machine.
+    Process(MachineId, String),
+    /// A line.
+    Line(LineId, LineValue),
+    /// A figure.
+    Kpi(Equipment, KpiValue),
+}
+
+/// What a machine says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MachineValue {
+    State,
+    Order,
+    Lot,
+}
+
+/// What is said about a stop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StopValue {
+    Active,
+    Start,
+    Duration,
+    State,
+    Reason,
+    ReasonName,
+    Comment,
+}
+
+/// What is said about a link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ConnectionValue {
+    State,
+    Endpoint,
+    LastError,
+    Since,
+    Connects,
+    Values,
+    LastValueTime,
+    ClockSkew,
+    MonitoredItems,
+}
+
+/// What a line says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LineValue {
+    State,
+    Order,
+    Product,
+}
+
+/// A figure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KpiValue {
+    Oee,
+    Availability,
+    Performance,
+    Quality,
+    Teep,
+    Ooe,
+    Coverage,
+    PlannedBusyTime,
+    RunTime,
+    Time(LossClass),
+    Good,
+    Reject,
+    Total,
+    Unattributed,
+    WindowName,
+    WindowStart,
+    WindowEnd,
+    Provisional,
+    Flags,
+}
+
+/// What values are read from.
+pub struct Sight<'a> {
+    /// The plant.
+    pub plant: &'a Plant,
+    /// The published picture.
+    pub view: &'a PlantView,
+    /// The links.
+    pub connections: &'a Connections,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// An instant as OPC UA counts it.
+pub fn date_time(at: Timestamp) -> DateTime {
+    DateTime::from(at.ticks().saturating_add(EPOCH_DIFFERENCE))
+}
+
+/// An instant of OPC UA in our ticks; `None` for the null time.
+pub fn timestamp(time: &DateTime) -> Option<Timestamp> {
+    let ticks = time.ticks();
+    (ticks > 0).then(|| Timestamp::from_ticks(ticks - EPOCH_DIFFERENCE))
+}
+
+/// A duration in milliseconds, as OPC UA has it.
+fn duration(span: Span) -> Variant {
+    Variant::Double(span.ticks() as f64 / TICKS_PER_MILLISECOND as f64)
+}
+
+/// A value with its times; picoseconds are never sent.
+pub fn data_value(value: Option<Variant>, status: StatusCode, at: Timestamp, now: Timestamp) -> DataValue {
+    DataValue {
+        value,
+        status: Some(status),
+        source_timestamp: Some(date_time(at)),
+        server_timestamp: Some(date_time(now)),
+        source_picoseconds: None,
+        server_picoseconds: None,
+    }
+}
+
+impl Sight<'_> {
+    /// The value of a source now.
+    pub fn value(&self, source: &Source) -> DataValue {
+        match source {
+            Source::Constant(value) => self.good(value.clone(), self.view.at),
+            Source::Machine(machine, value) => self.machine(machine, *value),
+            Source::Counter(machine, role) => self.counter(machine, *role),
+            Source::Stop(machine, value) => self.stop(machine, *value),
+            Source::Connection(machine, value) => self.connection(machine, *value),
+            Source::Process(machine, name) => self.process(machine, name),
+            Source::Line(line, value) => self.line(line, *value),
+            Source::Kpi(equipment, value) => self.kpi(equipment, *value),
+        }
+    }
+
+    fn good(&self, value: Variant, at: Timestamp) -> DataValue {
+        data_value(Some(value), StatusCode::Good, at, self.now)
+    }
+
+    fn bad(&self, status: StatusCode) -> DataValue {
+        data_value(None, status, self.now, self.now)
+    }
+
+    /// A value of a machine under the rules for lost links: good while values arrive, uncertain for
+    /// a while after, then bad.
+    fn linked(&self, view: &MachineView, value: Option<Variant>, at: Option<Timestamp>) -> DataValue {
+        let (Some(value), Some(at)) = (value, at) else {
+            let status = if view.linked {
+                StatusCode::BadNoData
+            } else if view.linked_since.is_some() {
+                StatusCode::BadNoCommunication
+            } else {
+                StatusCode::BadWaitingForInitialData
+            };
+            return self.bad(status);
+        };
+        let lost_for = view.linked_since.map_or(Span::ZERO, |since| self.now - since);
+        if view.linked {
+            self.good(value, at)
+        } else if lost_for < LINGER {
+            let status = StatusCode::UncertainNoCommunicationLastUsableValue;
+            data_value(Some(value), status, at, self.now)
+        } else {
+            self.bad(StatusCode::BadNoCommunication)
+        }
+    }
+
+    fn machine(&self, machine: &MachineId, value: MachineValue) -> DataValue {
+        let Some(view) = self.view.machines.get(machine) else {
+            return self.bad(StatusCode::BadWaitingForInitialData);
+        };
+        let text = |text: Option<String>| Variant::from(text.unwrap_or_default());
+        match value {
+            MachineValue::State => {
+                self.linked(view, view.state.map(|s| Variant::Int32(s as i32)), view.state_since)
+            }
+            MachineValue::Lot => {
+                let lot = text(view.lot.as_ref().map(ToString::to_string));
+                self.linked(view, Some(lot), Some(self.view.at))
+            }
+            MachineValue::Order => {
+                self.good(text(view.order.as_ref().map(ToString::to_string)), self.view.at)
+            }
+        }
+    }
+
+    fn counter(&self, machine: &MachineId, role: SignalRole) -> DataValue {
+        let Some(view) = self.view.machines.get(machine) else {
+            return self.bad(StatusCode::BadWaitingForInitialData);
+        };
+        let counter = view.counters.get(&role);
+        self.linked(view, counter.map(|c| Variant::UInt64(c.0)), counter.map(|c| c.1))
+    }
+
+    fn stop(&self, machine: &MachineId, value: StopValue) -> DataValue {
+        let Some(view) = self.view.machines.get(machine) else {
+            return self.bad(StatusCode::BadWaitingForInitialData);
+        };
+        let stop = view.stop.as_ref();
+        let said = stop.and_then(|stop| stop.classification.as_ref());
+        let reason = said.and_then(|said| self.plant.reasons.get(&said.reason));
+        let at = stop.map_or(self.view.at, |stop| stop.start);
+        let value = match value {
+            StopValue::Active => Variant::Boolean(stop.is_some()),
+            StopValue::Start => stop.map_or_else(DateTime::null, |s| date_time(s.start)).into(),
+            StopValue::Duration => {
+                let length = stop.map_or(Span::ZERO, |stop| self.now - stop.start);
+                return self.linked(view, Some(duration(length)), Some(self.now));
+            }
+            StopValue::State => match stop {
+                Some(stop) => Variant::Int32(stop.state as i32),
+                None => return self.machine(machine, MachineValue::State),
+            },
+            StopValue::Reason => said.map_or_else(String::new, |s| s.reason.to_string()).into(),
+            StopValue::ReasonName => {
+                LocalizedText::from(reason.map_or("", |reason| reason.name.as_str())).into()
+            }
+            StopValue::Comment => said.map_or_else(String::new, |s| s.comment.clone()).into(),
+        };
+        self.linked(view, Some(value), Some(at))
+    }
+
+    fn connection(&self, machine: &MachineId, value: ConnectionValue) -> DataValue {
+        let board = self.connections.of(machine);
+        let value = match value {
+            ConnectionValue::State => Variant::from(board.state.as_str()),
+            ConnectionValue::Endpoint => Variant::from(board.endpoint),
+            ConnectionValue::LastError => Variant::from(board.last_error),
+            ConnectionValue::Since => date_time(board.since).into(),
+            ConnectionValue::Connects => Variant::UInt64(board.connects),
+            ConnectionValue::Values => Variant::UInt64(board.values),
+            ConnectionValue::LastValueTime => {
+                board.last_value.map_or_else(DateTime::null, date_time).into()
+            }
+            ConnectionValue::ClockSkew => duration(board.clock_skew),
+            ConnectionValue::MonitoredItems => Variant::UInt64(board.items),
+        };
+        self.good(value, board.last_value.unwrap_or(self.view.at))
+    }
+
+    fn process(&self, machine: &MachineId, name: &str) -> DataValue {
+        let Some(view) = self.view.machines.get(machine) else {
+            return self.bad(StatusCode::BadWaitingForInitialData);
+        };
+        let Some(shown) = self.connections.process_value(machine, name) else {
+            return self.bad(StatusCode::BadWaitingForInitialData);
+        };
+        let mut value = self.linked(view, Some(Variant::Double(shown.value)), Some(shown.at));
+        if view.linked && shown.status != 0 {
+            value.status = Some(StatusCode::from(shown.status));
+        }
+        value
+    }
+
+    fn line(&self, line: &LineId, value: LineValue) -> DataValue {
+        let Some(configured) = self.plant.lines.get(line) else {
+            return self.bad(StatusCode::BadNodeIdUnknown);
+        };
+        if value == LineValue::State {
+            return self.machine(&configured.bottleneck, MachineValue::State);
+        }
+        let machine = self.view.machines.get(&configured.bottleneck);
+        let order = machine.and_then(|machine| machine.order.as_ref());
+        let text = match value {
+            LineValue::Order => order.map(ToString::to_string),
+            _ => {
+                let view = order.and_then(|order| self.view.orders.get(order));
+                view.map(|view| view.order.request.product.to_string())
+            }
+        };
+        self.good(Variant::from(text.unwrap_or_default()), self.view.at)
+    }
+
+    fn kpi(&self, equipment: &Equipment, value: KpiValue) -> DataValue {
+        match self.view.kpis.get(equipment) {
+            None => self.bad(StatusCode::BadWaitingForInitialData),
+            Some(shown) => kpi_value(shown, value, self.now),
+        }
+    }
+}
+
+fn kpi_value(shown: &KpiView, value: KpiValue, now: Timestamp) -> DataValue {
+    let kpi = &shown.kpi;
+    let at = kpi.window.to;
+    let parts = kpi.production.parts;
+    let unattributed = kpi.production.unattributed;
+    let value = match value {
+        KpiValue::Oee => return ratio_value(kpi, kpi.oee(), at, now),
+        KpiValue::Availability => return ratio_value(kpi, kpi.availability(Profile::Tpm), at, now),
+        KpiValue::Performance => return ratio_value(kpi, kpi.performance(Profile::Tpm), at, now),
+        KpiValue::Quality => return ratio_value(kpi, kpi.quality(), at, now),
+        KpiValue::Teep => return ratio_value(kpi, kpi.teep(), at, now),
+        KpiValue::Ooe => return ratio_value(kpi, kpi.ooe(), at, now),
+        KpiValue::Coverage => return ratio_value(kpi, kpi.coverage(), at, now),
+        KpiValue::PlannedBusyTime => duration(kpi.time.planned_busy()),
+        KpiValue::RunTime => duration(kpi.run_time(Profile::Tpm)),
+        KpiValue::Time(class) => duration(kpi.time.of(class)),
+        KpiValue::Good => Variant::Int64(parts.good),
+        KpiValue::Reject => Variant::Int64(parts.reject),
+        KpiValue::Total => Variant::Int64(parts.total),
+        KpiValue::Unattributed => Variant::Int64(unattributed.good + unattributed.reject),
+        KpiValue::WindowName => Variant::from(shown.window_name.as_str()),
+        KpiValue::WindowStart => date_time(kpi.window.from).into(),
+        KpiValue::WindowEnd => date_time(kpi.window.to).into(),
+        KpiValue::Provisional => Variant::Boolean(kpi.provisional),
+        KpiValue::Flags => {
+            let flags: Vec<_> = kpi.flags.iter().map(|flag| flag.as_str()).collect();
+            Variant::from(flags.join(","))
+        }
+    };
+    data_value(Some(value), StatusCode::Good, at, now)
+}
+
+/// A ratio; not defined is bad, and incomplete knowledge is uncertain.
+pub fn ratio_value(kpi: &Kpi, ratio: Option<Ratio>, at: Timestamp, now: Timestamp) -> DataValue {
+    let Some(ratio) = ratio else {
+        return data_value(None, StatusCode::BadNoData, at, now);
+    };
+    let is_partial = kpi.time.of(LossClass::NoData) > Span::ZERO;
+    let status =
+        if is_partial { StatusCode::UncertainDataSubNormal } else { StatusCode::Good };
+    data_value(Some(Variant::Double(ratio.to_f64())), status, at, now)
+}
+
+/// A value of an order by the name of its variable.
+pub fn order_value(plant: &Plant, view: &OrderView, name: &str) -> Option<Variant> {
+    let OrderView { order, totals } = view;
+    let request = &order.request;
+    let optional = |at: Option<Timestamp>| at.map_or_else(DateTime::null, date_time).into();
+    Some(match name {
+        "State" => Variant::Int32(order.state as i32),
+        "Revision" => Variant::UInt64(request.revision),
+        "Line" => Variant::from(request.line.as_str()),
+        "Product" => Variant::from(request.product.as_str()),
+        "Quantity" => Variant::from(request.quantity.to_string()),
+        "Unit" => {
+            let product = plant.products.get(&request.product);
+            Variant::from(product.map_or("", |product| product.unit.as_str()))
+        }
+        "Lot" => Variant::from(order.lot().as_str()),
+        "Due" => optional(request.due),
+        "Priority" => Variant::Int32(request.priority.into()),
+        "GoodCount" => Variant::Int64(totals.good),
+        "ScrapCount" => Variant::Int64(totals.scrap),
+        "UnattributedCount" => Variant::Int64(totals.unattributed),
+        "StartTime" => optional(order.started()),
+        "EndTime" => optional(ended(order)),
+        "AllowedCommands" => {
+            let allowed = allowed_commands(order.state);
+            let words: Vec<_> = allowed.iter().map(|command| command.as_str()).collect();
+            Variant::from(words.join(","))
+        }
+        _ => return None,
+    })
+}
+
+fn ended(order: &Order) -> Option<Timestamp> {
+    order.runs.last().and_then(|run| run.end).filter(|_| order.state.is_final())
+}
