@@ -84,8 +84,9 @@ pub fn machines(
         let id = section.required_key("id", MachineId::parse);
         let name = section.text("name");
         let line = section.required_key("line", LineId::parse);
-        let endpoint = section.required("endpoint", "an opc.tcp:// URL", |text| {
-            text.starts_with("opc.tcp://").then(|| text.to_owned())
+        let wanted = "a URL such as \"opc.tcp://192.168.0.10:4840\"";
+        let endpoint = section.required("endpoint", wanted, |text| {
+            is_endpoint(text).then(|| text.to_owned())
         });
         let security = read_security(&section);
         let user = read_user(&section, surroundings);
@@ -127,6 +128,21 @@ pub fn machines(
         machines.push((Placed { value: machine, span }, line, settings));
     }
     machines
+}
+
+/// Whether a text is `opc.tcp://host`, with or without port and path.
+fn is_endpoint(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix("opc.tcp://") else {
+        return false;
+    };
+    let authority = rest.split_once('/').map_or(rest, |(authority, _)| authority);
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    !host.is_empty()
+        && !host.contains(char::is_whitespace)
+        && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 fn read_security(section: &Section<'_>) -> Security {

@@ -1,0 +1,34 @@
+"""asyncua as a machine that Linewright connects to.
+
+Usage: machine_asyncua.py PORT. Runs until killed; a part every 100 ms, a stop now and then.
+"""
+
+import asyncio
+import sys
+
+from asyncua import Server, ua
+
+NAMESPACE = "urn:linewright:interop:asyncua-machine"
+
+
+async def main(port):
+    server = Server()
+    await server.init()
+    server.set_endpoint(f"opc.tcp://127.0.0.1:{port}/")
+    index = await server.register_namespace(NAMESPACE)
+    machine = await server.nodes.objects.add_object(ua.NodeId("Press", index), "Press")
+    state = await machine.add_variable(ua.NodeId("Press.Running", index), "Running", True)
+    good = await machine.add_variable(
+        ua.NodeId("Press.Good", index), "Good", ua.Variant(1000, ua.VariantType.UInt16))
+    total = await machine.add_variable(
+        ua.NodeId("Press.Total", index), "Total", ua.Variant(2000.0, ua.VariantType.Double))
+    async with server:
+        print("ready", flush=True)
+        for part in range(1, 1_000_000):
+            await asyncio.sleep(0.1)
+            await state.write_value(part % 50 != 0)
+            await good.write_value(ua.Variant(1000 + part, ua.VariantType.UInt16))
+            await total.write_value(ua.Variant(2000.0 + part, ua.VariantType.Double))
+
+
+asyncio.run(main(int(sys.argv[1])))

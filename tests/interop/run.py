@@ -1,0 +1,254 @@
+"""Foreign stacks against the running binary, in both directions.
+
+Starts the simulated plant, two foreign machines (asyncua, and node-opcua over an encrypted channel)
+and `linewright serve`, lets asyncua and node-opcua work as clients, and looks at what was counted of
+the foreign machines. Usage: run.py LINEWRIGHT_BINARY. Needs asyncua in this interpreter and
+node-opcua in node_modules. Ends with status 1 at the first thing that is not as it should be.
+"""
+
+import base64
+import datetime
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+HERE = Path(__file__).parent
+DEMO = HERE.parent.parent / "config" / "demo.toml"
+MACHINES = """
+[[area]]
+id = "Foreign"
+
+[[line]]
+id = "L3"
+area = "Foreign"
+default_product = "Bracket"
+
+[[machine]]
+id = "Press"
+line = "L3"
+endpoint = "opc.tcp://127.0.0.1:{press}"
+security = "none"
+
+[[machine.signal]]
+role = "state"
+node = "nsu=urn:linewright:interop:asyncua-machine;s=Press.Running"
+states = {{ true = "running", false = "down" }}
+
+[[machine.signal]]
+role = "good"
+node = "nsu=urn:linewright:interop:asyncua-machine;s=Press.Good"
+
+[[machine.signal]]
+role = "total"
+node = "nsu=urn:linewright:interop:asyncua-machine;s=Press.Total"
+
+[[line]]
+id = "L4"
+area = "Foreign"
+default_product = "Bracket"
+
+[[machine]]
+id = "Welder"
+line = "L4"
+endpoint = "opc.tcp://127.0.0.1:{welder}"
+security = "Basic256Sha256"
+user = "mes"
+password_env = "WELDER_PASSWORD"
+
+[[machine.signal]]
+role = "state"
+node = "nsu=urn:linewright:interop:node-opcua-machine;s=Welder.State"
+states = "packml"
+
+[[machine.signal]]
+role = "good"
+node = "nsu=urn:linewright:interop:node-opcua-machine;s=Welder.Good"
+
+[[machine.signal]]
+role = "reject"
+node = "nsu=urn:linewright:interop:node-opcua-machine;s=Welder.Reject"
+
+[[product]]
+id = "Bracket"
+
+[[product.ideal_cycle]]
+cycle = "80ms"
+"""
+
+
+def fail(text):
+    sys.exit(f"interop: {text}")
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+class Bridge:
+    """The HTTP bridge as the ERP uses it."""
+
+    def __init__(self, port):
+        self.base = f"http://127.0.0.1:{port}"
+
+    def call(self, method, path, body=None, key=None):
+        credentials = base64.b64encode(b"erp:erp-demo-password").decode()
+        headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
+        if key:
+            headers["Idempotency-Key"] = key
+        data = json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(self.base + path, data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def kpi(self, equipment):
+        start = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=1)
+        return self.call("GET", f"/v1/kpi?equipment={equipment}&from={start:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def wait_until(what, seconds, condition):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if condition():
+                return
+        except (urllib.error.URLError, ConnectionError):
+            pass
+        time.sleep(0.2)
+    fail(f"{what} did not happen within {seconds} s")
+
+
+class Programs:
+    def __init__(self, directory):
+        self.directory = directory
+        self.running = []
+
+    def start(self, name, *command, **environment):
+        log = open(self.directory / f"{name}.log", "wb")
+        variables = {**os.environ, **environment}
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=variables)
+        self.running.append((name, process))
+        return process
+
+    def said(self, name, text):
+        return text in (self.directory / f"{name}.log").read_text(errors="replace")
+
+    def stop(self):
+        for name, process in reversed(self.running):
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                if name == "linewright":
+                    fail("linewright did not stop within 15 s")
+
+    def show(self):
+        for name, _ in self.running:
+            text = (self.directory / f"{name}.log").read_text(errors="replace")
+            print(f"--- {name}\n{text[-3000:]}", file=sys.stderr)
+
+
+def configure(directory, opcua, http, first, press, welder):
+    text = DEMO.read_text()
+    text = text.replace('directory = "data/demo"', f'directory = "{directory}/data"')
+    for number in range(5):
+        text = text.replace(f"127.0.0.1:{48401 + number}", f"127.0.0.1:{first + number}")
+    text = text.replace('"127.0.0.1:4840"', f'"127.0.0.1:{opcua}"')
+    text = text.replace('"127.0.0.1:8080"', f'"127.0.0.1:{http}"')
+    path = directory / "interop.toml"
+    path.write_text(text + MACHINES.format(press=press, welder=welder))
+    return path
+
+
+def check_machine(bridge, machine):
+    """What was counted of a foreign machine is what it made, in time that is known."""
+    report = bridge.kpi(machine)
+    if report["counts"]["good"] < 20 or report["time_s"]["run"] <= 0:
+        fail(f"{machine}: {report['counts']}, {report['time_s']}")
+    if report["flags"] and report["flags"] != ["coverage_incomplete"]:
+        fail(f"{machine}: flags {report['flags']}")
+    made = report["counts"]["good"] / (report["time_s"]["run"] + report["time_s"]["micro_stop"])
+    if not 4 < made < 14:
+        fail(f"{machine} makes ten parts a second, {made:.1f} were counted")
+    return report["counts"]["good"]
+
+
+def trust(directory):
+    """What an engineer does: moves the certificate of the machine to the trusted ones."""
+    rejected, trusted = directory / "data/pki/client/rejected", directory / "data/pki/client/trusted"
+    wait_until("the rejected certificate", 30, lambda: rejected.exists() and any(rejected.iterdir()))
+    for certificate in rejected.iterdir():
+        shutil.move(certificate, trusted / certificate.name)
+
+
+def run(binary, directory, programs):
+    opcua, http, press, welder = free_ports(4)
+    first = 48_601
+    config = configure(directory, opcua, http, first, press, welder)
+    programs.start("plant", binary, "simulate", "--calm", "--machine-port", str(first))
+    programs.start("press", sys.executable, str(HERE / "machine_asyncua.py"), str(press))
+    pki = directory / "welder-pki"
+    programs.start("welder", "node", str(HERE / "machine_node_opcua.js"), str(welder), str(pki))
+    for machine in ("press", "welder"):
+        wait_until(f"the start of {machine}", 60, lambda: programs.said(machine, "ready"))
+    programs.start("linewright", binary, "serve", "--config", str(config), WELDER_PASSWORD="press-secret")
+    bridge = Bridge(http)
+    wait_until("readiness", 60, lambda: bridge.call("GET", "/readyz")["status"] == "ready")
+    order = {"revision": 1, "line": "L1", "product": "Cola-05", "quantity": "100000"}
+    bridge.call("PUT", "/v1/orders/WO-1", order)
+    trust(directory)
+    for line in ("L1", "Press", "Welder"):
+        wait_until(f"counts of {line}", 60, lambda: bridge.kpi(line)["counts"]["total"] > 0)
+    started = bridge.call("POST", "/v1/orders/WO-1/commands", {"command": "start"}, "start-1")
+    if started["state"] != "Running":
+        fail(f"the order is {started}")
+    wait_until("parts of the order", 60,
+               lambda: bridge.call("GET", "/v1/orders/WO-1")["totals"]["good"] > 2)
+    url = f"opc.tcp://127.0.0.1:{opcua}"
+    user = ("operator", "operator-demo-password")
+    clients = [
+        [sys.executable, HERE / "client_asyncua.py", url, url, *user, directory / "asyncua", "WO-1"],
+        ["node", HERE / "client_node_opcua.js", url, url, *user, directory / "node", "WO-1"],
+    ]
+    for client in clients:
+        done = subprocess.run([str(part) for part in client], timeout=240, check=False)
+        if done.returncode != 0:
+            fail(f"{client[1].name} ended with status {done.returncode}")
+    for machine in ("Press", "Welder"):
+        wait_until(f"parts of {machine}", 60, lambda: bridge.kpi(machine)["counts"]["good"] >= 60)
+        print(f"{machine}: {check_machine(bridge, machine)} parts of a foreign machine")
+    confirmations = bridge.call("GET", "/v1/confirmations")["confirmations"]
+    if [c["seq"] for c in confirmations] != list(range(1, len(confirmations) + 1)):
+        fail("the confirmations have gaps")
+
+
+def main():
+    binary = str(Path(sys.argv[1]).resolve())
+    with tempfile.TemporaryDirectory() as directory:
+        programs = Programs(Path(directory))
+        try:
+            run(binary, Path(directory), programs)
+        except BaseException:
+            programs.show()
+            raise
+        finally:
+            programs.stop()
+    print("interop: 2 foreign clients and 2 foreign machines, all as it should be")
+
+
+main()
