@@ -94,15 +94,12 @@ impl Publisher {
         self.kpis_at + wait
     }
 
-    /// Shows what has changed; figures only when they are due.
+    /// Shows the machines and orders that have changed.
     pub fn publish(&mut self, core: &Core, now: Timestamp) {
-        let kpis_due = now >= self.next();
-        if self.machines.is_empty() && self.orders.is_empty() && !kpis_due {
+        if self.machines.is_empty() && self.orders.is_empty() {
             return;
         }
-        let mut view = PlantView::clone(&self.sender.borrow());
-        view.version += 1;
-        view.at = now;
+        let mut view = self.next_view(now);
         for machine in std::mem::take(&mut self.machines) {
             let picture = machine_view(core, &machine, now);
             view.machines.insert(machine, Arc::new(picture));
@@ -119,16 +116,30 @@ impl Publisher {
                 }
             }
         }
-        if kpis_due {
-            self.lines.clear();
-            self.kpis_at = now;
-            view.kpis.clear();
-            for equipment in all_equipment(core) {
-                let picture = kpi_view(core, &equipment, now);
-                view.kpis.extend(picture.map(|kpi| (equipment, Arc::new(kpi))));
-            }
+        self.sender.send_replace(Arc::new(view));
+    }
+
+    /// Shows the figures, when they are due.
+    pub fn publish_figures(&mut self, core: &Core, now: Timestamp) {
+        if now < self.next() {
+            return;
+        }
+        self.lines.clear();
+        self.kpis_at = now;
+        let mut view = self.next_view(now);
+        view.kpis.clear();
+        for equipment in all_equipment(core) {
+            let picture = kpi_view(core, &equipment, now);
+            view.kpis.extend(picture.map(|kpi| (equipment, Arc::new(kpi))));
         }
         self.sender.send_replace(Arc::new(view));
+    }
+
+    fn next_view(&self, now: Timestamp) -> PlantView {
+        let mut view = PlantView::clone(&self.sender.borrow());
+        view.version += 1;
+        view.at = now;
+        view
     }
 }
 

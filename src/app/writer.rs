@@ -337,6 +337,8 @@ impl Writer {
             return Err(error);
         }
         self.resume_from = None;
+        // Whoever is told that something is done finds it done when he looks.
+        self.outside.publisher.publish(&self.core, now);
         for waiting in work.replies {
             // A caller that has gone away has its effect all the same.
             let _ = waiting.reply.send(waiting.result);
@@ -345,7 +347,7 @@ impl Writer {
             let extract = self.extract(&request.machines, request.window);
             let _ = request.reply.send(extract);
         }
-        self.outside.publisher.publish(&self.core, now);
+        self.outside.publisher.publish_figures(&self.core, now);
         Ok(())
     }
 

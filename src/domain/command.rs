@@ -97,6 +97,17 @@ pub struct Consumption {
     pub machine: Option<MachineId>,
 }
 
+/// What a command did to an order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// It was not known before.
+    Created,
+    /// It changed.
+    Changed,
+    /// Nothing; the revision is stale or was sent before.
+    Unchanged,
+}
+
 /// What came of an input that was accepted.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome {
@@ -106,8 +117,8 @@ pub enum Outcome {
     Order {
         /// The order as it now stands.
         order: Box<Order>,
-        /// Whether the command changed anything; a stale or repeated revision does not.
-        applied: bool,
+        /// What the command did to it.
+        change: Change,
     },
     /// The stop that was classified.
     Stop(Box<Stop>),

@@ -14,7 +14,7 @@ use super::problem::Problem;
 use crate::app::engine::{CommandReply, Idempotency};
 use crate::app::query::blocking;
 use crate::app::time_text;
-use crate::domain::command::{Command, Consumption, Outcome, Report};
+use crate::domain::command::{Change, Command, Consumption, Outcome, Report};
 use crate::domain::id::{LineId, LotId, MachineId, OrderId, ProductId, ReasonId};
 use crate::domain::order::{
     JobCommand, JobState, Order, OrderRequest, Totals, allowed_commands,
@@ -141,12 +141,11 @@ pub async fn store(
     let request = body.to_request(&id)?;
     let (sent, id) = (request.revision, request.id.clone());
     let reply = bridge.engine.command(Command::StoreOrder(request), actor, None).await?;
-    let CommandReply::Done(Outcome::Order { order, applied }) = reply else {
+    let CommandReply::Done(Outcome::Order { order, change }) = reply else {
         return Err(Problem::unavailable("the engine gave no order"));
     };
     let totals = bridge.engine.view().orders.get(&id).map(|view| view.totals);
-    let is_new = applied && order.created == order.changed && order.request.revision == sent;
-    let first = is_new && order.runs.is_empty() && totals.is_none();
+    let applied = change != Change::Unchanged;
     let current = order.request.revision;
     let mut answer = json!(OrderReport::new(&order, totals.unwrap_or(order.confirmed)));
     answer["applied"] = Value::Bool(applied);
@@ -154,7 +153,7 @@ pub async fn store(
         let why = if sent < current { "stale_revision" } else { "same_revision" };
         answer["not_applied_because"] = Value::String(why.into());
     }
-    let status = if first { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if change == Change::Created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(answer)).into_response())
 }
 

@@ -1,6 +1,6 @@
 //! Orders: the state machine walked, revisions, reports, lots.
 
-use linewright::domain::command::{Command, Consumption, Outcome, Report};
+use linewright::domain::command::{Change, Command, Consumption, Outcome, Report};
 use linewright::domain::core::Core;
 use linewright::domain::event::Event;
 use linewright::domain::genealogy::LotOperationKind;
@@ -88,7 +88,7 @@ fn a_stale_revision_changes_nothing_and_the_same_one_with_other_content_is_a_con
     assert_eq!(conflict.code(), "mes.order.revision_conflict");
     let mut events = Vec::new();
     let outcome = core.decide(&command(2, store(1, 2, 6)), &mut events).unwrap();
-    assert!(matches!(outcome, Outcome::Order { applied: true, .. }));
+    assert!(matches!(outcome, Outcome::Order { change: Change::Changed, .. }));
 }
 
 #[test]

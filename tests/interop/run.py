@@ -200,7 +200,7 @@ def run(binary, directory, programs):
     opcua, http, press, welder = free_ports(4)
     first = 48_601
     config = configure(directory, opcua, http, first, press, welder)
-    programs.start("plant", binary, "simulate", "--calm", "--machine-port", str(first))
+    programs.start("plant", binary, "simulate", "--calm", "--speed", "4", "--machine-port", str(first))
     programs.start("press", sys.executable, str(HERE / "machine_asyncua.py"), str(press))
     pki = directory / "welder-pki"
     programs.start("welder", "node", str(HERE / "machine_node_opcua.js"), str(welder), str(pki))

@@ -1,7 +1,7 @@
 //! Decisions: what an input brings about. Nothing here changes the state.
 
 use super::{ARCHIVE_STEP, Core};
-use crate::domain::command::{Command, CommandInput, Consumption, Input, Outcome, Report};
+use crate::domain::command::{Change, Command, CommandInput, Consumption, Input, Outcome, Report};
 use crate::domain::event::{ConfirmationKind, Event};
 use crate::domain::evidence::{Adjustment, Classification, LinkChange, Observation};
 use crate::domain::genealogy::{Assignment, LotOperation, LotOperationKind, lots_used};
@@ -159,7 +159,7 @@ impl Core {
         out: &mut Vec<Event>,
     ) -> Result<Outcome, Rejection> {
         let unchanged = |order: &Order| {
-            Ok(Outcome::Order { order: Box::new(order.clone()), applied: false })
+            Ok(Outcome::Order { order: Box::new(order.clone()), change: Change::Unchanged })
         };
         if let Some(order) = self.orders.get(&request.id) {
             let current = &order.request;
@@ -180,13 +180,13 @@ impl Core {
         if request.quantity <= Quantity::ZERO {
             return Err(Rejection::QuantityNotPositive(request.id.clone()));
         }
-        let after = match self.orders.get(&request.id) {
-            None => Order::new(request.clone(), input.at),
-            Some(order) => self.revise(order, request)?,
+        let (after, change) = match self.orders.get(&request.id) {
+            None => (Order::new(request.clone(), input.at), Change::Created),
+            Some(order) => (self.revise(order, request)?, Change::Changed),
         };
         let (request, at, actor) = (request.clone(), input.at, input.actor.clone());
         out.push(Event::OrderStored { request, at, actor });
-        Ok(Outcome::Order { order: Box::new(after), applied: true })
+        Ok(Outcome::Order { order: Box::new(after), change })
     }
 
     fn revise(&self, order: &Order, request: &OrderRequest) -> Result<Order, Rejection> {
@@ -238,7 +238,7 @@ impl Core {
             let kind = ConfirmationKind::StateChanged;
             out.push(Event::Confirmed(self.confirmation(&after, kind, at, totals)));
         }
-        Ok(Outcome::Order { order: Box::new(after), applied: true })
+        Ok(Outcome::Order { order: Box::new(after), change: Change::Changed })
     }
 
     fn line_is_free(&self, line: &Line, id: &OrderId, at: Timestamp) -> Result<(), Rejection> {
@@ -325,7 +325,7 @@ impl Core {
         self.record_reported_lot(report, order, line, input, out);
         let kind = ConfirmationKind::Reported;
         out.push(Event::Confirmed(self.confirmation(&after, kind, input.at, total)));
-        Ok(Outcome::Order { order: Box::new(after), applied: true })
+        Ok(Outcome::Order { order: Box::new(after), change: Change::Changed })
     }
 
     fn record_reported_lot(
@@ -383,7 +383,7 @@ impl Core {
             assignment: Assignment::Stated,
             actor: input.actor.clone(),
         }));
-        Ok(Outcome::Order { order: Box::new(order.clone()), applied: true })
+        Ok(Outcome::Order { order: Box::new(order.clone()), change: Change::Changed })
     }
 
     fn reason_is_known(&self, reason: &ReasonId) -> Result<(), Rejection> {

@@ -8,7 +8,7 @@ use opcua::types::{Argument, DataTypeId, LocalizedText, StatusCode, Variant};
 use super::value::timestamp;
 use super::{Asker, CallOutcome};
 use crate::app::engine::{CommandError, CommandReply, EngineHandle};
-use crate::domain::command::{Command, Consumption, Outcome, Report};
+use crate::domain::command::{Change, Command, Consumption, Outcome, Report};
 use crate::domain::id::{InvalidKey, LineId, LotId, MachineId, OrderId, ProductId, ReasonId};
 use crate::domain::order::{JobCommand, OrderRequest};
 use crate::domain::role::Permission;
@@ -273,10 +273,10 @@ fn refused(code: &str, text: String) -> CallOutcome {
 
 fn accepted(result: &Outcome) -> CallOutcome {
     let text = match result {
-        Outcome::Order { order, applied: true } => order.state.as_str().to_owned(),
-        Outcome::Order { order, applied: false } => {
+        Outcome::Order { order, change: Change::Unchanged } => {
             format!("nothing changed; revision {} is stored", order.request.revision)
         }
+        Outcome::Order { order, .. } => order.state.as_str().to_owned(),
         Outcome::Stop(_) | Outcome::Noted => String::new(),
     };
     outcome(StatusCode::Good, "ok", text)

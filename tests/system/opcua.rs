@@ -1,0 +1,84 @@
+//! The OPC UA server seen by a client: it starts and offers what is configured, and nothing more.
+
+use std::process::Command;
+
+use opcua::client::{ClientBuilder, IdentityToken};
+use opcua::types::{
+    MessageSecurityMode, NodeId, ReadValueId, StatusCode, TimestampsToReturn, UserTokenPolicy,
+    VariableId, Variant,
+};
+
+use super::support::{Instance, configuration};
+
+fn client() -> opcua::client::Client {
+    ClientBuilder::new()
+        .application_name("test")
+        .application_uri("urn:test")
+        .create_sample_keypair(false)
+        .session_retry_limit(0)
+        .client()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn only_configured_endpoints_are_offered_and_the_key_is_private() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path(), None);
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("open_endpoint = true", "open_endpoint = false")).unwrap();
+    let instance = Instance::start(&config);
+    let offered = client().get_server_endpoints_from_url(instance.opcua.as_str()).await.unwrap();
+    let policies: Vec<_> =
+        offered.iter().map(|e| (e.security_policy_uri.as_ref().to_owned(), e.security_mode)).collect();
+    let secured = "http://opcfoundation.org/UA/SecurityPolicy#Basic256Sha256".to_owned();
+    assert_eq!(policies, [(secured, MessageSecurityMode::SignAndEncrypt)]);
+    let key = directory.path().join("data/pki/server/private/private.pem");
+    let mode = Command::new("stat").args(["-c", "%a"]).arg(key).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&mode.stdout).trim(), "600");
+}
+
+#[tokio::test]
+async fn values_of_a_machine_that_is_not_there_are_bad_and_the_connection_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let instance = Instance::start(&configuration(directory.path(), None));
+    let endpoint = (
+        instance.opcua.as_str(),
+        "http://opcfoundation.org/UA/SecurityPolicy#None",
+        MessageSecurityMode::None,
+        UserTokenPolicy::anonymous(),
+    );
+    let connected = client().connect_to_endpoint_directly(endpoint, IdentityToken::Anonymous);
+    let (session, events) = connected.unwrap();
+    let events = events.spawn();
+    assert!(session.wait_for_connection().await);
+    let namespaces = session
+        .read(
+            &[ReadValueId::from(NodeId::from(VariableId::Server_NamespaceArray))],
+            TimestampsToReturn::Neither,
+            0.0,
+        )
+        .await
+        .unwrap();
+    let Some(Variant::Array(names)) = &namespaces[0].value else { panic!("no namespaces") };
+    let plant = Variant::from("urn:linewright:ua:plant:Demo");
+    let index = names.values.iter().position(|name| *name == plant).unwrap() as u16;
+    let node = |path: &str| ReadValueId::from(NodeId::new(index, path));
+    let read = session
+        .read(
+            &[
+                node("machine/Bench/State"),
+                node("machine/Bench/Connection/LastError"),
+                node("machine/Bench/Counters/Good"),
+            ],
+            TimestampsToReturn::Both,
+            0.0,
+        )
+        .await
+        .unwrap();
+    assert_eq!(read[0].status, Some(StatusCode::BadWaitingForInitialData));
+    assert_eq!(read[0].value, None);
+    assert_eq!(read[2].status, Some(StatusCode::BadNodeIdUnknown), "it has no counter");
+    assert_eq!(read[1].status, Some(StatusCode::Good));
+    session.disconnect().await.unwrap();
+    events.abort();
+}
