@@ -1,11 +1,17 @@
+#![doc = include_str!("ARCHITECTURE.md")]
 #![forbid(unsafe_code)]
-pub mod app;
-pub mod cli;
-pub mod config;
+
+// In reading order.
 pub mod domain;
+
+pub mod app;
+
+pub mod config;
 pub mod http;
 pub mod machine;
 pub mod server;
 pub mod sim;
 pub mod store;
+
+pub mod cli;
 pub mod sys;

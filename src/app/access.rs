@@ -142,7 +142,7 @@ pub fn is_password_hash(text: &str) -> bool {
 
 /// The argon2id hash of a password, for the configuration.
 pub fn hash_password(password: &str) -> Result<String, password_hash::Error> {
-    let salt = SaltString::generate(&mut argon2::password_hash::rand_core::OsRng);
+    let salt = SaltString::generate(&mut password_hash::rand_core::OsRng);
     Ok(Argon2::default().hash_password(password.as_bytes(), &salt)?.to_string())
 }
 

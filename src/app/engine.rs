@@ -229,7 +229,8 @@ pub fn start(
     let (health_sender, health) = watch::channel(Health::Ready);
     let reader = store.reader();
     let recovered = store.recover()?;
-    let writer = Writer::new(&plant, recovered, Outside { store, clock, publisher, health: health_sender });
+    let writer =
+        Writer::new(&plant, recovered, Outside { store, clock, publisher, health: health_sender });
     let handle = EngineHandle { machines, requests, view, health, reader, plant };
     let thread = std::thread::Builder::new()
         .name("engine".into())

@@ -213,7 +213,9 @@ impl LogLine {
 
     fn to_command(&self) -> Checked<Input> {
         let (command, actor, at, seq) = match self {
-            LogLine::Order(line) => (Command::StoreOrder(line.to_request()?), &line.actor, &line.at, 0),
+            LogLine::Order(line) => {
+                (Command::StoreOrder(line.to_request()?), &line.actor, &line.at, 0)
+            }
             LogLine::Command { order, command, at, actor } => {
                 let word = JobCommand::parse(command)
                     .ok_or_else(|| format!("command {command:?} is not known"))?;

@@ -19,7 +19,9 @@ use crate::domain::time::{Timestamp, Window};
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// Another process uses the data directory.
-    #[error("data directory {directory} is in use by process {pid}; stop it or use another directory")]
+    #[error(
+        "data directory {directory} is in use by process {pid}; stop it or use another directory"
+    )]
     InUse {
         /// The directory.
         directory: String,
@@ -27,7 +29,9 @@ pub enum StoreError {
         pid: String,
     },
     /// The directory was written by a newer version.
-    #[error("data format {found} is newer than {known}, which this version knows; use a newer version")]
+    #[error(
+        "data format {found} is newer than {known}, which this version knows; use a newer version"
+    )]
     NewerFormat {
         /// What was found.
         found: u32,

@@ -166,7 +166,8 @@ impl Queries {
         }
         let (reader, key) = (self.engine.reader().clone(), id.clone());
         let order = blocking(move || Ok(reader.order(&key)?)).await?;
-        let order = order.ok_or_else(|| QueryError::NotFound(format!("no order {id} is stored")))?;
+        let order =
+            order.ok_or_else(|| QueryError::NotFound(format!("no order {id} is stored")))?;
         let totals = order.confirmed;
         Ok((order, totals))
     }
@@ -258,9 +259,9 @@ fn trace_both_ways(
             LotOperationKind::Consumed => genealogy.used_in = found,
         }
     }
-    genealogy.operations.sort_by(|a, b| {
-        (a.at, &a.order, a.kind, &a.lot).cmp(&(b.at, &b.order, b.kind, &b.lot))
-    });
+    genealogy
+        .operations
+        .sort_by(|a, b| (a.at, &a.order, a.kind, &a.lot).cmp(&(b.at, &b.order, b.kind, &b.lot)));
     genealogy.operations.dedup();
     Ok(genealogy)
 }

@@ -11,9 +11,9 @@ const NANOS_PER_TICK: i128 = 100;
 
 /// Reads an RFC 3339 instant; an offset or `Z` is required. Finer than 100 ns is cut off.
 pub fn parse(text: &str) -> Result<Timestamp, String> {
-    let parsed: JiffTimestamp = text
-        .parse()
-        .map_err(|_| format!("{text:?} is not an RFC 3339 time with offset, such as 2026-11-22T06:00:00Z"))?;
+    let parsed: JiffTimestamp = text.parse().map_err(|_| {
+        format!("{text:?} is not an RFC 3339 time with offset, such as 2026-11-22T06:00:00Z")
+    })?;
     let ticks = parsed.as_nanosecond().div_euclid(NANOS_PER_TICK);
     i64::try_from(ticks).map(Timestamp::from_ticks).map_err(|_| format!("{text:?} is out of range"))
 }

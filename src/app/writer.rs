@@ -144,7 +144,8 @@ impl Writer {
     fn wait(&self) -> Duration {
         let now = self.outside.clock.now();
         let alive = self.alive_at + ALIVE_EVERY;
-        let next = self.core.next_deadline().into_iter().chain([alive, self.outside.publisher.next()]);
+        let next =
+            self.core.next_deadline().into_iter().chain([alive, self.outside.publisher.next()]);
         let wait = next.min().map_or(0, |next| (next - now).ticks()).max(0);
         Duration::from_nanos(wait.unsigned_abs().saturating_mul(100)).max(Duration::from_millis(1))
     }
@@ -307,8 +308,8 @@ impl Writer {
         if nothing {
             self.outside.store.keep_alive(now)?;
         } else {
-            let snapshot = (self.batches % SNAPSHOT_EVERY == SNAPSHOT_EVERY - 1)
-                .then(|| self.core.snapshot());
+            let snapshot =
+                (self.batches % SNAPSHOT_EVERY == SNAPSHOT_EVERY - 1).then(|| self.core.snapshot());
             let orders = work.orders.iter().filter_map(|id| self.core.order(id));
             let batch = Batch {
                 at: now,

@@ -50,7 +50,8 @@ pub fn run(options: &DemoOptions) -> Outcome {
         let plant = SimulatedPlant::start(simulation, Arc::new(WallClock)).await;
         let plant = plant.map_err(|error| Failure::new(EXIT_UNAVAILABLE, error))?;
         for machine in &mut settings.machines {
-            let simulated = plant.endpoints.iter().find(|(key, _)| *key == machine.machine.as_str());
+            let simulated =
+                plant.endpoints.iter().find(|(key, _)| *key == machine.machine.as_str());
             if let Some((_, address)) = simulated {
                 machine.endpoint = format!("opc.tcp://{address}");
             }

@@ -105,8 +105,8 @@ fn start_logging() {
     // What goes wrong in the OPC UA stack is told by our own lines, with machine and next step.
     let default = "info,opcua_client=off,opcua_core=off,opcua_crypto=off,opcua_types=off,\
                    opcua_nodes=off,opcua_server=off";
-    let filter = EnvFilter::try_from_env("LINEWRIGHT_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(default));
+    let filter =
+        EnvFilter::try_from_env("LINEWRIGHT_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         logging.init();

@@ -50,9 +50,8 @@ pub fn run(options: &ReplayOptions) -> Outcome {
         "iso22400" => Profile::Iso22400,
         other => return Err(usage(format!("profile {other:?} is neither tpm nor iso22400"))),
     };
-    let equipment = Equipment::find(&plant, &options.equipment).ok_or_else(|| {
-        usage(format!("no equipment {:?} is configured", options.equipment))
-    })?;
+    let equipment = Equipment::find(&plant, &options.equipment)
+        .ok_or_else(|| usage(format!("no equipment {:?} is configured", options.equipment)))?;
     let instant = |name: &str, text: &str| -> Result<Timestamp, Failure> {
         time_text::parse(text).map_err(|error| usage(format!("--{name}: {error}")))
     };

@@ -85,9 +85,8 @@ pub fn machines(
         let name = section.text("name");
         let line = section.required_key("line", LineId::parse);
         let wanted = "a URL such as \"opc.tcp://192.168.0.10:4840\"";
-        let endpoint = section.required("endpoint", wanted, |text| {
-            is_endpoint(text).then(|| text.to_owned())
-        });
+        let endpoint =
+            section.required("endpoint", wanted, |text| is_endpoint(text).then(|| text.to_owned()));
         let security = read_security(&section);
         let user = read_user(&section, surroundings);
         let micro_stop = section.duration("micro_stop_below");
@@ -158,10 +157,7 @@ fn read_security(section: &Section<'_>) -> Security {
     security.map_or(Security::Basic256Sha256, |security| security.value)
 }
 
-fn read_user(
-    section: &Section<'_>,
-    surroundings: &dyn Surroundings,
-) -> Option<(String, String)> {
+fn read_user(section: &Section<'_>, surroundings: &dyn Surroundings) -> Option<(String, String)> {
     let user = section.text("user");
     let file = section.text("password_file");
     let variable = section.text("password_env");
@@ -394,7 +390,11 @@ pub fn reasons(root: &Section<'_>) -> Vec<(Placed<Reason>, Option<Placed<ReasonI
 }
 
 /// Completes a line with its machines.
-pub fn complete_line(draft: &LineDraft, machines: Vec<MachineId>, root: &Section<'_>) -> Option<Line> {
+pub fn complete_line(
+    draft: &LineDraft,
+    machines: Vec<MachineId>,
+    root: &Section<'_>,
+) -> Option<Line> {
     let problems = root.problems();
     let Some(last) = machines.last().cloned() else {
         let message = format!("line {} has no machines", draft.id.value);
@@ -404,7 +404,8 @@ pub fn complete_line(draft: &LineDraft, machines: Vec<MachineId>, root: &Section
     };
     let own = |chosen: &Option<Placed<MachineId>>, what: &str| match chosen {
         Some(chosen) if !machines.contains(&chosen.value) => {
-            let message = format!("{what} {} is no machine of line {}", chosen.value, draft.id.value);
+            let message =
+                format!("{what} {} is no machine of line {}", chosen.value, draft.id.value);
             problems.add(chosen.span.clone(), message, "use the id of one of its machines");
             last.clone()
         }

@@ -25,7 +25,8 @@ impl NodeAddress {
             }
             None => (None, text),
         };
-        let (kind, value) = identifier.split_once('=').ok_or("write nsu=<namespace URI>;s=<name>")?;
+        let (kind, value) =
+            identifier.split_once('=').ok_or("write nsu=<namespace URI>;s=<name>")?;
         let valid = match kind {
             "i" => value.parse::<u32>().is_ok(),
             "s" | "g" | "b" => !value.is_empty(),

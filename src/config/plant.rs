@@ -80,7 +80,14 @@ fn read(root: &Section<'_>, surroundings: &dyn Surroundings) -> Option<Settings>
         calendar: Calendar::new(patterns, site.zone),
         confirmation_interval,
     };
-    Some(Settings { plant, data: data?, opcua: opcua?, http: http?, machines: equipment.links, users })
+    Some(Settings {
+        plant,
+        data: data?,
+        opcua: opcua?,
+        http: http?,
+        machines: equipment.links,
+        users,
+    })
 }
 
 struct Site {
@@ -153,7 +160,12 @@ fn read_opcua(root: &Section<'_>) -> Option<OpcUaSettings> {
     let Some(section) = root.table("opcua") else {
         let listen: SocketAddr = OPCUA_LISTEN.parse().ok()?;
         let host = listen.ip().to_string();
-        return Some(OpcUaSettings { listen, host, open_endpoint: false, trust_all_clients: false });
+        return Some(OpcUaSettings {
+            listen,
+            host,
+            open_endpoint: false,
+            trust_all_clients: false,
+        });
     };
     let listen = read_listen(&section, OPCUA_LISTEN)?;
     let host = section.text("host").map_or_else(|| listen.ip().to_string(), |host| host.value);
@@ -185,11 +197,10 @@ fn read_users(root: &Section<'_>, surroundings: &dyn Surroundings) -> Vec<UserSe
         let name = section.required_text("name");
         let roles: Vec<_> = Role::ALL.iter().map(|role| role.as_str()).collect();
         let role = section.required("role", &roles.join(", "), Role::parse);
-        let hash = section.required(
-            "password_hash",
-            "the output of `linewright hash-password`",
-            |text| surroundings.is_password_hash(text).then(|| text.to_owned()),
-        );
+        let hash =
+            section.required("password_hash", "the output of `linewright hash-password`", |text| {
+                surroundings.is_password_hash(text).then(|| text.to_owned())
+            });
         let problems = section.problems();
         section.finish();
         let (Some(name), Some(role), Some(hash)) = (name, role, hash) else {

@@ -277,7 +277,8 @@ impl<'a> Section<'a> {
             if asked.iter().any(|known| known == key) {
                 continue;
             }
-            let nearest = asked.iter().map(|known| (strsim::damerau_levenshtein(known, key), known));
+            let nearest =
+                asked.iter().map(|known| (strsim::damerau_levenshtein(known, key), known));
             let advice = match nearest.min() {
                 Some((distance, known)) if distance <= 3.max(key.len() / 3) => {
                     format!("did you mean `{known}`?")

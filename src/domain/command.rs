@@ -2,8 +2,8 @@
 
 use super::evidence::{LinkChange, Observation};
 use super::id::{LotId, MachineId, OrderId, ReasonId};
-use super::order::{JobCommand, Order, OrderRequest};
 use super::oee::stops::Stop;
+use super::order::{JobCommand, Order, OrderRequest};
 use super::quantity::Quantity;
 use super::time::Timestamp;
 

@@ -57,11 +57,7 @@ impl CounterRule {
         if let Some(wrapped) = self.wrapped(previous, current) {
             return (wrapped, CountMethod::Rollover);
         }
-        if believed(current) {
-            (current, CountMethod::Reset)
-        } else {
-            (0, CountMethod::Backwards)
-        }
+        if believed(current) { (current, CountMethod::Reset) } else { (0, CountMethod::Backwards) }
     }
 
     fn wrapped(self, previous: u64, current: u64) -> Option<u64> {

@@ -25,10 +25,9 @@ impl fmt::Display for InvalidKey {
         match self {
             InvalidKey::Empty => write!(out, "is empty"),
             InvalidKey::TooLong => write!(out, "is longer than {KEY_LENGTH_MAX} characters"),
-            InvalidKey::Character(c) => write!(
-                out,
-                "holds {c:?}; letters, digits and - _ . : # + are allowed"
-            ),
+            InvalidKey::Character(c) => {
+                write!(out, "holds {c:?}; letters, digits and - _ . : # + are allowed")
+            }
         }
     }
 }

@@ -260,11 +260,8 @@ pub struct Order {
 impl Order {
     /// A new order.
     pub fn new(request: OrderRequest, at: Timestamp) -> Self {
-        let state = if request.released {
-            JobState::AllowedToStart
-        } else {
-            JobState::NotAllowedToStart
-        };
+        let state =
+            if request.released { JobState::AllowedToStart } else { JobState::NotAllowedToStart };
         Order {
             request,
             state,

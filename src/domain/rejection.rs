@@ -148,7 +148,9 @@ impl Rejection {
             Rejection::UnknownMachine(_)
             | Rejection::UnknownLine(_)
             | Rejection::UnknownProduct(_)
-            | Rejection::UnknownReason(_) => "use a key from the configuration or add it there".into(),
+            | Rejection::UnknownReason(_) => {
+                "use a key from the configuration or add it there".into()
+            }
             Rejection::UnknownOrder(_) => "store the order first with PUT /v1/orders/{id}".into(),
             Rejection::IllegalCommand { state, .. } => match allowed_commands(*state).as_slice() {
                 [] => "nothing more can be done with this order".into(),
@@ -157,10 +159,13 @@ impl Rejection {
                     format!("allowed now: {}", words.join(", "))
                 }
             },
-            Rejection::LineBusy { running, .. } => format!("pause or complete order {running} first"),
+            Rejection::LineBusy { running, .. } => {
+                format!("pause or complete order {running} first")
+            }
             Rejection::RevisionConflict { .. } => "send the change with a higher revision".into(),
             Rejection::OrderHasBegun { .. } => {
-                "only quantity, due time and priority can change now; abort it to make it elsewhere".into()
+                "only quantity, due time and priority can change now; abort it to make it elsewhere"
+                    .into()
             }
             Rejection::QuantityNotPositive(_) => "send a quantity above zero".into(),
             Rejection::ReportNotAllowed { .. } => "report on an order that has been started".into(),
@@ -194,11 +199,12 @@ impl fmt::Display for Rejection {
                 out,
                 "revision {revision} of order {order} was sent before with other content"
             ),
-            Rejection::OrderHasBegun { order, state } => write!(
-                out,
-                "order {order} is {state}; its line, product and lot cannot change"
-            ),
-            Rejection::QuantityNotPositive(id) => write!(out, "order {id} has no quantity above zero"),
+            Rejection::OrderHasBegun { order, state } => {
+                write!(out, "order {order} is {state}; its line, product and lot cannot change")
+            }
+            Rejection::QuantityNotPositive(id) => {
+                write!(out, "order {id} has no quantity above zero")
+            }
             Rejection::ReportNotAllowed { order, state } => {
                 write!(out, "order {order} is {state}; nothing can be reported on it")
             }

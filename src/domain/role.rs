@@ -34,14 +34,8 @@ pub enum Permission {
 
 impl Role {
     /// All roles.
-    pub const ALL: [Role; 6] = [
-        Role::Observer,
-        Role::Operator,
-        Role::Supervisor,
-        Role::Engineer,
-        Role::Admin,
-        Role::Erp,
-    ];
+    pub const ALL: [Role; 6] =
+        [Role::Observer, Role::Operator, Role::Supervisor, Role::Engineer, Role::Admin, Role::Erp];
 
     /// The word used in configuration.
     pub fn as_str(self) -> &'static str {

@@ -149,11 +149,9 @@ impl CountSeries {
             let known = before.and_then(|c| c.usable);
             let counted = match (known, point.value) {
                 (_, None) => Counted { sum, method: CountMethod::Rise, usable: known },
-                (None, Some(value)) => Counted {
-                    sum,
-                    method: CountMethod::Baseline,
-                    usable: Some((value, point.at)),
-                },
+                (None, Some(value)) => {
+                    Counted { sum, method: CountMethod::Baseline, usable: Some((value, point.at)) }
+                }
                 (Some((previous, _)), Some(value)) => {
                     let (delta, method) = self.rule.delta(previous, value);
                     let usable = Some((value, point.at));

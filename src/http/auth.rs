@@ -24,7 +24,10 @@ impl Known {
             return Ok(&self.0.name);
         }
         let role = self.0.role.as_str();
-        Err(Problem::forbidden(format!("user {} has role {role}, which may not do this", self.0.name)))
+        Err(Problem::forbidden(format!(
+            "user {} has role {role}, which may not do this",
+            self.0.name
+        )))
     }
 }
 

@@ -3,6 +3,7 @@
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use futures::StreamExt as _;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
@@ -12,6 +13,10 @@ use crate::app::time_text;
 use crate::domain::id::InvalidKey;
 use crate::domain::time::{Span, Timestamp, Window};
 
+/// Largest body of a request.
+const BODY_MAX: usize = 1 << 20;
+/// Bytes of a body that are read at most, kept or not.
+const BODY_READ_MAX: usize = 8 << 20;
 /// Longest window of a question.
 const WINDOW_MAX: Span = Span::from_seconds(400 * 24 * 3600);
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -28,22 +33,35 @@ pub struct JsonBody<T> {
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let bytes = axum::body::Bytes::from_request(request, state).await;
-        let bytes = bytes.map_err(|rejection| {
-            let status = axum::response::IntoResponse::into_response(rejection).status();
-            if status == StatusCode::PAYLOAD_TOO_LARGE {
-                Problem::of_status(status)
-            } else {
-                Problem::malformed("the body could not be read")
-            }
-        })?;
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let bytes = read_body(request).await?;
         let value = serde_json::from_slice(&bytes).map_err(|error| {
             let text = format!("the body does not fit: {error}");
             if error.is_data() { Problem::invalid(text) } else { Problem::malformed(text) }
         })?;
         Ok(JsonBody { value, hash: Sha256::digest(&bytes).into() })
     }
+}
+
+/// Reads a body. One that is too large is read on for a while without being kept, so that its
+/// sender hears why it is refused instead of a broken connection.
+async fn read_body(request: Request) -> Result<Vec<u8>, Problem> {
+    let mut body = request.into_body().into_data_stream();
+    let mut kept = Vec::new();
+    let mut length = 0;
+    while let Some(part) = body.next().await {
+        let part = part.map_err(|_| Problem::malformed("the body could not be read"))?;
+        length += part.len();
+        if length <= BODY_MAX {
+            kept.extend_from_slice(&part);
+        } else if length > BODY_READ_MAX {
+            break;
+        }
+    }
+    if length > BODY_MAX {
+        return Err(Problem::of_status(StatusCode::PAYLOAD_TOO_LARGE));
+    }
+    Ok(kept)
 }
 
 /// Query parameters.

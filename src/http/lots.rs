@@ -70,7 +70,8 @@ pub async fn list(
     _: Reading,
     Parameters(asked): Parameters<LotsParameters>,
 ) -> Result<Json<Value>, Problem> {
-    let after = asked.after.as_deref().map(|after| key("after", after, LotId::parse)).transpose()?;
+    let after =
+        asked.after.as_deref().map(|after| key("after", after, LotId::parse)).transpose()?;
     let limit = asked.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
     let reader = bridge.engine.reader().clone();
     let lots = blocking(move || Ok(reader.lots(after.as_ref(), limit)?)).await?;
@@ -115,9 +116,7 @@ pub async fn genealogy(
     let own: Vec<LotOperation> =
         genealogy.operations.iter().filter(|o| o.lot == lot).cloned().collect();
     let quantity = produced_quantity(&bridge, &lot, &own).await?;
-    let texts = |lots: &BTreeSet<LotId>| {
-        lots.iter().map(ToString::to_string).collect::<Vec<_>>()
-    };
+    let texts = |lots: &BTreeSet<LotId>| lots.iter().map(ToString::to_string).collect::<Vec<_>>();
     Ok(Json(json!({
         "lot": lot.as_str(),
         "produced_quantity": quantity.map(|quantity| quantity.to_string()),

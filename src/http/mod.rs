@@ -33,8 +33,6 @@ use crate::app::engine::EngineHandle;
 use crate::app::query::Queries;
 use problem::Problem;
 
-/// Largest body of a request.
-const BODY_MAX: usize = 1 << 20;
 /// Requests that are worked on at the same time; more are told to come again.
 const IN_FLIGHT_MAX: usize = 64;
 /// Longest time that a request may take.
@@ -80,7 +78,7 @@ pub fn router(bridge: Bridge) -> Router {
         .route("/metrics", get(operations::metrics))
         .fallback(|| async { Problem::not_found("there is nothing at this path") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
-        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn(secured))
         .with_state(bridge)
 }

@@ -64,9 +64,9 @@ pub async fn metrics(State(bridge): State<Bridge>) -> Response {
     let connects = rows(&|board| board.connects as f64);
     gauge("mes_machine_connects", "Connections made since the start", &connects);
     let age = rows(&|board| {
-        board.last_value.map_or(f64::NAN, |last| {
-            (now - last).ticks() as f64 / TICKS_PER_SECOND as f64
-        })
+        board
+            .last_value
+            .map_or(f64::NAN, |last| (now - last).ticks() as f64 / TICKS_PER_SECOND as f64)
     });
     gauge("mes_machine_last_value_age_seconds", "Age of the newest value", &age);
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];

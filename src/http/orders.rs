@@ -16,9 +16,7 @@ use crate::app::query::blocking;
 use crate::app::time_text;
 use crate::domain::command::{Change, Command, Consumption, Outcome, Report};
 use crate::domain::id::{LineId, LotId, MachineId, OrderId, ProductId, ReasonId};
-use crate::domain::order::{
-    JobCommand, JobState, Order, OrderRequest, Totals, allowed_commands,
-};
+use crate::domain::order::{JobCommand, JobState, Order, OrderRequest, Totals, allowed_commands};
 use crate::domain::quantity::Quantity;
 use crate::domain::role::Permission;
 

@@ -13,8 +13,12 @@ pub const CONTENT_TYPE: &str = "application/problem+json";
 const RETRY_AFTER_SECONDS: &str = "2";
 
 /// An error as a caller sees it.
+#[derive(Debug)]
+pub struct Problem(Box<Members>);
+
+/// The members of problem+json.
 #[derive(Debug, Serialize)]
-pub struct Problem {
+struct Members {
     #[serde(rename = "type")]
     kind: String,
     title: String,
@@ -32,14 +36,14 @@ impl Problem {
         detail: impl Into<String>,
         next_step: impl Into<String>,
     ) -> Problem {
-        Problem {
+        Problem(Box::new(Members {
             kind: format!("urn:linewright:problem:{code}"),
             title: status.canonical_reason().unwrap_or("Error").to_owned(),
             status: status.as_u16(),
             detail: detail.into(),
             code: code.to_owned(),
             next_step: next_step.into(),
-        }
+        }))
     }
 
     /// Something in the request makes no sense.
@@ -96,8 +100,7 @@ impl Problem {
 
     /// Status and body, as they are kept for repetition.
     pub fn into_parts(self) -> (u16, String) {
-        let status = self.status;
-        (status, serde_json::to_string(&self).unwrap_or_default())
+        (self.0.status, serde_json::to_string(&self.0).unwrap_or_default())
     }
 }
 

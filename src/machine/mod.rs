@@ -1,10 +1,11 @@
 //! Machines: the OPC UA client side.
 //!
 //! One task a machine, so that a slow or broken one never delays another. [`link`] keeps trying for
-//! ever, [`session`] carries one connection from its begin to its end, [`value`] reduces OPC UA
+//! ever, `connect` opens a session and [`session`] carries one connection from its begin to its end, [`value`] reduces OPC UA
 //! values to what a signal can be. Nothing here decides what a value means for production.
 
 mod backoff;
+mod connect;
 mod link;
 mod session;
 mod value;

@@ -8,7 +8,9 @@ use opcua::server::ServerEndpoint;
 use opcua::server::authenticator::{
     AuthManager, CoreServerPermissions, Password, UserToken, user_pass_security_policy_id,
 };
-use opcua::types::{Error, MessageSecurityMode, StatusCode, UAString, UserTokenPolicy, UserTokenType};
+use opcua::types::{
+    Error, MessageSecurityMode, StatusCode, UAString, UserTokenPolicy, UserTokenType,
+};
 
 use crate::app::access::{Denied, Users};
 use crate::domain::role::Role;

@@ -9,7 +9,7 @@ use opcua::server::SubscriptionCache;
 use opcua::types::{AttributeId, DataValue, NodeId};
 use tokio_util::sync::CancellationToken;
 
-use super::SharedSpace;
+use super::start::SharedSpace;
 use crate::app::engine::EngineHandle;
 
 /// Values are pushed at most this often.

@@ -15,15 +15,15 @@ use opcua::server::node_manager::{
 };
 use opcua::server::{ContinuationPoint, CreateMonitoredItem, ServerHandle};
 use opcua::types::{
-    AttributeId, BrowseDirection, DataValue, ExpandedNodeId, HistoryData, IdType,
-    MonitoringMode, NodeId, NumericRange, ReadRawModifiedDetails, ReferenceDescription, StatusCode,
+    AttributeId, BrowseDirection, DataValue, ExpandedNodeId, HistoryData, IdType, MonitoringMode,
+    NodeId, NumericRange, ReadRawModifiedDetails, ReferenceDescription, StatusCode,
     TimestampsToReturn,
 };
 
-use super::SharedSpace;
 use super::auth::asker;
 use super::push::Watched;
 use super::space::{Node, RawHistoryRequest, Reference, SpaceInputs, timestamp};
+use super::start::SharedSpace;
 use crate::app::access::Users;
 use crate::app::clock::Clock;
 
@@ -41,7 +41,7 @@ impl NodeManagerBuilder for Builder {
     fn build(self: Box<Self>, context: ServerContext) -> Arc<DynNodeManager> {
         let clock = self.inputs.clock.clone();
         let mut type_tree = context.type_tree.write();
-        let space = super::plant_space(self.inputs, type_tree.namespaces_mut());
+        let space = super::start::plant_space(self.inputs, type_tree.namespaces_mut());
         // The nodeset is part of the program, and a test reads it.
         let space = space.unwrap_or_else(|error| unreachable!("{error}"));
         let watched = Watched::default();
@@ -318,8 +318,11 @@ impl NodeManager for SpaceManager {
     ) -> Result<(), StatusCode> {
         for node in nodes {
             let exists = self.space.node(&node.value().node_id).await?;
-            let status =
-                if exists.is_some() { StatusCode::BadNotWritable } else { StatusCode::BadNodeIdUnknown };
+            let status = if exists.is_some() {
+                StatusCode::BadNotWritable
+            } else {
+                StatusCode::BadNodeIdUnknown
+            };
             node.set_status(status);
         }
         Ok(())

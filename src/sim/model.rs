@@ -147,7 +147,8 @@ impl LineModel {
         if self.happens(LINK_DROP_EVERY_MS) {
             changes.push((index, Change::LinkDrop));
         }
-        let (micro, breakdown) = (self.happens(MICRO_STOP_EVERY_MS), self.happens(BREAKDOWN_EVERY_MS));
+        let (micro, breakdown) =
+            (self.happens(MICRO_STOP_EVERY_MS), self.happens(BREAKDOWN_EVERY_MS));
         if self.machines[index].mode != Mode::Running {
             return;
         }

@@ -52,10 +52,8 @@ pub fn seal_with(put: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 
 /// Unwraps a value from the store; `what` names it in the error.
 pub fn open<T: Record>(bytes: &[u8], what: &str) -> Result<T, StoreError> {
-    unseal(bytes).map_err(|cause| StoreError::Damaged {
-        what: what.to_owned(),
-        cause: format!("{cause:?}"),
-    })
+    unseal(bytes)
+        .map_err(|cause| StoreError::Damaged { what: what.to_owned(), cause: format!("{cause:?}") })
 }
 
 fn unseal<T: Record>(bytes: &[u8]) -> Result<T, Malformed> {
@@ -201,10 +199,7 @@ impl<T: Record> Record for Option<T> {
 }
 
 /// Appends a sequence as [`Vec`] reads it.
-pub fn put_all<'a, T: Record + 'a>(
-    items: impl ExactSizeIterator<Item = &'a T>,
-    out: &mut Vec<u8>,
-) {
+pub fn put_all<'a, T: Record + 'a>(items: impl ExactSizeIterator<Item = &'a T>, out: &mut Vec<u8>) {
     (items.len() as u64).put(out);
     items.for_each(|item| item.put(out));
 }

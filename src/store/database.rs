@@ -172,10 +172,9 @@ fn io_error(error: &std::io::Error, path: &Path) -> StoreError {
 fn open_database(path: &Path) -> Result<Database, StoreError> {
     let opened = Database::builder().set_cache_size(CACHE_BYTES).create(path);
     let database = opened.map_err(|error| match error {
-        DatabaseError::DatabaseAlreadyOpen => StoreError::InUse {
-            directory: path.display().to_string(),
-            pid: "?".into(),
-        },
+        DatabaseError::DatabaseAlreadyOpen => {
+            StoreError::InUse { directory: path.display().to_string(), pid: "?".into() }
+        }
         DatabaseError::Storage(StorageError::Io(error)) => io_error(&error, path),
         error => StoreError::Io(format!("{}: {error}", path.display())),
     })?;

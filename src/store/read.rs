@@ -12,9 +12,7 @@ use super::schema::{
     ADJUSTMENTS, ANSWERS, CLASSIFICATIONS, EVIDENCE, EvidenceKind, JOURNAL, Key, LOTS,
     LOTS_OF_ORDERS, META, ORDERS, OUTBOX, RUNS,
 };
-use crate::app::ports::{
-    Reader, Recovered, Remarks, RequestKey, StoreError, StoredAnswer,
-};
+use crate::app::ports::{Reader, Recovered, Remarks, RequestKey, StoreError, StoredAnswer};
 use crate::domain::core::Snapshot;
 use crate::domain::event::{Confirmation, Event};
 use crate::domain::evidence::EvidenceBlock;
@@ -194,9 +192,8 @@ impl Reader for RedbReader {
             let points = self.points(machine, EvidenceKind::Count(role), window, usable)?;
             counts.insert(role, points);
         }
-        let running = |p: &Point<Option<_>>| {
-            p.value == Some(crate::domain::signal::MachineState::Running)
-        };
+        let running =
+            |p: &Point<Option<_>>| p.value == Some(crate::domain::signal::MachineState::Running);
         Ok(EvidenceBlock {
             states: self.points(machine, EvidenceKind::States, window, running)?,
             links: self.points(machine, EvidenceKind::Links, window, |_| true)?,
@@ -207,7 +204,7 @@ impl Reader for RedbReader {
 
     fn remarks(&self, machine: &MachineId, window: Window) -> Result<Remarks> {
         let start = Key::of(machine.as_str());
-        let (from, to) = (start.clone().time(window.from), start.clone().time(window.to));
+        let (from, to) = (start.clone().time(window.from), start.time(window.to));
         let bounds = (from.0.as_slice(), to.0.as_slice());
         Ok(Remarks {
             adjustments: self.range(ADJUSTMENTS, bounds, usize::MAX, "report")?,

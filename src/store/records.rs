@@ -6,9 +6,7 @@ use super::codec::{Malformed, Record};
 use crate::app::ports::StoredAnswer;
 use crate::domain::core::{MachineSnapshot, Snapshot};
 use crate::domain::event::{Confirmation, ConfirmationKind, Event};
-use crate::domain::evidence::{
-    Adjustment, Classification, EvidenceBlock, LinkChange, Observation,
-};
+use crate::domain::evidence::{Adjustment, Classification, EvidenceBlock, LinkChange, Observation};
 use crate::domain::genealogy::{Assignment, LotOperation, LotOperationKind};
 use crate::domain::id::{LineId, LotId, MachineId, OrderId, ProductId, ReasonId};
 use crate::domain::order::{JobCommand, JobState, Order, OrderRequest, OrderRun, Totals};
@@ -120,18 +118,52 @@ record_struct!(Adjustment { at, seq, order, good, reject });
 record_struct!(Classification { anchor, reason, comment, actor, at });
 record_struct!(OrderRun { order, product, start, end });
 record_struct!(OrderRequest {
-    id, revision, line, product, quantity, lot, due, priority, released,
+    id,
+    revision,
+    line,
+    product,
+    quantity,
+    lot,
+    due,
+    priority,
+    released,
 });
 record_struct!(Totals { good, scrap, unattributed });
 record_struct!(Order {
-    request, state, created, changed, runs, archived, confirmed, confirmations, confirm_next,
-    consumed, produced,
+    request,
+    state,
+    created,
+    changed,
+    runs,
+    archived,
+    confirmed,
+    confirmations,
+    confirm_next,
+    consumed,
+    produced,
 });
 record_struct!(LotOperation {
-    kind, lot, order, product, machine, at, quantity, assignment, actor,
+    kind,
+    lot,
+    order,
+    product,
+    machine,
+    at,
+    quantity,
+    assignment,
+    actor,
 });
 record_struct!(Confirmation {
-    seq, order, order_seq, revision, kind, at, state, delta, total, lots,
+    seq,
+    order,
+    order_seq,
+    revision,
+    kind,
+    at,
+    state,
+    delta,
+    total,
+    lots,
 });
 record_struct!(EvidenceBlock { states, links, counts, lots });
 record_struct!(MachineSnapshot { machine, archived_to, block, adjustments, classifications });

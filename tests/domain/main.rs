@@ -1,5 +1,8 @@
 //! The core alone: properties that hold for every input, an independent oracle, and scenarios.
 
+#![allow(missing_docs, reason = "tests are documented by their names")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod archive;
 mod ledger;
 mod oracle;

@@ -35,11 +35,7 @@ fn on_break(story: &Story, x: i64) -> bool {
 }
 
 fn first_observation(story: &Story) -> Option<i64> {
-    let first = [
-        story.states.keys().next(),
-        story.good.keys().next(),
-        story.reject.keys().next(),
-    ];
+    let first = [story.states.keys().next(), story.good.keys().next(), story.reject.keys().next()];
     first.into_iter().flatten().min().copied()
 }
 
@@ -75,7 +71,7 @@ fn stop_around(story: &Story, x: i64) -> Option<(i64, Option<i64>)> {
 fn reason(story: &Story, stop: (i64, Option<i64>)) -> Option<&'static str> {
     let inside = |at: i64| stop.0 <= at && stop.1.is_none_or(|end| at < end);
     // All reasons of a stop are anchored at its start, so the last one given holds.
-    story.reasons.iter().filter(|(at, _)| inside(*at)).next_back().map(|(_, reason)| *reason)
+    story.reasons.iter().rfind(|(at, _)| inside(*at)).map(|(_, reason)| *reason)
 }
 
 fn product(story: &Story, x: i64) -> Option<usize> {

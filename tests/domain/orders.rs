@@ -130,7 +130,10 @@ fn reported_scrap_is_taken_from_the_counted_good_parts_and_good_is_not_counted_t
     feed(&mut core, &count(SignalRole::Good, 3, 10));
     let counted = decide(&mut core, 4, report(5, 0)).unwrap_err();
     assert_eq!(counted.code(), "mes.report.good_is_counted");
-    assert_eq!(decide(&mut core, 4, report(0, 11)).unwrap_err().code(), "mes.report.scrap_exceeds_good");
+    assert_eq!(
+        decide(&mut core, 4, report(0, 11)).unwrap_err().code(),
+        "mes.report.scrap_exceeds_good"
+    );
     assert_eq!(decide(&mut core, 4, report(0, 0)).unwrap_err().code(), "mes.report.empty");
     decide(&mut core, 4, report(0, 3)).unwrap();
     let totals = core.totals(core.order(&order(1)).unwrap());

@@ -8,7 +8,9 @@ use linewright::domain::command::{Command, CommandInput, Input};
 use linewright::domain::core::Core;
 use linewright::domain::counter::CounterRule;
 use linewright::domain::evidence::{LinkChange, Observation};
-use linewright::domain::id::{AreaId, LineId, LotId, MachineId, OrderId, ProductId, ReasonId, SiteId};
+use linewright::domain::id::{
+    AreaId, LineId, LotId, MachineId, OrderId, ProductId, ReasonId, SiteId,
+};
 use linewright::domain::order::{JobCommand, OrderRequest};
 use linewright::domain::plant::{
     Area, IdealCycle, Line, Machine, NoOrderPolicy, Plant, Product, Reason, ReasonClass,

@@ -27,10 +27,8 @@ fn the_shipped_configurations_are_correct() {
     }
 }
 
-#[test]
-fn all_problems_are_reported_at_once_with_place_and_advice() {
-    let (code, problems) = check(
-        r#"[site]
+/// One of nearly everything that can be wrong.
+const WRONG: &str = r#"[site]
 id = "S"
 time_zone = "Europe/Berlyn"
 nmae = "Site"
@@ -92,8 +90,11 @@ end = "15:00"
 name = "ann"
 role = "boss"
 password_hash = "secret"
-"#,
-    );
+"#;
+
+#[test]
+fn all_problems_are_reported_at_once_with_place_and_advice() {
+    let (code, problems) = check(WRONG);
     assert_eq!(code, 64);
     let expected = [
         ("3:13:", "Europe/Berlyn"),

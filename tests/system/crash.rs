@@ -38,7 +38,8 @@ fn erp(agent: &ureq::Agent, base: &str, round: u32, stop: &AtomicBool) -> BTreeM
         }
         let (id, revision) = (format!("R{round}-{}", number / 2), 1 + number % 2);
         let quantity = (number + 1).to_string();
-        let body = json!({"revision": revision, "line": "L1", "product": "Cola-05", "quantity": quantity});
+        let body =
+            json!({"revision": revision, "line": "L1", "product": "Cola-05", "quantity": quantity});
         let path = format!("/v1/orders/{id}");
         if ok(&request(agent, base, "PUT", &path, Some(&body), None)) {
             acknowledged.insert(id, revision);
@@ -70,12 +71,7 @@ fn operator(
     reports
 }
 
-fn report(
-    agent: &ureq::Agent,
-    base: &str,
-    key: &str,
-    good: u32,
-) -> Result<Answer, ureq::Error> {
+fn report(agent: &ureq::Agent, base: &str, key: &str, good: u32) -> Result<Answer, ureq::Error> {
     let body = json!({"command": "report", "good": good});
     let path = format!("/v1/orders/{MANUAL_ORDER}/commands");
     request(agent, base, "POST", &path, Some(&body), Some(key))

@@ -47,7 +47,8 @@ fn replay_of_the_exported_log_gives_the_figures_of_the_live_run() {
     assert_eq!(instance.command("WO-1", &scrap, "2").status, 200);
     let stops = instance.get(&format!("/v1/stops?equipment=L1-Filler&from={from}")).body;
     if let Some(stop) = stops["stops"].as_array().unwrap().first() {
-        let reason = json!({"machine": "L1-Filler", "start": stop["start"], "reason": "changeover"});
+        let reason =
+            json!({"machine": "L1-Filler", "start": stop["start"], "reason": "changeover"});
         let classified = instance.post("/v1/stops/reason", &reason, "3");
         assert_eq!(classified.status, 200, "{:?}", classified.body);
     }

@@ -1,5 +1,8 @@
 //! The real binary from outside: command line, bridge, faults, crashes, replay against live.
 
+#![allow(missing_docs, reason = "tests are documented by their names")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod cli;
 mod crash;
 mod faults;

@@ -28,8 +28,10 @@ async fn only_configured_endpoints_are_offered_and_the_key_is_private() {
     std::fs::write(&config, text.replace("open_endpoint = true", "open_endpoint = false")).unwrap();
     let instance = Instance::start(&config);
     let offered = client().get_server_endpoints_from_url(instance.opcua.as_str()).await.unwrap();
-    let policies: Vec<_> =
-        offered.iter().map(|e| (e.security_policy_uri.as_ref().to_owned(), e.security_mode)).collect();
+    let policies: Vec<_> = offered
+        .iter()
+        .map(|e| (e.security_policy_uri.as_ref().to_owned(), e.security_mode))
+        .collect();
     let secured = "http://opcfoundation.org/UA/SecurityPolicy#Basic256Sha256".to_owned();
     assert_eq!(policies, [(secured, MessageSecurityMode::SignAndEncrypt)]);
     let key = directory.path().join("data/pki/server/private/private.pem");

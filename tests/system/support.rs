@@ -94,7 +94,7 @@ impl Plant {
         let process = Process(child);
         let mut endpoints = Vec::new();
         while endpoints.len() < 5 {
-            let line = output.recv_timeout(START_TIMEOUT).expect("the simulated plant starts");
+            let line = output.recv_timeout(START_TIMEOUT).unwrap();
             let (machine, url) = line.split_once(' ').unwrap();
             endpoints.push((machine.to_owned(), url.to_owned()));
         }
@@ -245,7 +245,8 @@ pub fn into_answer(mut answer: ureq::http::Response<ureq::Body>) -> Result<Answe
     let header = |name: &str| {
         answer.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned()
     };
-    let (content_type, replayed) = (header("content-type"), header("idempotency-replayed") == "true");
+    let (content_type, replayed) =
+        (header("content-type"), header("idempotency-replayed") == "true");
     let status = answer.status().as_u16();
     let text = answer.body_mut().read_to_string()?;
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));

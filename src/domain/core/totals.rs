@@ -92,11 +92,9 @@ fn counted_in_runs(
         counted.unknown.merge(unseen);
         // A part made while the link was down is the order's if the order ran all that time.
         let mut own = [0_i64; 3];
-        for (sum, role) in own.iter_mut().zip([
-            SignalRole::Good,
-            SignalRole::Reject,
-            SignalRole::Total,
-        ]) {
+        for (sum, role) in
+            own.iter_mut().zip([SignalRole::Good, SignalRole::Reject, SignalRole::Total])
+        {
             let steps = counts.steps_unseen(role, part);
             let own_steps = steps.iter().filter(|step| step.previous >= run.start);
             *sum = own_steps.map(|step| i64::try_from(step.delta).unwrap_or(i64::MAX)).sum();

@@ -135,8 +135,10 @@ impl Kpi {
         }
         let (good, good_divisor) = self.production.ideal_good.as_fraction();
         let (total, total_divisor) = self.production.ideal_total.as_fraction();
-        Ratio::new(good * (total_divisor / gcd(good_divisor, total_divisor)),
-            total * (good_divisor / gcd(good_divisor, total_divisor)))
+        Ratio::new(
+            good * (total_divisor / gcd(good_divisor, total_divisor)),
+            total * (good_divisor / gcd(good_divisor, total_divisor)),
+        )
     }
 
     /// OEE = Σ cᵢ·GQᵢ / planned busy time = A·P·Q exactly, in both profiles.

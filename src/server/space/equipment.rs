@@ -75,7 +75,9 @@ pub fn build(
 fn counter_text(role: SignalRole) -> Option<(&'static str, &'static str)> {
     match role {
         SignalRole::Good => Some(("Good", "Counter of good parts as the machine shows it.")),
-        SignalRole::Reject => Some(("Reject", "Counter of rejected parts as the machine shows it.")),
+        SignalRole::Reject => {
+            Some(("Reject", "Counter of rejected parts as the machine shows it."))
+        }
         SignalRole::Total => Some(("Total", "Counter of all parts as the machine shows it.")),
         SignalRole::State | SignalRole::Lot => None,
     }
@@ -86,7 +88,13 @@ impl TreeBuilder<'_> {
         NodeId::new(self.namespace, path)
     }
 
-    fn add(&mut self, path: &str, name: &str, (display, text): (&str, &str), kind: NodeKind) -> NodeId {
+    fn add(
+        &mut self,
+        path: &str,
+        name: &str,
+        (display, text): (&str, &str),
+        kind: NodeKind,
+    ) -> NodeId {
         let id = self.id(path);
         let mut references = Vec::new();
         let type_definition = match &kind {
@@ -133,12 +141,8 @@ impl TreeBuilder<'_> {
         source: Source,
     ) -> String {
         let path = format!("{parent}/{name}");
-        let kind = NodeKind::Variable {
-            type_definition,
-            data_type,
-            value_rank: -1,
-            historizing: false,
-        };
+        let kind =
+            NodeKind::Variable { type_definition, data_type, value_rank: -1, historizing: false };
         self.add(&path, name, (name, text), kind);
         if let Some(entry) = self.entries.get_mut(&path) {
             entry.source = Some(source);
@@ -147,7 +151,14 @@ impl TreeBuilder<'_> {
         path
     }
 
-    fn plain(&mut self, parent: &str, name: &str, text: &str, data_type: DataTypeId, source: Source) -> String {
+    fn plain(
+        &mut self,
+        parent: &str,
+        name: &str,
+        text: &str,
+        data_type: DataTypeId,
+        source: Source,
+    ) -> String {
         let types = (data_type.into(), VariableTypeId::BaseDataVariableType.into());
         self.variable(parent, (name, text), types, source)
     }
@@ -261,7 +272,8 @@ impl TreeBuilder<'_> {
     }
 
     fn reasons(&mut self, site: &str) {
-        let texts = ("Reasons", "The reasons that a stop can have; give the name of one to ClassifyStop.");
+        let texts =
+            ("Reasons", "The reasons that a stop can have; give the name of one to ClassifyStop.");
         let kind = self.types.id(id::REASONS_TYPE);
         self.object("reasons", "Reasons", texts, kind);
         self.link(site, ReferenceTypeId::Organizes, "reasons");
@@ -338,7 +350,8 @@ impl TreeBuilder<'_> {
         let source = |value| Source::Machine(machine.id.clone(), value);
         let state = self.types.id(id::MACHINE_STATE);
         let types = (state, VariableTypeId::BaseDataVariableType.into());
-        let state = self.variable(&path, ("State", "What it does."), types, source(MachineValue::State));
+        let state =
+            self.variable(&path, ("State", "What it does."), types, source(MachineValue::State));
         self.historize(&state);
         let text = "The order that runs on its line.";
         self.plain(&path, "CurrentOrder", text, DataTypeId::String, source(MachineValue::Order));
@@ -375,9 +388,24 @@ impl TreeBuilder<'_> {
         self.link(machine_path, ReferenceTypeId::HasComponent, &path);
         let state = self.types.id(id::MACHINE_STATE);
         let rows: [(&str, &str, NodeId, StopValue); 7] = [
-            ("Active", "Whether the machine stands.", DataTypeId::Boolean.into(), StopValue::Active),
-            ("Start", "When it left the running state.", DataTypeId::DateTime.into(), StopValue::Start),
-            ("Duration", "How long it stands, in ms.", DataTypeId::Duration.into(), StopValue::Duration),
+            (
+                "Active",
+                "Whether the machine stands.",
+                DataTypeId::Boolean.into(),
+                StopValue::Active,
+            ),
+            (
+                "Start",
+                "When it left the running state.",
+                DataTypeId::DateTime.into(),
+                StopValue::Start,
+            ),
+            (
+                "Duration",
+                "How long it stands, in ms.",
+                DataTypeId::Duration.into(),
+                StopValue::Duration,
+            ),
             ("State", "The state in which it stopped.", state, StopValue::State),
             ("Reason", "Key of the reason.", DataTypeId::String.into(), StopValue::Reason),
             ("ReasonName", "The reason.", DataTypeId::LocalizedText.into(), StopValue::ReasonName),
@@ -403,7 +431,12 @@ impl TreeBuilder<'_> {
             ("Since", "When it came up or went down.", DataTypeId::DateTime, V::Since),
             ("Connects", "How often it has come up.", DataTypeId::UInt64, V::Connects),
             ("Values", "Values received.", DataTypeId::UInt64, V::Values),
-            ("LastValueTime", "When the newest value arrived.", DataTypeId::DateTime, V::LastValueTime),
+            (
+                "LastValueTime",
+                "When the newest value arrived.",
+                DataTypeId::DateTime,
+                V::LastValueTime,
+            ),
             ("ClockSkew", "Its clock less ours, in ms.", DataTypeId::Duration, V::ClockSkew),
             ("MonitoredItems", "Items that are watched.", DataTypeId::UInt64, V::MonitoredItems),
         ];
@@ -441,7 +474,11 @@ impl TreeBuilder<'_> {
         self.link(parent, ReferenceTypeId::HasComponent, &path);
         let ratios = [
             ("Oee", "Ideal time of good parts / planned busy time.", V::Oee),
-            ("Availability", "Run time, micro-stops included, / planned busy time.", V::Availability),
+            (
+                "Availability",
+                "Run time, micro-stops included, / planned busy time.",
+                V::Availability,
+            ),
             ("Performance", "Ideal time of all parts / run time.", V::Performance),
             ("Quality", "Ideal time of good parts / ideal time of all parts.", V::Quality),
             ("Teep", "Ideal time of good parts / calendar time.", V::Teep),
@@ -471,17 +508,47 @@ const KPI_ROWS: [(&str, &str, DataTypeId, KpiValue); 20] = {
     use DataTypeId::{Boolean, DateTime, Duration, Int64, String};
     use KpiValue as V;
     [
-        ("PlannedBusyTime", "Scheduled time less planned stops (PBT), in ms.", Duration, V::PlannedBusyTime),
+        (
+            "PlannedBusyTime",
+            "Scheduled time less planned stops (PBT), in ms.",
+            Duration,
+            V::PlannedBusyTime,
+        ),
         ("RunTime", "Time in production, micro-stops included, in ms.", Duration, V::RunTime),
         ("MicroStopTime", "Short stops, in ms.", Duration, V::Time(LossClass::MicroStop)),
         ("SetupTime", "Setup and changeover (AUST), in ms.", Duration, V::Time(LossClass::Setup)),
-        ("UnplannedDownTime", "Unplanned stops (ADET), in ms.", Duration, V::Time(LossClass::UnplannedDown)),
+        (
+            "UnplannedDownTime",
+            "Unplanned stops (ADET), in ms.",
+            Duration,
+            V::Time(LossClass::UnplannedDown),
+        ),
         ("BlockedTime", "Blocked by what follows, in ms.", Duration, V::Time(LossClass::Blocked)),
         ("StarvedTime", "Starved by what precedes, in ms.", Duration, V::Time(LossClass::Starved)),
-        ("NoOrderTime", "Standing without an order (ADOT), in ms.", Duration, V::Time(LossClass::NoOrder)),
-        ("PlannedDownTime", "Breaks and planned stops, in ms.", Duration, V::Time(LossClass::PlannedDown)),
-        ("NotScheduledTime", "Outside all shifts, in ms.", Duration, V::Time(LossClass::NotScheduled)),
-        ("NoDataTime", "Time about which nothing is known, in ms.", Duration, V::Time(LossClass::NoData)),
+        (
+            "NoOrderTime",
+            "Standing without an order (ADOT), in ms.",
+            Duration,
+            V::Time(LossClass::NoOrder),
+        ),
+        (
+            "PlannedDownTime",
+            "Breaks and planned stops, in ms.",
+            Duration,
+            V::Time(LossClass::PlannedDown),
+        ),
+        (
+            "NotScheduledTime",
+            "Outside all shifts, in ms.",
+            Duration,
+            V::Time(LossClass::NotScheduled),
+        ),
+        (
+            "NoDataTime",
+            "Time about which nothing is known, in ms.",
+            Duration,
+            V::Time(LossClass::NoData),
+        ),
         ("GoodCount", "Good parts in the window.", Int64, V::Good),
         ("RejectCount", "Rejected parts in the window.", Int64, V::Reject),
         ("TotalCount", "All parts in the window.", Int64, V::Total),

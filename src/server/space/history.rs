@@ -252,9 +252,8 @@ mod tests {
 
     fn values(request: &RawHistoryRequest) -> Vec<i64> {
         let at = |ticks| Timestamp::from_ticks(ticks);
-        let stored = [10, 20, 30].map(|t| {
-            (at(t), data_value(Some(Variant::Int64(t)), StatusCode::Good, at(t), at(t)))
-        });
+        let stored = [10, 20, 30]
+            .map(|t| (at(t), data_value(Some(Variant::Int64(t)), StatusCode::Good, at(t), at(t))));
         let range = request.range().unwrap();
         let cut = cut(stored.to_vec(), &range, request);
         cut.iter().map(|v| if let Some(Variant::Int64(n)) = v.value { n } else { -1 }).collect()

@@ -122,7 +122,11 @@ pub fn definition(method: MethodId) -> Definition {
             "ClassifyStop",
             "Gives a stop of this machine its reason.",
             vec![
-                argument("Start", DateTime, "An instant inside the stop; null for the present one."),
+                argument(
+                    "Start",
+                    DateTime,
+                    "An instant inside the stop; null for the present one.",
+                ),
                 argument("Reason", String, "Key of the reason."),
                 argument("Comment", String, "Free text; may be empty."),
             ],
@@ -328,7 +332,8 @@ fn command(
 fn classify(engine: &EngineHandle, machine: MachineId, arguments: &Arguments<'_>) -> Read<Command> {
     let view = engine.view();
     let present = view.machines.get(&machine).and_then(|m| m.stop.as_ref()).map(|s| s.start);
-    let no_stop = || Unreadable(format!("machine {machine} does not stand; give the start of a stop"));
+    let no_stop =
+        || Unreadable(format!("machine {machine} does not stand; give the start of a stop"));
     let stop = arguments.time(0).or(present).ok_or_else(no_stop)?;
     Ok(Command::ClassifyStop {
         reason: key("reason", &arguments.text(1), ReasonId::parse)?,
@@ -337,4 +342,3 @@ fn classify(engine: &EngineHandle, machine: MachineId, arguments: &Arguments<'_>
         stop,
     })
 }
-

@@ -109,7 +109,11 @@ impl Node {
     }
 
     /// An attribute other than a variable's value; `executable` is what the asker may do.
-    pub fn attribute(&self, attribute: AttributeId, executable: bool) -> Result<Variant, StatusCode> {
+    pub fn attribute(
+        &self,
+        attribute: AttributeId,
+        executable: bool,
+    ) -> Result<Variant, StatusCode> {
         if let NodeKind::Type { node, .. } = &self.kind {
             return type_attribute(node, attribute);
         }
@@ -125,7 +129,11 @@ impl Node {
         Ok(value)
     }
 
-    fn own_attribute(&self, attribute: AttributeId, executable: bool) -> Result<Variant, StatusCode> {
+    fn own_attribute(
+        &self,
+        attribute: AttributeId,
+        executable: bool,
+    ) -> Result<Variant, StatusCode> {
         match (&self.kind, attribute) {
             (NodeKind::Object { .. }, AttributeId::EventNotifier) => Ok(Variant::from(0_u8)),
             (NodeKind::Method { .. }, AttributeId::Executable) => Ok(Variant::from(true)),

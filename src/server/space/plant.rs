@@ -221,7 +221,8 @@ impl Space for PlantSpace {
             return bad(StatusCode::BadNodeIdUnknown);
         };
         let is_component = on.references.iter().any(|r| r.forward && r.target == *method);
-        let Some(called) = self.entry(method).and_then(|e| e.method).filter(|_| is_component) else {
+        let Some(called) = self.entry(method).and_then(|e| e.method).filter(|_| is_component)
+        else {
             return bad(StatusCode::BadMethodInvalid);
         };
         let path = self.path(object).and_then(|path| path.strip_prefix("machine/"));

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use opcua::nodes::NodeSet2Import;
 use opcua::nodes::{HasNodeId, NodeSetImport, NodeSetNamespaceMapper, NodeType};
 use opcua::types::{NamespaceMap, NodeClass, NodeId, ReferenceTypeId};
-use opcua::nodes::NodeSet2Import;
 
 use super::TypeNode;
 use super::node::{Node, NodeKind, Reference};
@@ -75,8 +75,7 @@ impl Types {
         let mut mapper = NodeSetNamespaceMapper::new(namespaces);
         // Registered here, because the importer would print a line on standard output.
         mapper.add_namespace(TYPES_NAMESPACE, 1);
-        let mut types =
-            Types { nodes: HashMap::new(), references: HashMap::new(), index: 0 };
+        let mut types = Types { nodes: HashMap::new(), references: HashMap::new(), index: 0 };
         for item in import.load(&mapper) {
             let id = item.node.node_id().clone();
             for reference in item.references {
@@ -122,10 +121,7 @@ impl Types {
             browse_name: base.browse_name().clone(),
             display_name: base.display_name().clone(),
             description: base.description().cloned().unwrap_or_default(),
-            kind: NodeKind::Type {
-                node: node.clone(),
-                type_definition: self.type_definition(id),
-            },
+            kind: NodeKind::Type { node: node.clone(), type_definition: self.type_definition(id) },
         })
     }
 

@@ -135,7 +135,12 @@ fn duration(span: Span) -> Variant {
 }
 
 /// A value with its times; picoseconds are never sent.
-pub fn data_value(value: Option<Variant>, status: StatusCode, at: Timestamp, now: Timestamp) -> DataValue {
+pub fn data_value(
+    value: Option<Variant>,
+    status: StatusCode,
+    at: Timestamp,
+    now: Timestamp,
+) -> DataValue {
     DataValue {
         value,
         status: Some(status),
@@ -171,7 +176,12 @@ impl Sight<'_> {
 
     /// A value of a machine under the rules for lost links: good while values arrive, uncertain for
     /// a while after, then bad.
-    fn linked(&self, view: &MachineView, value: Option<Variant>, at: Option<Timestamp>) -> DataValue {
+    fn linked(
+        &self,
+        view: &MachineView,
+        value: Option<Variant>,
+        at: Option<Timestamp>,
+    ) -> DataValue {
         let (Some(value), Some(at)) = (value, at) else {
             let status = if view.linked {
                 StatusCode::BadNoData
@@ -345,8 +355,7 @@ pub fn ratio_value(kpi: &Kpi, ratio: Option<Ratio>, at: Timestamp, now: Timestam
         return data_value(None, StatusCode::BadNoData, at, now);
     };
     let is_partial = kpi.time.of(LossClass::NoData) > Span::ZERO;
-    let status =
-        if is_partial { StatusCode::UncertainDataSubNormal } else { StatusCode::Good };
+    let status = if is_partial { StatusCode::UncertainDataSubNormal } else { StatusCode::Good };
     data_value(Some(Variant::Double(ratio.to_f64())), status, at, now)
 }
 

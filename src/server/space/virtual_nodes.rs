@@ -30,7 +30,11 @@ const ORDER_VARIABLES: [(&str, DataTypeId, &str); 15] = [
     ("Priority", DataTypeId::Int32, "Higher goes first."),
     ("GoodCount", DataTypeId::Int64, "Good parts."),
     ("ScrapCount", DataTypeId::Int64, "Scrapped parts."),
-    ("UnattributedCount", DataTypeId::Int64, "Parts counted over a gap that another may have made."),
+    (
+        "UnattributedCount",
+        DataTypeId::Int64,
+        "Parts counted over a gap that another may have made.",
+    ),
     ("StartTime", DataTypeId::DateTime, "When it was first started."),
     ("EndTime", DataTypeId::DateTime, "When it ended."),
     ("AllowedCommands", DataTypeId::String, "What can be done now, comma-separated."),
@@ -120,7 +124,11 @@ impl VirtualNodes {
     }
 
     /// The node of a path, if the order or lot exists.
-    pub async fn node(&self, path: &VirtualPath, types: &Types) -> Result<Option<Node>, StatusCode> {
+    pub async fn node(
+        &self,
+        path: &VirtualPath,
+        types: &Types,
+    ) -> Result<Option<Node>, StatusCode> {
         let exists = match path {
             VirtualPath::Order(order) | VirtualPath::OrderVariable(order, _) => {
                 self.order(order).await.map(drop)
@@ -145,9 +153,12 @@ impl VirtualNodes {
             historizing: false,
         };
         let (path, name, text, kind) = match path {
-            VirtualPath::Order(order) => {
-                (format!("order/{order}"), order.as_str(), "A job order.", object(id::JOB_ORDER_TYPE))
-            }
+            VirtualPath::Order(order) => (
+                format!("order/{order}"),
+                order.as_str(),
+                "A job order.",
+                object(id::JOB_ORDER_TYPE),
+            ),
             VirtualPath::Lot(lot) => {
                 (format!("lot/{lot}"), lot.as_str(), "A material lot.", object(id::LOT_TYPE))
             }
@@ -189,7 +200,8 @@ impl VirtualNodes {
         match path {
             VirtualPath::Order(order) => {
                 let view = self.order(order).await?;
-                references.push(Reference::forward(HasTypeDefinition, types.id(id::JOB_ORDER_TYPE)));
+                references
+                    .push(Reference::forward(HasTypeDefinition, types.id(id::JOB_ORDER_TYPE)));
                 references.push(Reference::inverse(Organizes, self.id("orders".into())));
                 let line = self.id(format!("line/{}", view.order.request.line));
                 references.push(own(id::EXECUTES_ON, true, line));
