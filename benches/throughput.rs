@@ -7,7 +7,6 @@
 //! published picture. The delay runs from the source timestamp to that moment.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at the first thing that is wrong")]
-#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -151,7 +150,7 @@ fn plant() -> Arc<Plant> {
         site_name: "S".into(),
         time_zone: "UTC".into(),
         areas: vec![Area { id: area, name: "A".into() }],
-        lines: BTreeMap::from([(line, configured)]),
+        lines: BTreeMap::from([(line.clone(), configured)]),
         machines: machines.collect(),
         products: BTreeMap::new(),
         reasons: BTreeMap::new(),

@@ -199,7 +199,7 @@ pub async fn blocking<T: Send + 'static>(
 }
 
 /// Adds archived evidence, as far beyond the window as the stop at its end reaches.
-fn add_archived(
+pub fn add_archived(
     reader: &dyn Reader,
     machine: &MachineId,
     window: Window,

@@ -250,17 +250,18 @@ impl MachineEvidence {
         let states = &self.states.points()[..self.states.index_at(at)];
         let running = states.iter().rposition(|p| p.value == Some(MachineState::Running));
         let keep_from = running.unwrap_or(0);
-        let links = self.links.index_at(at).saturating_sub(1);
         let lots = self.lots.index_at(at).saturating_sub(1);
         self.adjustments.retain(|adjustment| adjustment.at >= at);
         let oldest_state = self.states.points().get(keep_from).map_or(at, |p| p.at.min(at));
         self.classifications.retain(|anchor, _| *anchor >= oldest_state);
-        EvidenceBlock {
-            states: self.states.drain_front(keep_from),
-            links: self.links.drain_front(links),
-            counts: self.counts.iter_mut().map(|(r, c)| (*r, c.drain_before(at))).collect(),
-            lots: self.lots.drain_front(lots),
-        }
+        let states = self.states.drain_front(keep_from);
+        let counts = self.counts.iter_mut().map(|(r, c)| (*r, c.drain_before(at))).collect();
+        let lots = self.lots.drain_front(lots);
+        // A gap that a kept value looks back over is still needed to tell what nobody saw.
+        let needed_from = self.first_observation().map_or(at, |first| first.min(at));
+        let links = self.links.points().partition_point(|p| p.at <= needed_from);
+        let links = self.links.drain_front(links.saturating_sub(1));
+        EvidenceBlock { states, links, counts, lots }
     }
 
     /// Adds the points of a block.

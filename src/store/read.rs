@@ -194,9 +194,13 @@ impl Reader for RedbReader {
         }
         let running =
             |p: &Point<Option<_>>| p.value == Some(crate::domain::signal::MachineState::Running);
+        // A gap that a value looks back over is needed to tell what nobody saw.
+        let first = counts.values().filter_map(|points| points.first().map(|p| p.at)).min();
+        let from = first.map_or(window.from, |first| first.min(window.from));
+        let since = Window { from, to: window.to };
         Ok(EvidenceBlock {
             states: self.points(machine, EvidenceKind::States, window, running)?,
-            links: self.points(machine, EvidenceKind::Links, window, |_| true)?,
+            links: self.points(machine, EvidenceKind::Links, since, |_| true)?,
             lots: self.points(machine, EvidenceKind::Lots, window, |_| true)?,
             counts,
         })

@@ -69,6 +69,8 @@ async def read_types(client):
 
 
 async def read_values(client, index):
+    paged = await read_in_pages(good, start, end, 3)
+    expect([v.SourceTimestamp for v in paged] == stamps, "pages of three are not the whole")
     state = await client.get_node(ua.NodeId("machine/L1-Filler/State", index)).read_data_value()
     expect(state.StatusCode.is_good(), f"state is {state.StatusCode}")
     expect(0 <= state.Value.Value <= 5, f"state is {state.Value.Value}")
@@ -124,9 +126,28 @@ async def read_history(client, index):
     expect([v.SourceTimestamp for v in backward] == stamps[::-1], "backward is not the reverse")
     few = await good.read_raw_history(start, end, 2)
     expect([v.SourceTimestamp for v in few] == stamps[:2], "the number of values is not respected")
+    paged = await read_in_pages(good, start, end, 3)
+    expect([v.SourceTimestamp for v in paged] == stamps, "pages of three are not the whole")
     state = await client.get_node(ua.NodeId("machine/L1-Filler/State", index)).read_raw_history(start, end)
     expect(len(state) >= 1, "no stored states")
     return len(forward)
+
+
+async def read_in_pages(node, start, end, size):
+    """Follows the continuation points to the end."""
+    details = ua.ReadRawModifiedDetails()
+    details.IsReadModified = False
+    details.StartTime, details.EndTime = start, end
+    details.NumValuesPerNode, details.ReturnBounds = size, True
+    values, point = [], None
+    while True:
+        page = await node.history_read(details, point)
+        page.StatusCode.check()
+        expect(len(page.HistoryData.DataValues) <= size, "a page is larger than asked for")
+        values.extend(page.HistoryData.DataValues)
+        point = page.ContinuationPoint
+        if point is None:
+            return values
 
 
 async def secure_client(url, user, password, directory):

@@ -30,6 +30,7 @@ impl Core {
                     value: change.up,
                 };
                 self.evidence_mut(&change.machine).links.insert(point);
+                self.totals_may_change(&change.machine, change.at);
                 Applied::default()
             }
             Event::OrderStored { request, at, .. } => {
@@ -42,6 +43,7 @@ impl Core {
             }
             Event::Reported { machine, adjustment, good, lot, .. } => {
                 self.evidence_mut(machine).adjust(adjustment.clone());
+                self.unconfirmed.insert(adjustment.order.clone());
                 if let Some(order) = self.orders.get_mut(&adjustment.order) {
                     order.book(lot.as_ref(), *good);
                 }
@@ -56,6 +58,7 @@ impl Core {
             Event::Confirmed(confirmation) => self.confirmed(confirmation),
             Event::Archived { machine, before } => self.archive_before(machine, *before),
             Event::OrderRetired(id) => {
+                self.unconfirmed.remove(id);
                 if let Some(order) = self.orders.remove(id) {
                     self.runs.entry(order.request.line).or_default().retain(|r| r.order != *id);
                 }
@@ -72,6 +75,7 @@ impl Core {
         let machine = &observation.machine;
         if observation.at >= self.archived_to(machine) {
             self.evidence_mut(machine).observe(observation);
+            self.totals_may_change(machine, observation.at);
             return Applied::default();
         }
         let mut late = MachineEvidence::default();
@@ -94,6 +98,7 @@ impl Core {
             return;
         };
         order.advance(state, at);
+        self.unconfirmed.insert(id.clone());
         if state == JobState::Running {
             order.confirm_next = Some(at + interval);
         }
@@ -123,6 +128,7 @@ impl Core {
     fn confirmed(&mut self, confirmation: &Confirmation) -> Applied {
         let interval = self.plant.confirmation_interval;
         self.confirmations = self.confirmations.max(confirmation.seq);
+        self.unconfirmed.remove(&confirmation.order);
         if let Some(order) = self.orders.get_mut(&confirmation.order) {
             order.confirmed = confirmation.total;
             order.confirmations = confirmation.order_seq;

@@ -13,7 +13,7 @@ mod totals;
 pub use apply::Applied;
 pub use snapshot::{MachineSnapshot, Snapshot};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::evidence::MachineEvidence;
@@ -36,6 +36,8 @@ pub struct Core {
     archived_to: BTreeMap<MachineId, Timestamp>,
     runs: BTreeMap<LineId, Vec<OrderRun>>,
     orders: BTreeMap<OrderId, Order>,
+    /// Orders whose totals may differ from those confirmed; all others need no look.
+    unconfirmed: BTreeSet<OrderId>,
     confirmations: u64,
 }
 
@@ -51,6 +53,7 @@ impl Core {
             archived_to: BTreeMap::new(),
             runs: BTreeMap::new(),
             orders: BTreeMap::new(),
+            unconfirmed: BTreeSet::new(),
             confirmations: 0,
         }
     }
@@ -103,7 +106,7 @@ impl Core {
 
     /// The next instant at which something happens without any input.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let confirmations = self.orders.values().filter_map(|order| self.confirmation_due(order));
+        let confirmations = self.unconfirmed().filter_map(|order| self.confirmation_due(order));
         let archives = self.evidence.keys().filter_map(|machine| self.archive_due(machine));
         let retirements = self.orders.values().filter_map(|order| self.retirement_due(order));
         confirmations.chain(archives).chain(retirements).min()

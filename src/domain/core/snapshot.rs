@@ -70,6 +70,8 @@ impl Core {
         core.runs = snapshot.runs.into_iter().collect();
         core.orders = snapshot.orders.into_iter().map(|o| (o.id().clone(), o)).collect();
         core.confirmations = snapshot.confirmations;
+        let changed = core.orders.values().filter(|order| core.totals(order) != order.confirmed);
+        core.unconfirmed = changed.map(|order| order.id().clone()).collect();
         core
     }
 }

@@ -30,7 +30,7 @@ pub struct RawHistoryRequest {
     pub start: Option<Timestamp>,
     /// End; `None` when not given.
     pub end: Option<Timestamp>,
-    /// Values wanted at most; 0 for all.
+    /// Values wanted at most, in a page where both ends are given; 0 for all.
     pub limit: usize,
     /// Whether the values at the bounds are wanted.
     pub bounds: bool,
@@ -99,8 +99,11 @@ pub async fn read(
     request: &RawHistoryRequest,
 ) -> Result<HistoryPage, StatusCode> {
     let range = request.range()?;
-    let wanted = if request.limit == 0 { usize::MAX } else { request.limit };
-    let last = request.skip.saturating_add(PAGE_MAX).min(wanted);
+    // With both ends given the number is the size of a page; with one end it is all that is wanted.
+    let has_both_ends = request.start.is_some() && request.end.is_some();
+    let page = if request.limit == 0 { PAGE_MAX } else { request.limit.min(PAGE_MAX) };
+    let wanted = if has_both_ends { usize::MAX } else { request.limit };
+    let last = request.skip.saturating_add(page).min(wanted);
     let values = match stored {
         Stored::States(machine) | Stored::Counts(machine, _) => {
             let equipment = Equipment::Machine(machine.clone());
