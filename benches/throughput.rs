@@ -4,13 +4,13 @@
 //! Ten simulated machines (servers of the stack, in this process) change a counter at an offered
 //! rate. Bare: a client of the stack subscribes and only counts what arrives. Linewright: machine
 //! links, engine and store on a real directory; a value is done when it is committed and in the
-//! published picture. The delay runs from the source timestamp to that moment.
+//! published picture. The delay runs from the setting of every single value to then.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at the first thing that is wrong")]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use linewright::app::clock::Clock;
@@ -37,8 +37,11 @@ use tokio_util::sync::CancellationToken;
 const MACHINES: usize = 10;
 const SECONDS: u64 = 5;
 /// Offered changes a second, all machines together.
-const RATES: [u64; 4] = [1_000, 5_000, 10_000, 20_000];
+const RATES: [u64; 5] = [1_000, 5_000, 10_000, 20_000, 40_000];
 const PUBLISHING: Span = Span::from_millis(100);
+
+/// When each counter value of each machine was set, by machine and value.
+type SetTimes = Arc<Mutex<Vec<BTreeMap<u64, Timestamp>>>>;
 
 struct Machines(Vec<SimulatedMachine>);
 
@@ -56,7 +59,7 @@ impl Machines {
     }
 
     /// Changes counters at a rate for a while; how many changes there were.
-    async fn work(&self, rate: u64, next: &mut u32) -> u64 {
+    async fn work(&self, rate: u64, next: &mut u32, times: &SetTimes) -> u64 {
         let began = Instant::now();
         let mut done = 0_u64;
         let mut tick = tokio::time::interval(Duration::from_millis(2));
@@ -64,11 +67,13 @@ impl Machines {
             tick.tick().await;
             let due = (began.elapsed().as_secs_f64() * rate as f64) as u64;
             while done < due {
-                let machine = &self.0[done as usize % MACHINES];
-                if done.is_multiple_of(MACHINES as u64) {
+                let index = done as usize % MACHINES;
+                if index == 0 {
                     *next += 1;
                 }
-                machine.set(Tag::Count, &TagValue::Count(*next), WallClock.now());
+                let now = WallClock.now();
+                times.lock().unwrap()[index].insert((*next).into(), now);
+                self.0[index].set(Tag::Count, &TagValue::Count(*next), now);
                 done += 1;
             }
         }
@@ -186,10 +191,9 @@ fn connect(machines: &Machines, engine: &EngineHandle, stop: &CancellationToken)
     }
 }
 
-/// Delays of what the published picture shows, until cancelled.
-async fn watch(engine: EngineHandle, since: Timestamp, stop: CancellationToken) -> Vec<i64> {
+/// Delays of all values until they are in the published picture, until cancelled.
+async fn watch(engine: EngineHandle, times: SetTimes, stop: CancellationToken) -> Vec<i64> {
     let mut views = engine.views();
-    let mut seen: BTreeMap<MachineId, u64> = BTreeMap::new();
     let mut delays = Vec::new();
     loop {
         tokio::select! {
@@ -198,11 +202,12 @@ async fn watch(engine: EngineHandle, since: Timestamp, stop: CancellationToken) 
         }
         let now = WallClock.now();
         let view = views.borrow_and_update().clone();
-        for (machine, picture) in &view.machines {
-            let Some((value, at)) = picture.counters.get(&SignalRole::Good) else { continue };
-            if seen.insert(machine.clone(), *value) != Some(*value) && *at > since {
-                delays.push((now - *at).ticks());
-            }
+        let mut times = times.lock().unwrap();
+        for (index, picture) in view.machines.values().enumerate() {
+            let Some((value, _)) = picture.counters.get(&SignalRole::Good) else { continue };
+            let later = times[index].split_off(&(value + 1));
+            let shown = std::mem::replace(&mut times[index], later);
+            delays.extend(shown.values().map(|set| (now - *set).ticks()));
         }
     }
 }
@@ -233,7 +238,8 @@ async fn measure(rate: u64) {
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
     let before = arrived.load(Ordering::Relaxed);
-    let offered_bare = machines.work(rate, &mut next).await;
+    let times: SetTimes = Arc::new(Mutex::new(vec![BTreeMap::new(); MACHINES]));
+    let offered_bare = machines.work(rate, &mut next, &times).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let bare = arrived.load(Ordering::Relaxed) - before;
     for session in sessions {
@@ -250,8 +256,9 @@ async fn measure(rate: u64) {
     }
     let before = stored(&engine);
     let watching = CancellationToken::new();
-    let delays = tokio::spawn(watch(engine.clone(), WallClock.now(), watching.clone()));
-    let offered = machines.work(rate, &mut next).await;
+    times.lock().unwrap().iter_mut().for_each(BTreeMap::clear);
+    let delays = tokio::spawn(watch(engine.clone(), times.clone(), watching.clone()));
+    let offered = machines.work(rate, &mut next, &times).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     watching.cancel();
     let mut delays = delays.await.unwrap();
