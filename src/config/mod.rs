@@ -1,6 +1,6 @@
 //! Configuration: one TOML file, checked as a whole before anything starts.
 //!
-//! [`problem`] collects everything that is wrong, [`section`] reads values with their place in the
+//! [`problem`] collects everything that is wrong, `section` reads values with their place in the
 //! file, the other modules turn sections into a plant and the settings of the adapters. Reading
 //! never stops at the first problem and never fills in a value that a plant would miss.
 

@@ -1,7 +1,7 @@
 //! Machines: the OPC UA client side.
 //!
-//! One task a machine, so that a slow or broken one never delays another. [`link`] keeps trying for
-//! ever, `connect` opens a session and [`session`] carries one connection from its begin to its end, [`value`] reduces OPC UA
+//! One task a machine, so that a slow or broken one never delays another. `link` keeps trying for
+//! ever, `connect` opens a session, `session` carries it to its end, `value` reduces OPC UA
 //! values to what a signal can be. Nothing here decides what a value means for production.
 
 mod backoff;

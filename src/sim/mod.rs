@@ -2,7 +2,7 @@
 //!
 //! They stop and micro-stop, wait for each other, make rejects, change over, roll counters over,
 //! restart, and lose their link. Linewright reaches them over `opc.tcp` alone, like any other. What
-//! they do follows from the seed; [`model`] holds it, [`server`] shows it, [`link`] is the cable.
+//! they do follows from the seed; `model` holds it, `server` shows it, `link` is the cable.
 
 mod erp;
 mod link;
