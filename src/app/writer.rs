@@ -160,25 +160,20 @@ impl Writer {
         work: &mut Work,
     ) -> bool {
         let mut next = Some(wake);
-        for _ in 0..BATCH_MAX {
-            match next {
-                None | Some(Wake::Deadline) => return false,
-                Some(Wake::Machine(input)) => self.machine_input(input, work),
-                Some(Wake::Request(Request::Command(request))) => {
-                    self.command(*request, now, work);
-                }
-                Some(Wake::Request(Request::Extract(request))) => work.extracts.push(request),
-                Some(Wake::Request(Request::Stop) | Wake::Stop) => return true,
+        let mut room = BATCH_MAX;
+        while let Some(wake) = next.take() {
+            match wake {
+                Wake::Machine(input) => self.machine_input(input, work),
+                Wake::Request(Request::Command(request)) => self.command(*request, now, work),
+                Wake::Request(Request::Extract(request)) => work.extracts.push(request),
+                Wake::Request(Request::Stop) | Wake::Stop => return true,
+                Wake::Deadline => {}
             }
-            let request = requests.try_recv().ok().map(Wake::Request);
-            next = request.or_else(|| machines.try_recv().ok().map(Wake::Machine));
-        }
-        if let Some(Wake::Machine(input)) = next {
-            self.machine_input(input, work);
-        } else if let Some(Wake::Request(Request::Command(request))) = next {
-            self.command(*request, now, work);
-        } else if let Some(Wake::Request(Request::Extract(request))) = next {
-            work.extracts.push(request);
+            room -= 1;
+            if room > 0 {
+                let request = requests.try_recv().ok().map(Wake::Request);
+                next = request.or_else(|| machines.try_recv().ok().map(Wake::Machine));
+            }
         }
         false
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -48,6 +49,7 @@ impl Running {
         let opcua = bind(settings.opcua.listen, "the OPC UA server").await?;
         let bridge = bind(settings.http.listen, "the HTTP bridge").await?;
         let store = RedbStore::open(&settings.data).map_err(store_failure)?;
+        make_private(&settings.data.join("pki"))?;
         let plant = Arc::new(settings.plant.clone());
         let (engine, engine_thread) =
             engine::start(plant.clone(), Box::new(store), clock.clone()).map_err(store_failure)?;
@@ -139,6 +141,15 @@ impl Running {
             tracing::error!("the engine ended badly; nothing stored is lost");
         }
     }
+}
+
+/// Makes a directory into which only this user may look: it will hold private keys.
+fn make_private(directory: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    let only_mine = std::fs::Permissions::from_mode(0o700);
+    let done = created.and_then(|()| std::fs::set_permissions(directory, only_mine));
+    done.map_err(|error| Failure::new(EXIT_SOFTWARE, format!("{}: {error}", directory.display())))
 }
 
 async fn bind(address: SocketAddr, what: &str) -> Result<TcpListener, Failure> {

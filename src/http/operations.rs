@@ -59,6 +59,9 @@ pub async fn metrics(State(bridge): State<Bridge>) -> Response {
     };
     let up = rows(&|board| f64::from(u8::from(board.state != ConnectionState::Connecting)));
     gauge("mes_machine_up", "Whether values of a machine arrive", &up);
+    let degraded = rows(&|board| f64::from(u8::from(board.state == ConnectionState::Degraded)));
+    let help = "Whether some signals of a connected machine cannot be used";
+    gauge("mes_machine_degraded", help, &degraded);
     let values = rows(&|board| board.values as f64);
     gauge("mes_machine_values", "Values received since the start", &values);
     let connects = rows(&|board| board.connects as f64);

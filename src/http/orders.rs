@@ -195,30 +195,51 @@ pub async fn list(
     let limit = asked.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
     let mut found = Vec::new();
     let mut next = None;
-    loop {
-        let (reader, from) = (bridge.engine.reader().clone(), after.clone());
-        let page = blocking(move || Ok(reader.orders(from.as_ref(), PAGE_MAX)?)).await?;
-        let last_page = page.len() < PAGE_MAX;
-        for order in page {
+    while let Some(page) = next_page(&bridge, state, after.as_ref()).await? {
+        for (order, totals) in page {
             after = Some(order.id().clone());
             let fits = state.is_none_or(|state| order.state == state)
                 && line.as_ref().is_none_or(|line| order.request.line == *line);
             if !fits {
                 continue;
             }
-            let view = bridge.engine.view();
-            let live = view.orders.get(order.id());
-            let totals = live.map_or(order.confirmed, |live| live.totals);
             found.push(OrderReport::new(&order, totals));
             if found.len() == limit {
                 next = after.as_ref().map(ToString::to_string);
                 break;
             }
         }
-        if last_page || next.is_some() {
-            return Ok(Json(json!({ "orders": found, "next_after": next })));
+        if next.is_some() {
+            break;
         }
     }
+    Ok(Json(json!({ "orders": found, "next_after": next })))
+}
+
+/// The next orders after a key, `None` when there are no more. Unfinished orders are all in memory,
+/// so a question for them never reads through the finished ones.
+async fn next_page(
+    bridge: &Bridge,
+    state: Option<JobState>,
+    after: Option<&OrderId>,
+) -> Result<Option<Vec<(Order, Totals)>>, Problem> {
+    let view = bridge.engine.view();
+    if state.is_some_and(|state| !state.is_final()) {
+        let later = view.orders.iter().filter(|(id, _)| after.is_none_or(|after| *id > after));
+        let page: Vec<_> = later.take(PAGE_MAX).map(|(_, v)| (v.order.clone(), v.totals)).collect();
+        return Ok((!page.is_empty()).then_some(page));
+    }
+    let (reader, after) = (bridge.engine.reader().clone(), after.cloned());
+    let page = blocking(move || Ok(reader.orders(after.as_ref(), PAGE_MAX)?)).await?;
+    let totals = |order: &Order| view.orders.get(order.id()).map_or(order.confirmed, |v| v.totals);
+    let page: Vec<_> = page
+        .into_iter()
+        .map(|order| {
+            let totals = totals(&order);
+            (order, totals)
+        })
+        .collect();
+    Ok((!page.is_empty()).then_some(page))
 }
 
 /// What can be asked of an order.

@@ -38,6 +38,8 @@ async fn run(link: MachineLink, connection: MachineConnection) {
         board.endpoint = connection.endpoint.clone();
         board.since = link.clock.now();
     });
+    // Until the link is up for the first time nothing is known, whatever arrives before.
+    tell_down(&link, &connection, link.clock.now() - connection.clock_skew_max).await;
     let seed = machine.as_str().bytes().fold(17_u64, |seed, b| seed * 31 + u64::from(b));
     let mut backoff = Backoff::new(seed);
     let mut last_logged = String::new();

@@ -24,28 +24,47 @@ pub struct DemoErp {
     pub run: String,
 }
 
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 const ANSWER_MAX: usize = 64 * 1024;
+
+/// What the ERP has on a line.
+enum OnLine {
+    /// Nothing.
+    Nothing,
+    /// An order that is stored and not yet started.
+    Stored(String),
+    /// An order that runs.
+    Running(String),
+}
 
 /// Keeps one order running on each line: stores it, starts it, completes it, stores the next.
 pub async fn run_erp(erp: DemoErp, stop: CancellationToken) {
-    let mut current: Vec<Option<String>> = vec![None; erp.lines.len()];
+    let mut lines = Vec::new();
+    for (line, _) in &erp.lines {
+        // An order of an earlier run of the demo may still be in production.
+        lines.push(erp.running_on(line).await.map_or(OnLine::Nothing, OnLine::Running));
+    }
     let mut number = 0_u32;
     while !stop.is_cancelled() {
-        for (index, (line, products)) in erp.lines.iter().enumerate() {
-            if let Some(order) = &current[index]
-                && erp.is_made(order).await == Some(true)
-                && erp.command(order, "complete").await
-            {
-                current[index] = None;
-            }
-            if current[index].is_none() {
-                number += 1;
-                let product = &products[(number as usize / erp.lines.len()) % products.len()];
-                let order = format!("WO-{}-{number:03}", erp.run);
-                if erp.store(&order, line, product).await && erp.command(&order, "start").await {
-                    current[index] = Some(order);
+        for (on_line, (line, products)) in lines.iter_mut().zip(&erp.lines) {
+            let next = match &*on_line {
+                OnLine::Nothing => {
+                    number += 1;
+                    let product = &products[number as usize / erp.lines.len() % products.len()];
+                    let order = format!("WO-{}-{number:03}", erp.run);
+                    erp.store(&order, line, product).await.then_some(OnLine::Stored(order))
                 }
+                OnLine::Stored(order) => {
+                    let started = erp.command(order, "start").await;
+                    started.then(|| OnLine::Running(order.clone()))
+                }
+                OnLine::Running(order) => {
+                    let is_made = erp.is_made(order).await == Some(true);
+                    (is_made && erp.command(order, "complete").await).then_some(OnLine::Nothing)
+                }
+            };
+            if let Some(next) = next {
+                *on_line = next;
             }
         }
         tokio::select! {
@@ -68,6 +87,14 @@ impl DemoErp {
         let body = format!(r#"{{"command":"{command}"}}"#);
         let key = format!("Idempotency-Key: demo-{order}-{command}\r\n");
         self.call("POST", &format!("/v1/orders/{order}/commands"), &body, &key).await.is_some()
+    }
+
+    /// The order that runs on a line.
+    async fn running_on(&self, line: &str) -> Option<String> {
+        let path = format!("/v1/orders?state=Running&line={line}");
+        let answer = self.call("GET", &path, "", "").await?;
+        let page: serde_json::Value = serde_json::from_str(&answer).ok()?;
+        page["orders"][0]["id"].as_str().map(str::to_owned)
     }
 
     /// Whether the good parts of an order reach its quantity.

@@ -1,6 +1,7 @@
 //! Properties of the ledger, and its comparison with the oracle.
 
 use linewright::domain::core::Core;
+use linewright::domain::evidence::LinkChange;
 use linewright::domain::oee::evaluate::Equipment;
 use linewright::domain::oee::kpi::{Kpi, Profile};
 use linewright::domain::oee::loss::LossClass;
@@ -220,4 +221,20 @@ fn values_above_one_stay_and_are_flagged() {
     let kpi = kpi(&core, 0, 600 * SECOND);
     assert!(kpi.oee().unwrap().exceeds_one());
     assert!(kpi.flags.contains(&linewright::domain::oee::kpi::Flag::IdealCycleTooSlow));
+}
+
+#[test]
+fn a_reconnect_that_seems_to_lie_before_the_loss_still_ends_the_gap() {
+    let mut core = Core::new(plant(false), None);
+    let linked = |ticks, seq, up| {
+        let machine = machine();
+        linewright::domain::command::Input::Linked(LinkChange { machine, at: at(ticks), seq, up })
+    };
+    feed(&mut core, &state(0, Some(MachineState::Running)));
+    feed(&mut core, &linked(0, 1, true));
+    feed(&mut core, &linked(100 * SECOND, 2, false));
+    // The machine's clock was estimated to be a little slower this time.
+    feed(&mut core, &linked(100 * SECOND - 7, 3, true));
+    let kpi = kpi(&core, 0, 200 * SECOND);
+    assert_eq!(kpi.time.of(LossClass::NoData), Span::from_ticks(1));
 }

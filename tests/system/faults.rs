@@ -105,13 +105,40 @@ fn a_machine_that_vanishes_is_no_data_and_nothing_is_counted_twice_when_it_comes
         let metrics = instance.get("/metrics").body;
         metrics.as_str().unwrap().contains(metric).then_some(())
     });
-    let lost = kpi(&instance, "L1-Filler", &from);
-    std::thread::park_timeout(Duration::from_millis(1500));
-    let later = kpi(&instance, "L1-Filler", &from);
+    let (lost, later) = wait_for("known time to stand still", 10, || {
+        let lost = kpi(&instance, "L1-Filler", &from);
+        std::thread::park_timeout(Duration::from_millis(500));
+        let later = kpi(&instance, "L1-Filler", &from);
+        let classes = ["run", "unplanned_down", "micro_stop", "starved", "blocked", "setup"];
+        let stands = classes.iter().all(|class| lost["time_s"][class] == later["time_s"][class]);
+        stands.then_some((lost, later))
+    });
     assert_eq!(lost["counts"], later["counts"], "nothing is invented");
-    for class in ["run", "unplanned_down", "micro_stop", "starved", "blocked"] {
-        assert_eq!(lost["time_s"][class], later["time_s"][class], "{class} stands still");
-    }
     let gained = later["time_s"]["no_data"].as_f64() > lost["time_s"]["no_data"].as_f64();
     assert!(gained, "the time is no data");
+}
+
+#[test]
+fn a_signal_of_the_wrong_type_and_one_that_does_not_exist_are_shown_and_count_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let plant = Plant::start(&["--calm", "--speed", "10"]);
+    let config = configuration(directory.path(), Some(&plant));
+    let text = std::fs::read_to_string(&config).unwrap();
+    // The first is the filler's counter, bound to a text; the second the capper's, to nothing.
+    let text =
+        text.replacen("s=GoodCount", "s=LotNumber", 1).replacen("s=GoodCount", "s=Nothing", 1);
+    std::fs::write(&config, text).unwrap();
+    let instance = Instance::start(&config);
+    let from = a_day_ago();
+    for machine in ["L1-Filler", "L1-Capper"] {
+        let metric = format!("mes_machine_degraded{{machine=\"{machine}\"}} 1");
+        wait_for("the degraded state", 30, || {
+            let metrics = instance.get("/metrics").body;
+            metrics.as_str().unwrap().contains(&metric).then_some(())
+        });
+        assert_eq!(kpi(&instance, machine, &from)["counts"]["good"], 0, "{machine}");
+    }
+    wait_for("counts of a sound machine", 60, || {
+        (kpi(&instance, "L1-Labeler", &from)["counts"]["good"].as_i64() > Some(0)).then_some(())
+    });
 }

@@ -22,7 +22,7 @@ impl Core {
             Input::Observed(observation) => self.observe(observation, out),
             Input::Linked(change) => {
                 self.machine_is_known(&change.machine)?;
-                out.push(Event::LinkChanged(change.clone()));
+                out.push(Event::LinkChanged(self.in_sequence(change)));
                 Ok(Outcome::Noted)
             }
             Input::Command(input) => self.command(input, out),
@@ -41,6 +41,17 @@ impl Core {
     fn machine_is_known(&self, machine: &MachineId) -> Result<(), Rejection> {
         let known = self.plant.machines.contains_key(machine);
         if known { Ok(()) } else { Err(Rejection::UnknownMachine(machine.clone())) }
+    }
+
+    /// A change of the link with a time after the change before it. The clock of a machine is known
+    /// to some milliseconds only, so a quick reconnect may seem to lie before the loss.
+    fn in_sequence(&self, change: &LinkChange) -> LinkChange {
+        let last = self.evidence.get(&change.machine).and_then(|evidence| evidence.links.last());
+        let mut change = change.clone();
+        if let Some(last) = last.filter(|last| last.seq < change.seq && last.value != change.up) {
+            change.at = change.at.max(last.at + Span::from_ticks(1));
+        }
+        change
     }
 
     fn observe(
