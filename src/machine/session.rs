@@ -3,7 +3,7 @@
 //! A session that breaks is never repaired: the next one reads everything anew, so that what is
 //! known after a break was read after it, and what lies between is a marked gap.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -123,7 +123,8 @@ struct Forward<'a> {
     last_contact: Timestamp,
     is_up: bool,
     last_state_at: Option<Timestamp>,
-    problems: BTreeSet<String>,
+    /// What is wrong with items at present, by their name.
+    problems: BTreeMap<String, String>,
 }
 
 impl<'a> Forward<'a> {
@@ -138,7 +139,7 @@ impl<'a> Forward<'a> {
             last_contact: now,
             is_up: false,
             last_state_at: None,
-            problems: BTreeSet::new(),
+            problems: BTreeMap::new(),
         }
     }
 
@@ -350,7 +351,7 @@ impl<'a> Forward<'a> {
     async fn cannot_watch(&mut self, watched: &Watched, why: String) -> Result<(), String> {
         match watched {
             Watched::Signal(signal) => {
-                self.problems.insert(format!("signal {}: {why}", signal.role.as_str()));
+                self.problems.insert(signal_name(signal.role), why.clone());
                 let raw = crate::domain::signal::RawValue::Other(why);
                 let reading = Reading::Unusable(Unusable::BadStatus);
                 let status = StatusCode::BadNodeIdUnknown.bits();
@@ -359,7 +360,7 @@ impl<'a> Forward<'a> {
                 self.deliver(MachineInput::Observed(observation)).await
             }
             Watched::ProcessValue(name) => {
-                self.problems.insert(format!("process value {name}: {why}"));
+                self.problems.insert(format!("process value {name}"), why);
                 Ok(())
             }
         }
@@ -397,26 +398,54 @@ impl<'a> Forward<'a> {
 
     fn show_connected(&self) {
         let now = self.link.clock.now();
-        let state = if self.problems.is_empty() {
-            ConnectionState::Connected
-        } else {
-            ConnectionState::Degraded
-        };
-        let text = self.problems.iter().cloned().collect::<Vec<_>>().join("; ");
         let machine = &self.connection.machine;
-        if text.is_empty() {
+        if self.problems.is_empty() {
             tracing::info!(%machine, "connected");
         } else {
-            tracing::warn!(%machine, "connected, but {text}");
+            tracing::warn!(%machine, "connected, but {}", self.problem_text());
         }
         self.link.connections.update(machine, |board| {
-            board.state = state;
             board.since = now;
             board.connects += 1;
             board.clock_skew = self.skew;
             board.items = self.connection.items.len() as u64;
+        });
+        self.show_problems();
+    }
+
+    fn problem_text(&self) -> String {
+        let problems = self.problems.iter().map(|(item, why)| format!("{item}: {why}"));
+        problems.collect::<Vec<_>>().join("; ")
+    }
+
+    fn show_problems(&self) {
+        let text = self.problem_text();
+        self.link.connections.update(&self.connection.machine, |board| {
+            board.state = if text.is_empty() {
+                ConnectionState::Connected
+            } else {
+                ConnectionState::Degraded
+            };
             board.last_error = text;
         });
+    }
+
+    /// Notes whether a signal can be used; a change is shown, and a new problem is logged once.
+    fn note_reading(&mut self, role: SignalRole, reading: &Reading, why: impl Fn() -> String) {
+        let name = signal_name(role);
+        let is_usable = !matches!(reading, Reading::Unusable(_));
+        if is_usable != self.problems.contains_key(&name) {
+            return;
+        }
+        if is_usable {
+            self.problems.remove(&name);
+        } else {
+            tracing::warn!(machine = %self.connection.machine, "{name}: {}", why());
+            self.problems.insert(name, why());
+        }
+        if self.is_up {
+            self.show_problems();
+        }
     }
 
     async fn is_alive(&mut self) -> Result<(), String> {
@@ -480,18 +509,11 @@ impl<'a> Forward<'a> {
         let status = value::status(arrived);
         let raw = value::raw_value(arrived);
         let reading = signal.read(&raw, status);
-        if let Reading::Unusable(why) = &reading
-            && *why != Unusable::BadStatus
-        {
-            let problem = format!("signal {}: {}, {raw}", signal.role.as_str(), why.as_str());
-            if self.problems.insert(problem.clone()) {
-                tracing::warn!(machine = %self.connection.machine, "{problem}");
-                self.link.connections.update(&self.connection.machine, |board| {
-                    board.state = ConnectionState::Degraded;
-                    board.last_error = problem;
-                });
-            }
-        }
+        self.note_reading(signal.role, &reading, || match &reading {
+            Reading::Unusable(Unusable::BadStatus) => StatusCode::from(status).to_string(),
+            Reading::Unusable(why) => format!("{}, {raw}", why.as_str()),
+            _ => String::new(),
+        });
         let observation = self.observation(signal.role, at, status, (raw, reading));
         self.deliver(MachineInput::Observed(observation)).await
     }
@@ -524,6 +546,10 @@ impl<'a> Forward<'a> {
     async fn deliver(&self, input: MachineInput) -> Result<(), String> {
         self.link.engine.deliver(input).await.map_err(|error| error.to_string())
     }
+}
+
+fn signal_name(role: SignalRole) -> String {
+    format!("signal {}", role.as_str())
 }
 
 fn read_id(variable: VariableId) -> ReadValueId {
