@@ -86,6 +86,7 @@ async fn bare(machine: &SimulatedMachine, arrived: Arc<AtomicU64>) -> Arc<Sessio
     let mut client = ClientBuilder::new()
         .application_name("bare")
         .application_uri("urn:bare")
+        .pki_dir(std::env::temp_dir().join("linewright-bench-pki"))
         .create_sample_keypair(false)
         .session_retry_limit(0)
         .client()

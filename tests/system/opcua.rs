@@ -10,10 +10,11 @@ use opcua::types::{
 
 use super::support::{Instance, configuration};
 
-fn client() -> opcua::client::Client {
+fn client(directory: &tempfile::TempDir) -> opcua::client::Client {
     ClientBuilder::new()
         .application_name("test")
         .application_uri("urn:test")
+        .pki_dir(directory.path().join("client-pki"))
         .create_sample_keypair(false)
         .session_retry_limit(0)
         .client()
@@ -27,7 +28,8 @@ async fn only_configured_endpoints_are_offered_and_the_key_is_private() {
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, text.replace("open_endpoint = true", "open_endpoint = false")).unwrap();
     let instance = Instance::start(&config);
-    let offered = client().get_server_endpoints_from_url(instance.opcua.as_str()).await.unwrap();
+    let offered =
+        client(&directory).get_server_endpoints_from_url(instance.opcua.as_str()).await.unwrap();
     let policies: Vec<_> = offered
         .iter()
         .map(|e| (e.security_policy_uri.as_ref().to_owned(), e.security_mode))
@@ -49,7 +51,8 @@ async fn values_of_a_machine_that_is_not_there_are_bad_and_the_connection_says_w
         MessageSecurityMode::None,
         UserTokenPolicy::anonymous(),
     );
-    let connected = client().connect_to_endpoint_directly(endpoint, IdentityToken::Anonymous);
+    let connected =
+        client(&directory).connect_to_endpoint_directly(endpoint, IdentityToken::Anonymous);
     let (session, events) = connected.unwrap();
     let events = events.spawn();
     assert!(session.wait_for_connection().await);
