@@ -1,7 +1,7 @@
 //! Pushes values to subscriptions when the published picture changes, and each second for those
 //! that time itself changes. Nothing is computed for a node that nobody watches.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ impl Watched {
         }
     }
 
-    fn nodes(&self) -> Vec<NodeId> {
+    fn nodes(&self) -> HashSet<NodeId> {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.keys().cloned().collect()
     }
@@ -68,7 +68,7 @@ pub async fn run(
         }
         views.borrow_and_update();
         let nodes = watched.nodes();
-        last.retain(|node, _| nodes.contains(node) || nodes.len() < 64);
+        last.retain(|node, _| nodes.contains(node));
         let mut changes = Vec::new();
         for node in nodes {
             let Some(value) = space.current_value(&node) else {
