@@ -22,7 +22,7 @@ impl Core {
             Input::Observed(observation) => self.observe(observation, out),
             Input::Linked(change) => {
                 self.machine_is_known(&change.machine)?;
-                out.push(Event::LinkChanged(self.in_sequence(change)));
+                out.extend(self.in_sequence(change).map(Event::LinkChanged));
                 Ok(Outcome::Noted)
             }
             Input::Command(input) => self.command(input, out),
@@ -43,15 +43,20 @@ impl Core {
         if known { Ok(()) } else { Err(Rejection::UnknownMachine(machine.clone())) }
     }
 
-    /// A change of the link with a time after the change before it. The clock of a machine is known
-    /// to some milliseconds only, so a quick reconnect may seem to lie before the loss.
-    fn in_sequence(&self, change: &LinkChange) -> LinkChange {
+    /// A change of the link with a time after the change before it, `None` when it changes nothing.
+    ///
+    /// The clock of a machine is known to some milliseconds only, so a quick reconnect may seem to
+    /// lie before the loss.
+    fn in_sequence(&self, change: &LinkChange) -> Option<LinkChange> {
         let last = self.evidence.get(&change.machine).and_then(|evidence| evidence.links.last());
         let mut change = change.clone();
-        if let Some(last) = last.filter(|last| last.seq < change.seq && last.value != change.up) {
+        if let Some(last) = last.filter(|last| last.seq < change.seq) {
+            if last.value == change.up {
+                return None;
+            }
             change.at = change.at.max(last.at + Span::from_ticks(1));
         }
-        change
+        Some(change)
     }
 
     fn observe(
