@@ -407,7 +407,7 @@ impl Core {
         if known { Ok(()) } else { Err(Rejection::UnknownReason(reason.clone())) }
     }
 
-    /// Gives a stop its reason. A stop whose evidence is in the archive is taken at its word.
+    /// Gives a stop its reason. The stop must be in memory: older ones are refused as unknown.
     fn classify(
         &self,
         machine: &MachineId,
