@@ -7,7 +7,7 @@ use super::{EXIT_NO_INPUT, EXIT_USAGE, Failure};
 use crate::app::access::is_password_hash;
 use crate::app::time_text::IanaZone;
 use crate::config::problem::Problem;
-use crate::config::settings::{Settings, Surroundings};
+use crate::config::settings::{Settings, Surroundings, UserSettings};
 use crate::domain::calendar::CivilZone;
 
 /// This computer.
@@ -58,4 +58,9 @@ pub fn failure(problems: &[Problem]) -> Failure {
     let noun = if count == 1 { "problem" } else { "problems" };
     let text = format!("the configuration has {count} {noun}\n{}", lines.join("\n"));
     Failure::new(EXIT_USAGE, text)
+}
+
+/// Reads and checks a text of users.
+pub fn users_from_text(file: &str, text: &str) -> Result<Vec<UserSettings>, Vec<Problem>> {
+    crate::config::load_users(file, text, &ThisComputer)
 }

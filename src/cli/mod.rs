@@ -5,10 +5,13 @@ mod demo;
 mod export;
 mod hash_password;
 mod load;
+mod pki;
 mod replay;
 mod run;
 mod serve;
 mod simulate;
+mod user;
+mod users;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -76,6 +79,12 @@ enum Command {
     },
     /// Read a password from standard input and print its hash for the configuration
     HashPassword,
+    /// Look after certificates: our own and those that are trusted
+    #[command(subcommand)]
+    Pki(pki::PkiCommand),
+    /// Look after users; a running server notices within seconds
+    #[command(subcommand)]
+    User(user::UserCommand),
 }
 
 /// Runs the program.
@@ -88,6 +97,8 @@ pub fn main() -> ExitCode {
         Command::Replay(options) => replay::run(&options),
         Command::Export { config } => export::run(&config),
         Command::HashPassword => hash_password::run(),
+        Command::Pki(command) => pki::run(&command),
+        Command::User(command) => user::run(&command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

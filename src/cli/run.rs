@@ -10,20 +10,21 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::serve::store_failure;
-use super::{EXIT_SOFTWARE, EXIT_UNAVAILABLE, Failure};
-use crate::app::access::{User, Users};
+use super::{EXIT_SOFTWARE, EXIT_UNAVAILABLE, Failure, users};
+use crate::app::access::Users;
 use crate::app::clock::Clock;
 use crate::app::connection::Connections;
 use crate::app::engine::{self, EngineHandle};
 use crate::app::query::Queries;
 use crate::config::NodeAddress;
-use crate::config::settings::{MachineSettings, Security, Settings};
+use crate::config::settings::{ChannelMode, MachineSettings, Security, Settings};
 use crate::domain::id::MachineId;
 use crate::domain::plant::Plant;
 use crate::http::{self, Bridge};
 use crate::machine::{self, MachineConnection, MachineLink, Node, Protection, Watched};
+use crate::server::limits::Limits;
 use crate::server::space::SpaceInputs;
-use crate::server::{self, RunningServer, ServerOptions};
+use crate::server::{self, Mode, Offer, Policy, RunningServer, ServerOptions};
 use crate::store::RedbStore;
 use crate::sys::WallClock;
 
@@ -55,8 +56,9 @@ impl Running {
             engine::start(plant.clone(), Box::new(store), clock.clone()).map_err(store_failure)?;
         let queries = Queries::new(engine.clone());
         let connections = Connections::default();
-        let users = Arc::new(Users::new(users(&settings), clock.clone()));
         let stop = CancellationToken::new();
+        let users = Arc::new(Users::new(users::of(&settings)?, clock.clone()));
+        tokio::spawn(users::follow(users.clone(), settings.clone(), stop.clone()));
         let address = |listener: &TcpListener| {
             listener.local_addr().map_err(|error| Failure::new(EXIT_SOFTWARE, error.to_string()))
         };
@@ -68,14 +70,8 @@ impl Running {
             clock: clock.clone(),
             process_units: process_units(&settings),
         };
-        let options = ServerOptions {
-            host: settings.opcua.host.clone(),
-            pki: settings.data.join("pki/server"),
-            open_endpoint: settings.opcua.open_endpoint,
-            trust_all_clients: settings.opcua.trust_all_clients,
-            site: plant.site.to_string(),
-        };
-        let server = server::start(opcua, &options, inputs, users.clone(), stop.clone())
+        let server = server::start(opcua, &server_options(&settings), inputs, users.clone())
+            .await
             .map_err(|error| Failure::new(EXIT_SOFTWARE, format!("the OPC UA server: {error}")))?;
         let state = Bridge {
             engine: engine.clone(),
@@ -161,13 +157,55 @@ async fn bind(address: SocketAddr, what: &str) -> Result<TcpListener, Failure> {
     })
 }
 
-fn users(settings: &Settings) -> Vec<User> {
-    let users = settings.users.iter().map(|user| User {
-        name: user.name.clone(),
-        role: user.role,
-        password_hash: user.password_hash.clone(),
-    });
-    users.collect()
+/// How the OPC UA server is offered.
+fn server_options(settings: &Settings) -> ServerOptions {
+    let opcua = &settings.opcua;
+    let mut offers = Vec::new();
+    for policy in &opcua.policies {
+        for mode in &opcua.modes {
+            offers.push(Offer { policy: policy_of(*policy), mode: mode_of(*mode) });
+        }
+    }
+    if opcua.open_endpoint {
+        offers.push(Offer::OPEN);
+    }
+    let mut limits = Limits::default();
+    limits.wire.gate.connections = opcua.connections;
+    limits.wire.gate.connections_per_address = opcua.connections_per_address;
+    // A channel more than sessions, so that discovery always works (Part 4 §5.7.2.1).
+    limits.sessions.active = opcua.connections.saturating_sub(1).max(1);
+    ServerOptions {
+        host: opcua.host.clone(),
+        pki: settings.data.join("pki/server"),
+        offers,
+        anonymous: opcua.anonymous_read,
+        trust_all_clients: opcua.trust_all_clients,
+        site: settings.plant.site.to_string(),
+        limits,
+        trust_command: trust_command(&settings.data),
+    }
+}
+
+/// The command that trusts a certificate, without its id.
+fn trust_command(data: &Path) -> String {
+    let data = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
+    format!("linewright pki trust --data {}", data.display())
+}
+
+fn policy_of(security: Security) -> Policy {
+    match security {
+        Security::None => Policy::None,
+        Security::Basic256Sha256 => Policy::Basic256Sha256,
+        Security::Aes128Sha256RsaOaep => Policy::Aes128Sha256RsaOaep,
+        Security::Aes256Sha256RsaPss => Policy::Aes256Sha256RsaPss,
+    }
+}
+
+fn mode_of(mode: ChannelMode) -> Mode {
+    match mode {
+        ChannelMode::Sign => Mode::Sign,
+        ChannelMode::SignAndEncrypt => Mode::SignAndEncrypt,
+    }
 }
 
 fn process_units(settings: &Settings) -> BTreeMap<(MachineId, String), String> {

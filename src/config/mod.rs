@@ -6,11 +6,14 @@
 
 mod equipment;
 mod node;
+mod opcua;
 mod plant;
 pub mod problem;
 mod section;
 pub mod settings;
 mod shifts;
+mod users;
 
 pub use node::NodeAddress;
 pub use plant::load;
+pub use users::load as load_users;

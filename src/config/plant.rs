@@ -11,19 +11,15 @@ use toml::de::DeTable;
 use super::equipment::{self, LineDraft};
 use super::problem::{Problem, Problems};
 use super::section::{Placed, Section};
-use super::settings::{
-    HttpSettings, MachineSettings, OpcUaSettings, Settings, Surroundings, UserSettings,
-};
-use super::shifts;
+use super::settings::{HttpSettings, MachineSettings, Settings, Surroundings};
+use super::{opcua, shifts, users};
 use crate::domain::calendar::Calendar;
 use crate::domain::id::{LineId, MachineId, ProductId, ReasonId, SiteId};
 use crate::domain::plant::{Area, Line, Machine, Plant, Product, Reason};
 use crate::domain::quantity::{IdealTime, common_divisor};
-use crate::domain::role::Role;
 use crate::domain::time::Span;
 
 const CONFIRMATION_DEFAULT: Span = Span::from_seconds(60);
-const OPCUA_LISTEN: &str = "127.0.0.1:4840";
 const HTTP_LISTEN: &str = "127.0.0.1:8080";
 
 /// Reads and checks a configuration; `file` is its name for the messages.
@@ -56,10 +52,10 @@ pub fn load(
 fn read(root: &Section<'_>, surroundings: &dyn Surroundings) -> Option<Settings> {
     let site = read_site(root, surroundings);
     let data = read_data(root);
-    let opcua = read_opcua(root);
+    let opcua = opcua::read(root);
     let http = read_http(root);
     let confirmation_interval = read_erp(root);
-    let users = read_users(root, surroundings);
+    let users = users::read(root, surroundings);
     let equipment = read_equipment(root, surroundings);
     let line_ids: Vec<LineId> = equipment.lines.keys().cloned().collect();
     let patterns = shifts::read(root, &line_ids);
@@ -135,7 +131,8 @@ fn read_erp(root: &Section<'_>) -> Span {
     interval.map_or(CONFIRMATION_DEFAULT, |interval| interval.value)
 }
 
-fn read_listen(section: &Section<'_>, default: &str) -> Option<SocketAddr> {
+/// The address and port of a listener.
+pub fn read_listen(section: &Section<'_>, default: &str) -> Option<SocketAddr> {
     let wanted = "an address and port such as \"127.0.0.1:8080\"";
     match section.parsed("listen", wanted, |text| text.parse().ok()) {
         Some(address) => Some(address.value),
@@ -144,7 +141,8 @@ fn read_listen(section: &Section<'_>, default: &str) -> Option<SocketAddr> {
 }
 
 /// A relaxation that only a loopback address may have.
-fn read_loopback_only(section: &Section<'_>, key: &'static str, listen: &SocketAddr) -> bool {
+/// A truth that is allowed on loopback only.
+pub fn read_loopback_only(section: &Section<'_>, key: &'static str, listen: &SocketAddr) -> bool {
     let Some(wanted) = section.truth(key) else {
         return false;
     };
@@ -154,25 +152,6 @@ fn read_loopback_only(section: &Section<'_>, key: &'static str, listen: &SocketA
         section.problems().add(wanted.span, message, advice);
     }
     wanted.value
-}
-
-fn read_opcua(root: &Section<'_>) -> Option<OpcUaSettings> {
-    let Some(section) = root.table("opcua") else {
-        let listen: SocketAddr = OPCUA_LISTEN.parse().ok()?;
-        let host = listen.ip().to_string();
-        return Some(OpcUaSettings {
-            listen,
-            host,
-            open_endpoint: false,
-            trust_all_clients: false,
-        });
-    };
-    let listen = read_listen(&section, OPCUA_LISTEN)?;
-    let host = section.text("host").map_or_else(|| listen.ip().to_string(), |host| host.value);
-    let open_endpoint = read_loopback_only(&section, "open_endpoint", &listen);
-    let trust_all_clients = read_loopback_only(&section, "trust_all_clients", &listen);
-    section.finish();
-    Some(OpcUaSettings { listen, host, open_endpoint, trust_all_clients })
 }
 
 fn read_http(root: &Section<'_>) -> Option<HttpSettings> {
@@ -189,31 +168,6 @@ fn read_http(root: &Section<'_>) -> Option<HttpSettings> {
     let anonymous_read = read_loopback_only(&section, "anonymous_read", &listen);
     section.finish();
     Some(HttpSettings { listen, anonymous_read })
-}
-
-fn read_users(root: &Section<'_>, surroundings: &dyn Surroundings) -> Vec<UserSettings> {
-    let mut users: Vec<UserSettings> = Vec::new();
-    for section in root.tables("user") {
-        let name = section.required_text("name");
-        let roles: Vec<_> = Role::ALL.iter().map(|role| role.as_str()).collect();
-        let role = section.required("role", &roles.join(", "), Role::parse);
-        let hash =
-            section.required("password_hash", "the output of `linewright hash-password`", |text| {
-                surroundings.is_password_hash(text).then(|| text.to_owned())
-            });
-        let problems = section.problems();
-        section.finish();
-        let (Some(name), Some(role), Some(hash)) = (name, role, hash) else {
-            continue;
-        };
-        if users.iter().any(|user| user.name == name.value) {
-            let message = format!("a second user {:?}", name.value);
-            problems.add(name.span, message, "give each user a name of his own");
-            continue;
-        }
-        users.push(UserSettings { name: name.value, role: role.value, password_hash: hash.value });
-    }
-    users
 }
 
 struct Equipment {

@@ -71,6 +71,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Whether there is such a key, right or wrong.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.iter().any(|(name, _)| name.get_ref() == key)
+    }
+
     /// A text, if there is one.
     pub fn text(&self, key: &'static str) -> Option<Placed<String>> {
         let value = self.find(key)?;

@@ -11,7 +11,7 @@ use crate::domain::signal::SignalRole;
 use crate::domain::time::Span;
 
 /// A checked configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// The plant.
     pub plant: Plant,
@@ -34,10 +34,42 @@ pub struct OpcUaSettings {
     pub listen: SocketAddr,
     /// Name under which clients reach it; part of the endpoint URLs.
     pub host: String,
+    /// Policies of protected endpoints.
+    pub policies: Vec<Security>,
+    /// Modes of protected endpoints.
+    pub modes: Vec<ChannelMode>,
     /// Whether to offer an endpoint without security, for reading; loopback only.
     pub open_endpoint: bool,
+    /// Whether reading needs no user on protected endpoints.
+    pub anonymous_read: bool,
     /// Whether to accept client certificates that nobody has trusted yet; loopback only.
     pub trust_all_clients: bool,
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections of one address.
+    pub connections_per_address: usize,
+}
+
+/// How messages of our server are protected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ChannelMode {
+    /// Signed.
+    Sign,
+    /// Signed and encrypted.
+    SignAndEncrypt,
+}
+
+impl ChannelMode {
+    /// All modes.
+    pub const ALL: [ChannelMode; 2] = [ChannelMode::Sign, ChannelMode::SignAndEncrypt];
+
+    /// The word used in configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ChannelMode::Sign => "Sign",
+            ChannelMode::SignAndEncrypt => "SignAndEncrypt",
+        }
+    }
 }
 
 /// The HTTP bridge.
@@ -60,6 +92,18 @@ pub enum Security {
     Aes128Sha256RsaOaep,
     /// Aes256_Sha256_RsaPss, signed and encrypted.
     Aes256Sha256RsaPss,
+}
+
+impl Security {
+    /// The word used in configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Security::None => "none",
+            Security::Basic256Sha256 => "Basic256Sha256",
+            Security::Aes128Sha256RsaOaep => "Aes128_Sha256_RsaOaep",
+            Security::Aes256Sha256RsaPss => "Aes256_Sha256_RsaPss",
+        }
+    }
 }
 
 /// How to reach one machine.
@@ -103,8 +147,10 @@ pub struct UserSettings {
     pub name: String,
     /// Role.
     pub role: Role,
-    /// argon2id hash in PHC form.
-    pub password_hash: String,
+    /// argon2id hash in PHC form, if he has a password.
+    pub password_hash: Option<String>,
+    /// SHA-256 of his certificates, in hexadecimal digits.
+    pub certificates: Vec<String>,
 }
 
 /// What reading a configuration needs of the world outside the file.

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::Bridge;
 use super::problem::Problem;
-use crate::app::access::{Caller, Denied};
+use crate::app::access::{Caller, Denied, HTTP};
 use crate::domain::role::{Permission, Role};
 
 /// A caller that has proved who he is.
@@ -37,7 +37,7 @@ impl FromRequestParts<Bridge> for Known {
     async fn from_request_parts(parts: &mut Parts, bridge: &Bridge) -> Result<Self, Problem> {
         let (name, password) = credentials(parts)?;
         let users = bridge.users.clone();
-        let proved = tokio::task::spawn_blocking(move || users.prove(&name, &password)).await;
+        let proved = tokio::task::spawn_blocking(move || users.prove(&name, &password, HTTP)).await;
         match proved {
             Ok(Ok(caller)) => Ok(Known(caller)),
             Ok(Err(Denied::Wrong)) => Err(Problem::unauthenticated("user or password is wrong")),

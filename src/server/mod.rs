@@ -1,13 +1,17 @@
-//! The OPC UA server.
+//! The OPC UA server, in three layers that do not know each other's insides.
 //!
-//! Two layers that know each other only through one trait: [`space`] says what nodes there are,
-//! `stack` speaks the protocol with the server of the OPC UA stack. The second will be replaced by
-//! a service layer of our own; the first stays as it is.
+//! [`wire`] turns bytes of a socket into requests of a secure channel, [`services`] answers requests
+//! of sessions, [`space`] says what nodes there are and what they say. Beside them stand [`pki`]
+//! (certificates), [`decode`] (reading what peers send) and [`limits`].
 
-mod auth;
+pub mod decode;
+pub mod limits;
+pub mod pki;
 mod push;
+pub mod services;
 pub mod space;
-mod stack;
 mod start;
+pub mod time;
+pub mod wire;
 
-pub use start::{RunningServer, ServerOptions, start};
+pub use start::{Mode, Offer, Policy, RunningServer, ServerOptions, application_uri, start};

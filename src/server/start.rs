@@ -1,167 +1,271 @@
-//! Starting the server: endpoints, limits, certificates, and the tasks around it.
+//! Starting the server: certificates, endpoints, space, services, wire, and the tasks around them.
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use opcua::server::{ServerBuilder, ServerEndpoint, ServerHandle};
-use opcua::types::{BuildInfo, DateTime};
+use opcua::crypto::SecurityPolicy;
+use opcua::types::{ContextOwned, DecodingOptions, MessageSecurityMode, NamespaceMap};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::space::{PlantSpace, Space, SpaceInputs};
-use super::{auth, push, stack};
+use super::limits::Limits;
+use super::pki::{OwnIdentity, TrustList};
+use super::push;
+use super::services::{Endpoints, Logons, Services, Setup};
+use super::space::{PlantSpace, ServerState, Space, SpaceInputs, StandardSpace, WholeSpace};
+use super::wire::{self, Identities, Wire, raw_context};
 use crate::app::access::Users;
+use crate::app::clock::Clock;
 use crate::app::engine::{EngineHandle, Health};
+use crate::domain::time::{Span, TICKS_PER_SECOND};
 
-/// How often subscriptions are looked at, in milliseconds.
-const SUBSCRIPTION_TICK_MS: u64 = 50;
-/// Longest session, in milliseconds, that a client may ask for.
-const SESSION_TIMEOUT_MAX_MS: u64 = 3_600_000;
-const SESSIONS_MAX: usize = 200;
-const SUBSCRIPTIONS_PER_SESSION_MAX: usize = 100;
-const ITEMS_PER_SUBSCRIPTION_MAX: usize = 10_000;
-const ITEM_QUEUE_MAX: usize = 10_000;
-const ARRAY_MAX: usize = 100_000;
-const MESSAGE_MAX: usize = 16 << 20;
-const CHUNKS_MAX: usize = 300;
 /// Service level of a server that works (Part 4 §6.6.2).
 const SERVICE_LEVEL_GOOD: u8 = 255;
 /// Service level of a server whose store cannot be written.
 const SERVICE_LEVEL_NO_STORE: u8 = 0;
+/// How often sessions that nobody uses are looked for.
+const SESSION_TICK: Duration = Duration::from_secs(1);
+/// How long clients are told of the end before it comes, when there are any.
+const SHUTDOWN_NOTICE: Duration = Duration::from_secs(1);
+/// Days before the end of our certificate at which it is warned of.
+const EXPIRY_WARNINGS: [i64; 3] = [7, 30, 90];
+/// Longest text that is read from a client, in bytes.
+const STRING_MAX: usize = 4 << 20;
+
+/// How a channel may be protected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Offer {
+    /// Policy.
+    pub policy: Policy,
+    /// Mode.
+    pub mode: Mode,
+}
+
+/// Policies that are served; those with broken hashes are not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Policy {
+    /// No protection.
+    None,
+    /// Basic256Sha256.
+    Basic256Sha256,
+    /// Aes128_Sha256_RsaOaep.
+    Aes128Sha256RsaOaep,
+    /// Aes256_Sha256_RsaPss.
+    Aes256Sha256RsaPss,
+}
+
+/// Modes that are served.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// No protection.
+    None,
+    /// Signed.
+    Sign,
+    /// Signed and encrypted.
+    SignAndEncrypt,
+}
+
+impl Offer {
+    /// A channel without protection.
+    pub const OPEN: Offer = Offer { policy: Policy::None, mode: Mode::None };
+
+    fn pair(self) -> (SecurityPolicy, MessageSecurityMode) {
+        let policy = match self.policy {
+            Policy::None => SecurityPolicy::None,
+            Policy::Basic256Sha256 => SecurityPolicy::Basic256Sha256,
+            Policy::Aes128Sha256RsaOaep => SecurityPolicy::Aes128Sha256RsaOaep,
+            Policy::Aes256Sha256RsaPss => SecurityPolicy::Aes256Sha256RsaPss,
+        };
+        let mode = match self.mode {
+            Mode::None => MessageSecurityMode::None,
+            Mode::Sign => MessageSecurityMode::Sign,
+            Mode::SignAndEncrypt => MessageSecurityMode::SignAndEncrypt,
+        };
+        (policy, mode)
+    }
+}
 
 /// How the server is offered.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// Host in the endpoint URLs.
+    /// Host in the endpoint URLs, where clients do not say how they have reached us.
     pub host: String,
     /// Where certificates and keys are.
     pub pki: PathBuf,
-    /// Whether to offer an endpoint without security, for reading.
-    pub open_endpoint: bool,
+    /// How channels may be protected.
+    pub offers: Vec<Offer>,
+    /// Whether anybody may read over a protected channel.
+    pub anonymous: bool,
     /// Whether to accept client certificates that nobody has trusted yet.
     pub trust_all_clients: bool,
     /// Business key of the site, part of the application URI.
     pub site: String,
+    /// Limits.
+    pub limits: Limits,
+    /// The command that trusts a certificate, without its id.
+    pub trust_command: String,
+}
+
+/// URI of the server of a site.
+pub fn application_uri(site: &str) -> String {
+    format!("urn:linewright:server:{site}")
 }
 
 /// A server that runs.
 pub struct RunningServer {
-    handle: ServerHandle,
-    task: tokio::task::JoinHandle<()>,
+    state: Arc<ServerState>,
+    services: Arc<Services>,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
 }
 
-/// Starts the server on a listener.
-pub fn start(
+/// Starts the server on a listener. Makes our key at the first start, which takes some seconds.
+pub async fn start(
     listener: TcpListener,
     options: &ServerOptions,
     inputs: SpaceInputs,
     users: Arc<Users>,
-    stop: CancellationToken,
 ) -> Result<RunningServer, String> {
     let address = listener.local_addr().map_err(|error| error.to_string())?;
-    let engine = inputs.engine.clone();
-    let builder = configure(options, address, users.clone());
-    let manager = stack::manager(inputs, users);
-    let (server, handle) = builder.with_node_manager(manager).build()?;
-    protect_key(&options.pki.join("private/private.pem"))?;
-    let space = stack::space_of(&handle)?;
-    tokio::spawn(push::run(space.0, space.1, handle.subscriptions().clone(), engine.clone(), stop));
-    tokio::spawn(show_health(handle.clone(), engine));
-    let task = tokio::spawn(async move {
-        if let Err(error) = server.run_with(listener).await {
-            tracing::error!(%error, "the OPC UA server failed");
-        }
+    let (engine, clock) = (inputs.engine.clone(), inputs.clock.clone());
+    let own = own_identity(options, &*clock).await?;
+    let uri = application_uri(&options.site);
+    let (space, state, namespaces) = build_space(&uri, inputs, options.limits)?;
+    let context = ContextOwned::new(namespaces, raw_loaders(), decoding());
+    let endpoints = Endpoints {
+        application_uri: uri,
+        offered: options.offers.iter().map(|offer| offer.pair()).collect(),
+        host: options.host.clone(),
+        port: address.port(),
+        anonymous: options.anonymous,
+        certificates: true,
+    };
+    let offered = endpoints.offered.clone();
+    let services = Services::new(Setup {
+        space: space.clone(),
+        endpoints,
+        logons: Logons { users },
+        own: own.clone(),
+        limits: options.limits,
+        clock: clock.clone(),
+        context,
+        trust_command: options.trust_command.clone(),
     });
-    Ok(RunningServer { handle, task })
+    state.set_diagnostics(services.clone());
+    let trust = TrustList::new(&options.pki, options.trust_all_clients)?;
+    let wire = Wire::new(
+        options.limits.wire,
+        offered,
+        Identities { own, trust },
+        raw_context(decoding()),
+        services.clone(),
+        clock.clone(),
+    );
+    let stop = CancellationToken::new();
+    let tasks = vec![
+        tokio::spawn(wire::listen(wire, listener, stop.clone())),
+        tokio::spawn(push::run(space, services.clone(), engine.clone(), stop.clone())),
+        tokio::spawn(show_health(state.clone(), engine, stop.clone())),
+        tokio::spawn(end_sessions(services.clone(), stop.clone())),
+    ];
+    Ok(RunningServer { state, services, clock, stop, tasks })
 }
 
 impl RunningServer {
-    /// Ends all sessions and stops.
+    /// Tells clients of the end, ends all sessions and stops.
     pub async fn stop(self) {
-        self.handle.cancel();
-        if let Err(error) = self.task.await {
-            tracing::warn!(%error, "the OPC UA server ended badly");
+        let is_used = self.services.has_sessions();
+        let notice = if is_used { SHUTDOWN_NOTICE } else { Duration::ZERO };
+        let ticks = i64::try_from(notice.as_nanos() / 100).unwrap_or(0);
+        let end = self.clock.now() + Span::from_ticks(ticks);
+        self.state.announce_shutdown(end, "Linewright is stopping");
+        tokio::time::sleep(notice).await;
+        self.stop.cancel();
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::warn!(%error, "the OPC UA server ended badly");
+            }
         }
     }
 }
 
-fn configure(options: &ServerOptions, address: SocketAddr, users: Arc<Users>) -> ServerBuilder {
-    let anonymous = options.open_endpoint;
-    let mut builder = ServerBuilder::new()
-        .application_name("Linewright")
-        .application_uri(format!("urn:linewright:server:{}", options.site))
-        .product_uri("urn:linewright")
-        .build_info(BuildInfo {
-            product_uri: "urn:linewright".into(),
-            manufacturer_name: "Linewright".into(),
-            product_name: "Linewright MES".into(),
-            software_version: env!("CARGO_PKG_VERSION").into(),
-            build_number: env!("CARGO_PKG_VERSION").into(),
-            build_date: DateTime::null(),
-        })
-        .host(&options.host)
-        .port(address.port())
-        .pki_dir(&options.pki)
-        .certificate_path("own/cert.der")
-        .private_key_path("private/private.pem")
-        .create_sample_keypair(true)
-        .trust_client_certs(options.trust_all_clients)
-        .with_authenticator(Arc::new(auth::Authenticator::new(users, anonymous)))
-        .add_endpoint("secured", ServerEndpoint::new_basic256sha256_sign_encrypt("/", &[]))
-        .discovery_urls(vec!["/".to_owned()])
-        .subscription_poll_interval_ms(SUBSCRIPTION_TICK_MS)
-        .max_session_timeout_ms(SESSION_TIMEOUT_MAX_MS);
-    if anonymous {
-        builder = builder.add_endpoint("open", ServerEndpoint::new_none("/", &[]));
+/// Decoding limits for clients that have logged on; lengths are checked against what is there.
+fn decoding() -> DecodingOptions {
+    DecodingOptions {
+        max_string_length: STRING_MAX,
+        max_byte_string_length: STRING_MAX,
+        max_array_length: super::decode::walk::ARRAY_MAX,
+        ..DecodingOptions::default()
     }
-    let limits = builder.limits_mut();
-    limits.max_array_length = ARRAY_MAX;
-    limits.max_message_size = MESSAGE_MAX;
-    limits.max_chunk_count = CHUNKS_MAX;
-    limits.max_sessions = SESSIONS_MAX;
-    let subscriptions = &mut limits.subscriptions;
-    subscriptions.max_subscriptions_per_session = SUBSCRIPTIONS_PER_SESSION_MAX;
-    subscriptions.max_monitored_items_per_sub = ITEMS_PER_SUBSCRIPTION_MAX;
-    subscriptions.max_monitored_item_queue_size = ITEM_QUEUE_MAX;
-    subscriptions.max_publish_requests_per_subscription = 10;
-    subscriptions.min_sampling_interval_ms = 0.0;
-    subscriptions.min_publishing_interval_ms = 50.0;
-    subscriptions.max_lifetime_count = 3000;
-    subscriptions.max_keep_alive_count = 1000;
-    builder
 }
 
-/// Lets only this user read the private key.
-fn protect_key(path: &Path) -> Result<(), String> {
-    use std::os::unix::fs::PermissionsExt;
-    let only_mine = std::fs::Permissions::from_mode(0o600);
-    std::fs::set_permissions(path, only_mine)
-        .map_err(|error| format!("private key {}: {error}", path.display()))
+fn raw_loaders() -> opcua::types::TypeLoaderCollection {
+    let mut loaders = opcua::types::TypeLoaderCollection::new_empty();
+    loaders.add_type_loader(opcua::types::FallbackTypeLoader);
+    loaders
+}
+
+async fn own_identity(
+    options: &ServerOptions,
+    clock: &dyn Clock,
+) -> Result<Arc<OwnIdentity>, String> {
+    let (pki, uri) = (options.pki.clone(), application_uri(&options.site));
+    let hosts = vec![options.host.clone()];
+    let loading =
+        tokio::task::spawn_blocking(move || OwnIdentity::load_or_create(&pki, &uri, &hosts));
+    let own = loading.await.map_err(|error| error.to_string())??;
+    let days = own.days_left(clock.now().ticks().div_euclid(TICKS_PER_SECOND));
+    if days < 0 {
+        tracing::error!("our certificate has expired; linewright pki new-cert makes another");
+    } else if EXPIRY_WARNINGS.iter().any(|warning| days <= *warning) {
+        tracing::warn!(days, "our certificate expires soon; linewright pki new-cert makes another");
+    }
+    Ok(Arc::new(own))
+}
+
+type BuiltSpace = (Arc<dyn Space>, Arc<ServerState>, NamespaceMap);
+
+/// Namespaces: OPC UA's own, this server's (its URI is the application's), types, the plant.
+fn build_space(uri: &str, inputs: SpaceInputs, limits: Limits) -> Result<BuiltSpace, String> {
+    let mut namespaces = NamespaceMap::new();
+    namespaces.add_namespace(uri);
+    let clock = inputs.clock.clone();
+    let plant = PlantSpace::new(inputs, &mut namespaces)?;
+    let mut uris: Vec<_> =
+        namespaces.known_namespaces().iter().map(|(uri, index)| (*index, uri.clone())).collect();
+    uris.sort();
+    let uris = uris.into_iter().map(|(_, uri)| uri).collect();
+    let state = ServerState::new(clock.clone(), uri, uris, limits);
+    let standard = StandardSpace::new(state.clone(), clock, &mut namespaces);
+    let space: Arc<dyn Space> = Arc::new(WholeSpace::new(standard, plant));
+    Ok((space, state, namespaces))
 }
 
 /// Shows in ServiceLevel whether the store can be written.
-async fn show_health(handle: ServerHandle, engine: EngineHandle) {
+async fn show_health(state: Arc<ServerState>, engine: EngineHandle, stop: CancellationToken) {
     let mut health = engine.health_changes();
     loop {
         let level = match *health.borrow_and_update() {
             Health::Ready => SERVICE_LEVEL_GOOD,
             Health::Degraded(_) => SERVICE_LEVEL_NO_STORE,
         };
-        handle.set_service_level(level);
-        if health.changed().await.is_err() {
-            return;
+        state.set_service_level(level);
+        tokio::select! {
+            changed = health.changed() => if changed.is_err() { return },
+            () = stop.cancelled() => return,
         }
     }
 }
 
-/// The space behind its trait, with the manager's record of what is watched.
-pub(crate) type SharedSpace = Arc<dyn Space>;
-
-/// Makes the space of a plant.
-pub(crate) fn plant_space(
-    inputs: SpaceInputs,
-    namespaces: &mut opcua::types::NamespaceMap,
-) -> Result<SharedSpace, String> {
-    Ok(Arc::new(PlantSpace::new(inputs, namespaces)?))
+async fn end_sessions(services: Arc<Services>, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(SESSION_TICK);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => services.end_outdated_sessions(),
+            () = stop.cancelled() => return,
+        }
+    }
 }

@@ -1,73 +1,51 @@
 //! The fixed tree: site, areas, lines, machines, with their variables; made once from configuration.
-//!
-//! Ids are paths of business keys, so they stay the same over restarts and reinstallations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use opcua::types::{
-    DataTypeId, EUInformation, ExtensionObject, LocalizedText, NodeId, ObjectTypeId, QualifiedName,
-    Range, ReferenceTypeId, VariableTypeId, Variant,
+    DataTypeId, ExtensionObject, LocalizedText, NodeId, ObjectId, ObjectTypeId, Range,
+    ReferenceTypeId, VariableTypeId, Variant,
 };
 
-use super::methods::{self, MethodId};
-use super::node::{Node, NodeKind, Reference};
-use super::types::{Types, id};
+use super::methods::MethodId;
+use super::node::{NodeKind, Reference};
+use super::protection::role_id;
+use super::tree::{Tree, TreeBuilder};
+use super::types::{TYPES_NAMESPACE, Types, id};
 use super::value::{ConnectionValue, KpiValue, LineValue, MachineValue, Source, StopValue};
 use crate::domain::id::MachineId;
 use crate::domain::oee::evaluate::Equipment;
 use crate::domain::oee::loss::LossClass;
 use crate::domain::plant::{Line, Machine, Plant};
+use crate::domain::role::Role;
 use crate::domain::signal::SignalRole;
-
-const UNITS: &str = "http://www.opcfoundation.org/UA/units/un/cefact";
-
-/// A node of the tree with what its value is and where it leads.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// The node.
-    pub node: Node,
-    /// Where its value comes from; only for variables.
-    pub source: Option<Source>,
-    /// Its references.
-    pub references: Vec<Reference>,
-    /// Which method it is.
-    pub method: Option<MethodId>,
-}
-
-/// The tree by path.
-pub struct Tree {
-    entries: BTreeMap<String, Entry>,
-    /// References from standard nodes into the tree.
-    pub roots: Vec<Reference>,
-}
-
-/// Adds nodes under their parents.
-pub struct TreeBuilder<'a> {
-    plant: &'a Plant,
-    types: &'a Types,
-    namespace: u16,
-    process_units: &'a BTreeMap<(MachineId, String), String>,
-    entries: BTreeMap<String, Entry>,
-}
-
-impl Tree {
-    /// The entry at a path.
-    pub fn get(&self, path: &str) -> Option<&Entry> {
-        self.entries.get(path)
-    }
-}
 
 /// Makes the tree of a plant.
 pub fn build(
     plant: &Plant,
     types: &Types,
-    namespace: u16,
+    (namespace, uri): (u16, &str),
     process_units: &BTreeMap<(MachineId, String), String>,
 ) -> Tree {
-    let entries = BTreeMap::new();
+    let entries = HashMap::new();
     let mut builder = TreeBuilder { plant, types, namespace, process_units, entries };
     let site = builder.site();
-    let roots = vec![Reference::forward(ReferenceTypeId::Organizes, site)];
+    builder.erp_role();
+    let metadata = [
+        builder.namespace_metadata("types", TYPES_NAMESPACE, Some(env!("CARGO_PKG_VERSION"))),
+        builder.namespace_metadata("plant", uri, None),
+    ];
+    let mut roots = vec![
+        (ObjectId::ObjectsFolder.into(), Reference::forward(ReferenceTypeId::Organizes, site)),
+        (
+            ObjectId::Server_ServerCapabilities_RoleSet.into(),
+            Reference::forward(ReferenceTypeId::HasComponent, role_id(Role::Erp, namespace)),
+        ),
+    ];
+    let server_namespaces = NodeId::from(ObjectId::Server_Namespaces);
+    roots.extend(metadata.map(|id| {
+        (server_namespaces.clone(), Reference::forward(ReferenceTypeId::HasComponent, id))
+    }));
     Tree { entries: builder.entries, roots }
 }
 
@@ -84,161 +62,12 @@ fn counter_text(role: SignalRole) -> Option<(&'static str, &'static str)> {
 }
 
 impl TreeBuilder<'_> {
-    fn id(&self, path: &str) -> NodeId {
-        NodeId::new(self.namespace, path)
-    }
-
-    fn add(
-        &mut self,
-        path: &str,
-        name: &str,
-        (display, text): (&str, &str),
-        kind: NodeKind,
-    ) -> NodeId {
-        let id = self.id(path);
-        let mut references = Vec::new();
-        let type_definition = match &kind {
-            NodeKind::Object { type_definition } | NodeKind::Variable { type_definition, .. } => {
-                Some(type_definition.clone())
-            }
-            _ => None,
-        };
-        if let Some(target) = type_definition {
-            references.push(Reference::forward(ReferenceTypeId::HasTypeDefinition, target));
-        }
-        let node = Node {
-            id: id.clone(),
-            browse_name: QualifiedName::new(self.namespace, name),
-            display_name: LocalizedText::from(display),
-            description: LocalizedText::from(text),
-            kind,
-        };
-        let entry = Entry { node, source: None, references, method: None };
-        self.entries.insert(path.to_owned(), entry);
-        id
-    }
-
-    fn link(&mut self, parent: &str, kind: ReferenceTypeId, child: &str) {
-        let (from, to) = (self.id(parent), self.id(child));
-        if let Some(entry) = self.entries.get_mut(parent) {
-            entry.references.push(Reference::forward(kind, to));
-        }
-        if let Some(entry) = self.entries.get_mut(child) {
-            entry.references.push(Reference::inverse(kind, from));
-        }
-    }
-
-    fn object(&mut self, path: &str, name: &str, texts: (&str, &str), type_definition: NodeId) {
-        self.add(path, name, texts, NodeKind::Object { type_definition });
-    }
-
-    /// A component variable of an object.
-    fn variable(
-        &mut self,
-        parent: &str,
-        (name, text): (&str, &str),
-        (data_type, type_definition): (NodeId, NodeId),
-        source: Source,
-    ) -> String {
-        let path = format!("{parent}/{name}");
-        let kind =
-            NodeKind::Variable { type_definition, data_type, value_rank: -1, historizing: false };
-        self.add(&path, name, (name, text), kind);
-        if let Some(entry) = self.entries.get_mut(&path) {
-            entry.source = Some(source);
-        }
-        self.link(parent, ReferenceTypeId::HasComponent, &path);
-        path
-    }
-
-    fn plain(
-        &mut self,
-        parent: &str,
-        name: &str,
-        text: &str,
-        data_type: DataTypeId,
-        source: Source,
-    ) -> String {
-        let types = (data_type.into(), VariableTypeId::BaseDataVariableType.into());
-        self.variable(parent, (name, text), types, source)
-    }
-
-    /// A property in the namespace of OPC UA itself.
-    fn property(&mut self, parent: &str, name: &str, data_type: DataTypeId, value: Variant) {
-        let path = format!("{parent}/{name}");
-        let kind = NodeKind::Variable {
-            type_definition: VariableTypeId::PropertyType.into(),
-            data_type: data_type.into(),
-            value_rank: -1,
-            historizing: false,
-        };
-        self.add(&path, name, (name, ""), kind);
-        if let Some(entry) = self.entries.get_mut(&path) {
-            entry.node.browse_name = QualifiedName::new(0, name);
-            entry.source = Some(Source::Constant(value));
-        }
-        self.link(parent, ReferenceTypeId::HasProperty, &path);
-    }
-
-    fn engineering_units(&mut self, parent: &str, (code, display): (&str, &str)) {
-        let unit_id = code.bytes().fold(0_i32, |id, byte| (id << 8) | i32::from(byte));
-        let unit = EUInformation {
-            namespace_uri: UNITS.into(),
-            unit_id,
-            display_name: LocalizedText::from(display),
-            description: LocalizedText::from(display),
-        };
-        let value = Variant::from(ExtensionObject::from_message(unit));
-        self.property(parent, "EngineeringUnits", DataTypeId::EUInformation, value);
-    }
-
-    /// Says that values are stored, and that they hold until the next.
-    fn historize(&mut self, path: &str) {
-        if let Some(entry) = self.entries.get_mut(path)
-            && let NodeKind::Variable { historizing, .. } = &mut entry.node.kind
-        {
-            *historizing = true;
-        }
-        let configuration = format!("{path}/HA Configuration");
-        let texts = ("HA Configuration", "How stored values of the variable are to be read.");
-        let kind = ObjectTypeId::HistoricalDataConfigurationType.into();
-        self.object(&configuration, "HA Configuration", texts, kind);
-        if let Some(entry) = self.entries.get_mut(&configuration) {
-            entry.node.browse_name = QualifiedName::new(0, "HA Configuration");
-        }
-        self.link(path, ReferenceTypeId::HasHistoricalConfiguration, &configuration);
-        self.property(&configuration, "Stepped", DataTypeId::Boolean, Variant::Boolean(true));
-    }
-
-    fn method(&mut self, parent: &str, method: MethodId) {
-        let definition = methods::definition(method);
-        let path = format!("{parent}/{}", definition.name);
-        let kind = NodeKind::Method {
-            inputs: definition.inputs.clone(),
-            outputs: definition.outputs.clone(),
-        };
-        self.add(&path, definition.name, (definition.name, definition.text), kind);
-        if let Some(entry) = self.entries.get_mut(&path) {
-            entry.method = Some(method);
-        }
-        self.link(parent, ReferenceTypeId::HasComponent, &path);
-        for (name, arguments) in
-            [("InputArguments", definition.inputs), ("OutputArguments", definition.outputs)]
-        {
-            let list: Vec<_> = arguments.into_iter().map(ExtensionObject::from_message).collect();
-            self.property(&path, name, DataTypeId::Argument, Variant::from(list));
-            let entry = self.entries.get_mut(&format!("{path}/{name}"));
-            if let Some(NodeKind::Variable { value_rank, .. }) = entry.map(|e| &mut e.node.kind) {
-                *value_rank = 1;
-            }
-        }
-    }
-
     fn site(&mut self) -> NodeId {
         let (key, name) = (self.plant.site.to_string(), self.plant.site_name.clone());
         let path = format!("site/{key}");
         let kind = self.types.id(id::SITE_TYPE);
         self.object(&path, &key, (&name, "The site."), kind);
+        self.notifies(&path, None);
         self.oee(&path, &Equipment::Site);
         let (zone, text) = (self.plant.time_zone.clone(), "IANA time zone of the site.");
         let source = Source::Constant(Variant::from(zone));
@@ -248,6 +77,7 @@ impl TreeBuilder<'_> {
             let kind = self.types.id(id::AREA_TYPE);
             self.object(&area_path, area.id.as_str(), (&area.name, "An area of the site."), kind);
             self.link(&path, ReferenceTypeId::Organizes, &area_path);
+            self.notifies(&area_path, Some(&path));
             self.oee(&area_path, &Equipment::Area(area.id.clone()));
             for line in self.plant.lines_in(&area.id).cloned().collect::<Vec<_>>() {
                 self.line(&area_path, &line);
@@ -309,6 +139,7 @@ impl TreeBuilder<'_> {
         let kind = self.types.id(id::LINE_TYPE);
         self.object(&path, line.id.as_str(), texts, kind);
         self.link(area, ReferenceTypeId::Organizes, &path);
+        self.notifies(&path, Some(area));
         self.oee(&path, &Equipment::Line(line.id.clone()));
         let source = |value| Source::Line(line.id.clone(), value);
         let state = self.types.id(id::MACHINE_STATE);
@@ -346,6 +177,7 @@ impl TreeBuilder<'_> {
         let kind = self.types.id(id::MACHINE_TYPE);
         self.object(&path, machine.id.as_str(), (&machine.name, "A machine."), kind);
         self.link(line, ReferenceTypeId::Organizes, &path);
+        self.notifies(&path, Some(line));
         self.oee(&path, &Equipment::Machine(machine.id.clone()));
         let source = |value| Source::Machine(machine.id.clone(), value);
         let state = self.types.id(id::MACHINE_STATE);

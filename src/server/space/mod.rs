@@ -1,36 +1,46 @@
 //! The space: what nodes there are and what they say.
 //!
 //! It is one narrow trait, read from published pictures and the store, never from a lock on the
-//! core. The layer that speaks the protocol knows nothing of plants; the space knows nothing of
-//! sessions, subscriptions or sockets.
+//! core. The services know nothing of plants; the space knows nothing of sessions, subscriptions or
+//! sockets.
 
+mod changes;
 mod equipment;
+mod event;
 mod history;
 mod methods;
 mod node;
+mod nodeset;
 mod plant;
+mod protection;
+mod server_object;
+mod standard;
+mod tree;
+mod type_tree;
 mod types;
 mod value;
 mod virtual_nodes;
+mod whole;
 
+pub use event::Event;
 pub use history::{HistoryPage, RawHistoryRequest};
-pub use node::{Node, NodeKind, Reference};
+pub use node::{
+    CURRENT_READ, CURRENT_WRITE, HISTORY_READ, Node, NodeKind, Reference, SUBSCRIBE_TO_EVENTS,
+};
 pub use plant::{PlantSpace, SpaceInputs};
-pub use value::timestamp;
+pub use protection::{Asker, Protection, role_id};
+pub use server_object::{Diagnostics, ServerState};
+pub use standard::StandardSpace;
+pub use type_tree::TypeTree;
+pub use value::data_value;
+pub use whole::WholeSpace;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use opcua::types::{AttributeId, DataValue, NodeId, StatusCode, Variant};
+use opcua::types::{DataValue, NodeId, NumericRange, StatusCode, Variant};
 
-use crate::domain::role::Role;
-
-/// Who asks.
-#[derive(Clone, Debug)]
-pub struct Asker {
-    /// User name; empty for an anonymous one.
-    pub name: String,
-    /// Role.
-    pub role: Role,
-}
+use crate::app::view::PlantView;
 
 /// What came of a method call.
 #[derive(Debug, Default)]
@@ -43,48 +53,38 @@ pub struct CallOutcome {
     pub outputs: Vec<Variant>,
 }
 
-/// A namespace that the space owns.
-#[derive(Clone, Debug)]
-pub struct OwnedNamespace {
-    /// Index on this server.
-    pub index: u16,
-    /// URI.
-    pub uri: String,
-    /// Version of its content, where it has one.
-    pub version: Option<String>,
-}
-
-/// A type of the space, for the type tree of the protocol layer.
-#[derive(Clone, Debug)]
-pub struct TypeNode {
-    /// The type.
-    pub id: NodeId,
-    /// Its supertype.
-    pub parent: NodeId,
-    /// Its node class.
-    pub class: opcua::types::NodeClass,
-}
-
 /// All content of the OPC UA server.
 #[async_trait]
 pub trait Space: Send + Sync + 'static {
-    /// The namespaces of its nodes.
-    fn namespaces(&self) -> &[OwnedNamespace];
+    /// The types of all namespaces.
+    fn types(&self) -> &TypeTree;
 
-    /// The types that it defines.
-    fn types(&self) -> Vec<TypeNode>;
+    /// Index of the namespace of instances, in which roles of our own are.
+    fn instances(&self) -> u16;
+
+    /// A node that needs no store to be found.
+    fn known(&self, id: &NodeId) -> Option<Arc<Node>>;
 
     /// A node, if it exists.
-    async fn node(&self, id: &NodeId) -> Result<Option<Node>, StatusCode>;
+    async fn node(&self, id: &NodeId) -> Result<Option<Arc<Node>>, StatusCode>;
 
-    /// References from a node of the space, or from a foreign node into the space.
+    /// References from a node.
     async fn references(&self, id: &NodeId) -> Result<Vec<Reference>, StatusCode>;
 
-    /// An attribute of a node.
-    async fn read(&self, id: &NodeId, attribute: AttributeId, asker: &Asker) -> DataValue;
-
-    /// The values of many variables at once, as they are now; for subscriptions.
+    /// The value of a variable, if it needs no store.
     fn current_value(&self, id: &NodeId) -> Option<DataValue>;
+
+    /// The value of a variable that exists.
+    async fn value(&self, id: &NodeId) -> DataValue;
+
+    /// Writes the value of a variable that can be written, of the right type.
+    async fn write(
+        &self,
+        id: &NodeId,
+        range: &NumericRange,
+        value: &DataValue,
+        asker: &Asker,
+    ) -> StatusCode;
 
     /// Calls a method of an object.
     async fn call(
@@ -101,4 +101,10 @@ pub trait Space: Send + Sync + 'static {
         id: &NodeId,
         request: &RawHistoryRequest,
     ) -> Result<HistoryPage, StatusCode>;
+
+    /// The objects at which events of a source are seen besides the source itself and the server.
+    fn notifiers(&self, source: &NodeId) -> Vec<NodeId>;
+
+    /// The events between two pictures of the plant.
+    fn events(&self, before: &PlantView, after: &PlantView) -> Vec<Event>;
 }

@@ -4,14 +4,20 @@ use std::sync::Arc;
 
 use opcua::nodes::NodeType;
 use opcua::types::{
-    Argument, AttributeId, DataValue, LocalizedText, NodeClass, NodeId, QualifiedName,
-    ReferenceTypeId, StatusCode, Variant,
+    Argument, AttributeId, DataValue, LocalizedText, NodeClass, NodeId, PermissionType,
+    QualifiedName, ReferenceTypeId, StatusCode, Variant,
 };
 
+use super::protection::{Asker, Protection};
+
 /// Bit of AccessLevel: the current value can be read (Part 3 §8.57).
-const CURRENT_READ: u8 = 1;
+pub const CURRENT_READ: u8 = 1;
+/// Bit of AccessLevel: the current value can be written.
+pub const CURRENT_WRITE: u8 = 2;
 /// Bit of AccessLevel: stored values can be read.
-const HISTORY_READ: u8 = 4;
+pub const HISTORY_READ: u8 = 4;
+/// Bit of EventNotifier: events can be subscribed to (Part 3 §8.59).
+pub const SUBSCRIBE_TO_EVENTS: u8 = 1;
 
 /// A node.
 #[derive(Clone, Debug)]
@@ -24,6 +30,8 @@ pub struct Node {
     pub display_name: LocalizedText,
     /// What it is, for people.
     pub description: LocalizedText,
+    /// Who may do what with it.
+    pub protection: Protection,
     /// What kind of node it is.
     pub kind: NodeKind,
 }
@@ -35,6 +43,8 @@ pub enum NodeKind {
     Object {
         /// Its type.
         type_definition: NodeId,
+        /// Whether events of it and of what is below it can be subscribed to.
+        notifier: bool,
     },
     /// A variable.
     Variable {
@@ -100,23 +110,57 @@ impl Node {
     /// Its type definition, where it has one.
     pub fn type_definition(&self) -> NodeId {
         match &self.kind {
-            NodeKind::Object { type_definition } | NodeKind::Variable { type_definition, .. } => {
-                type_definition.clone()
-            }
+            NodeKind::Object { type_definition, .. }
+            | NodeKind::Variable { type_definition, .. } => type_definition.clone(),
             NodeKind::Method { .. } => NodeId::null(),
             NodeKind::Type { type_definition, .. } => type_definition.clone().unwrap_or_default(),
         }
     }
 
-    /// An attribute other than a variable's value; `executable` is what the asker may do.
-    pub fn attribute(
-        &self,
-        attribute: AttributeId,
-        executable: bool,
-    ) -> Result<Variant, StatusCode> {
-        if let NodeKind::Type { node, .. } = &self.kind {
-            return type_attribute(node, attribute);
+    /// Bits of AccessLevel that nobody's rights have been taken from; 0 where it is no variable.
+    pub fn access_level(&self) -> u8 {
+        match &self.kind {
+            NodeKind::Variable { historizing, .. } => {
+                let history = if *historizing { HISTORY_READ } else { 0 };
+                let write = match self.protection {
+                    Protection::Writable(_) => CURRENT_WRITE,
+                    _ => 0,
+                };
+                CURRENT_READ | history | write
+            }
+            // Values of nodesets never change, whatever is written there.
+            NodeKind::Type { node, .. } if node.node_class() == NodeClass::Variable => CURRENT_READ,
+            _ => 0,
         }
+    }
+
+    /// Bits of AccessLevel for an asker.
+    pub fn user_access_level(&self, asker: &Asker) -> u8 {
+        let bits = [
+            (PermissionType::Read, CURRENT_READ),
+            (PermissionType::Write, CURRENT_WRITE),
+            (PermissionType::ReadHistory, HISTORY_READ),
+        ];
+        let allowed = bits.into_iter().filter(|(p, _)| self.protection.allows(asker, *p));
+        self.access_level() & allowed.fold(0, |level, (_, bit)| level | bit)
+    }
+
+    /// Whether events can be subscribed to at it.
+    pub fn is_notifier(&self) -> bool {
+        match &self.kind {
+            NodeKind::Object { notifier, .. } => *notifier,
+            NodeKind::Type { node, .. } => match &**node {
+                NodeType::Object(object) => {
+                    object.event_notifier().bits() & SUBSCRIBE_TO_EVENTS != 0
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// An attribute other than a variable's value, as an asker sees it.
+    pub fn attribute(&self, attribute: AttributeId, asker: &Asker) -> Result<Variant, StatusCode> {
         let value = match attribute {
             AttributeId::NodeId => Variant::from(self.id.clone()),
             AttributeId::NodeClass => Variant::from(self.class() as i32),
@@ -124,48 +168,83 @@ impl Node {
             AttributeId::DisplayName => Variant::from(self.display_name.clone()),
             AttributeId::Description => Variant::from(self.description.clone()),
             AttributeId::WriteMask | AttributeId::UserWriteMask => Variant::from(0_u32),
-            _ => return self.own_attribute(attribute, executable),
+            AttributeId::AccessRestrictions => Variant::from(self.protection.restrictions()),
+            _ => return self.own_attribute(attribute, asker),
         };
         Ok(value)
     }
 
-    fn own_attribute(
-        &self,
-        attribute: AttributeId,
-        executable: bool,
-    ) -> Result<Variant, StatusCode> {
+    /// Attributes that only some classes have.
+    fn own_attribute(&self, attribute: AttributeId, asker: &Asker) -> Result<Variant, StatusCode> {
+        const NONE: Result<Variant, StatusCode> = Err(StatusCode::BadAttributeIdInvalid);
+        let class = self.class();
+        match (class, attribute) {
+            (NodeClass::Method, AttributeId::Executable) => return Ok(Variant::from(true)),
+            (NodeClass::Method, AttributeId::UserExecutable) => {
+                let may = self.protection.allows(asker, PermissionType::Call);
+                return Ok(Variant::from(may));
+            }
+            (NodeClass::Variable, AttributeId::AccessLevel) => {
+                return Ok(Variant::from(self.access_level()));
+            }
+            (NodeClass::Variable, AttributeId::UserAccessLevel) => {
+                return Ok(Variant::from(self.user_access_level(asker)));
+            }
+            (NodeClass::Variable, AttributeId::AccessLevelEx) => {
+                return Ok(Variant::from(u32::from(self.access_level())));
+            }
+            (NodeClass::Object, AttributeId::EventNotifier) => {
+                let bits = if self.is_notifier() { SUBSCRIBE_TO_EVENTS } else { 0 };
+                return Ok(Variant::from(bits));
+            }
+            _ => {}
+        }
         match (&self.kind, attribute) {
-            (NodeKind::Object { .. }, AttributeId::EventNotifier) => Ok(Variant::from(0_u8)),
-            (NodeKind::Method { .. }, AttributeId::Executable) => Ok(Variant::from(true)),
-            (NodeKind::Method { .. }, AttributeId::UserExecutable) => Ok(Variant::from(executable)),
+            (NodeKind::Type { node, .. }, _) => type_attribute(node, attribute),
             (NodeKind::Variable { data_type, value_rank, historizing, .. }, attribute) => {
-                let access = CURRENT_READ | if *historizing { HISTORY_READ } else { 0 };
                 match attribute {
                     AttributeId::DataType => Ok(Variant::from(data_type.clone())),
                     AttributeId::ValueRank => Ok(Variant::from(*value_rank)),
                     AttributeId::ArrayDimensions if *value_rank == 1 => {
                         Ok(Variant::from(vec![0_u32]))
                     }
-                    AttributeId::AccessLevel | AttributeId::UserAccessLevel => {
-                        Ok(Variant::from(access))
-                    }
-                    AttributeId::AccessLevelEx => Ok(Variant::from(u32::from(access))),
                     AttributeId::MinimumSamplingInterval => Ok(Variant::from(0.0_f64)),
                     AttributeId::Historizing => Ok(Variant::from(*historizing)),
-                    _ => Err(StatusCode::BadAttributeIdInvalid),
+                    _ => NONE,
                 }
             }
-            _ => Err(StatusCode::BadAttributeIdInvalid),
+            _ => NONE,
+        }
+    }
+
+    /// Data type and value rank of a variable.
+    pub fn value_type(&self) -> Option<(NodeId, i32)> {
+        match &self.kind {
+            NodeKind::Variable { data_type, value_rank, .. } => {
+                Some((data_type.clone(), *value_rank))
+            }
+            NodeKind::Type { node, .. } => match &**node {
+                NodeType::Variable(variable) => {
+                    Some((variable.data_type().clone(), variable.value_rank()))
+                }
+                _ => None,
+            },
+            _ => None,
         }
     }
 }
 
-fn type_attribute(node: &NodeType, attribute: AttributeId) -> Result<Variant, StatusCode> {
+/// An attribute of a node of a nodeset.
+pub fn type_attribute(node: &NodeType, attribute: AttributeId) -> Result<Variant, StatusCode> {
     let read: Option<DataValue> = node.as_node().get_attribute(
         opcua::types::TimestampsToReturn::Neither,
         attribute,
         &opcua::types::NumericRange::None,
         &opcua::types::DataEncoding::Binary,
     );
-    read.and_then(|value| value.value).ok_or(StatusCode::BadAttributeIdInvalid)
+    let missing = StatusCode::BadAttributeIdInvalid;
+    match read {
+        Some(value) => value.value.ok_or(missing),
+        None => Err(missing),
+    }
 }

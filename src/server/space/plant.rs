@@ -3,23 +3,24 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use opcua::types::{
-    AttributeId, DataValue, Identifier, NamespaceMap, NodeId, ObjectId, StatusCode, Variant,
-};
+use opcua::types::{AttributeId, DataValue, Identifier, NamespaceMap, NodeId, StatusCode, Variant};
 
-use super::equipment::{self, Entry, Tree};
+use super::equipment;
+use super::event::Event;
 use super::history::{self, Figure, HistoryPage, RawHistoryRequest, Stored};
-use super::methods;
-use super::node::{Node, NodeKind, Reference};
-use super::types::{TYPES_NAMESPACE, Types};
-use super::value::{KpiValue, MachineValue, Sight, Source, data_value};
+use super::node::{Node, NodeKind, Reference, type_attribute};
+use super::nodeset::NodeSet;
+use super::protection::Asker;
+use super::tree::{Entry, Tree};
+use super::types::Types;
+use super::value::{KpiValue, MachineValue, Sight, Source, data_value, order_value};
 use super::virtual_nodes::{VirtualNodes, VirtualPath};
-use super::{Asker, CallOutcome, OwnedNamespace, Space, TypeNode};
+use super::{CallOutcome, changes, methods};
 use crate::app::clock::Clock;
 use crate::app::connection::Connections;
 use crate::app::engine::EngineHandle;
 use crate::app::query::Queries;
+use crate::app::view::PlantView;
 use crate::domain::id::MachineId;
 
 /// What the space is read from.
@@ -37,14 +38,13 @@ pub struct SpaceInputs {
     pub process_units: BTreeMap<(MachineId, String), String>,
 }
 
-/// The space of a plant.
+/// The nodes of a plant.
 pub struct PlantSpace {
     inputs: SpaceInputs,
     types: Types,
     tree: Tree,
     nodes: VirtualNodes,
     namespace: u16,
-    namespaces: Vec<OwnedNamespace>,
 }
 
 impl PlantSpace {
@@ -54,21 +54,28 @@ impl PlantSpace {
         let plant = inputs.engine.plant().clone();
         let uri = format!("urn:linewright:ua:plant:{}", plant.site);
         let namespace = namespaces.add_namespace(&uri);
-        let tree = equipment::build(&plant, &types, namespace, &inputs.process_units);
+        let tree = equipment::build(&plant, &types, (namespace, &uri), &inputs.process_units);
         let nodes = VirtualNodes {
             engine: inputs.engine.clone(),
             queries: inputs.queries.clone(),
             namespace,
         };
-        let own = |index, uri: &str, version: Option<&str>| OwnedNamespace {
-            index,
-            uri: uri.to_owned(),
-            version: version.map(str::to_owned),
-        };
-        let version = Some(env!("CARGO_PKG_VERSION"));
-        let namespaces =
-            vec![own(types.index(), TYPES_NAMESPACE, version), own(namespace, &uri, None)];
-        Ok(PlantSpace { inputs, types, tree, nodes, namespace, namespaces })
+        Ok(PlantSpace { inputs, types, tree, nodes, namespace })
+    }
+
+    /// Index of the namespace of instances.
+    pub fn namespace(&self) -> u16 {
+        self.namespace
+    }
+
+    /// The nodes of our types.
+    pub fn type_nodes(&self) -> &NodeSet {
+        self.types.nodes()
+    }
+
+    /// The object of the site.
+    pub fn site(&self) -> NodeId {
+        NodeId::new(self.namespace, format!("site/{}", self.inputs.engine.plant().site))
     }
 
     /// The path of an instance.
@@ -98,20 +105,6 @@ impl PlantSpace {
         sight.value(source)
     }
 
-    async fn value(&self, id: &NodeId) -> DataValue {
-        if let Some(source) = self.entry(id).and_then(|entry| entry.source.as_ref()) {
-            return self.sighted(source);
-        }
-        let now = self.inputs.clock.now();
-        let Some(path) = self.virtual_path(id) else {
-            return data_value(None, StatusCode::BadAttributeIdInvalid, now, now);
-        };
-        match self.nodes.value(&path).await {
-            Ok(value) => data_value(Some(value), StatusCode::Good, now, now),
-            Err(status) => data_value(None, status, now, now),
-        }
-    }
-
     /// What is stored about a variable.
     fn stored(&self, id: &NodeId) -> Option<Stored> {
         match self.entry(id)?.source.as_ref()? {
@@ -132,33 +125,32 @@ impl PlantSpace {
     }
 }
 
-#[async_trait]
-impl Space for PlantSpace {
-    fn namespaces(&self) -> &[OwnedNamespace] {
-        &self.namespaces
-    }
-
-    fn types(&self) -> Vec<TypeNode> {
-        self.types.types()
-    }
-
-    async fn node(&self, id: &NodeId) -> Result<Option<Node>, StatusCode> {
+impl PlantSpace {
+    /// A node that needs no store to be found.
+    pub fn known(&self, id: &NodeId) -> Option<Arc<Node>> {
         if id.namespace == self.types.index() {
-            return Ok(self.types.node(id));
+            return self.types.nodes().node(id).cloned();
         }
-        if let Some(entry) = self.entry(id) {
-            return Ok(Some(entry.node.clone()));
+        self.entry(id).map(|entry| entry.node.clone())
+    }
+
+    /// A node, if it exists.
+    pub async fn node(&self, id: &NodeId) -> Result<Option<Arc<Node>>, StatusCode> {
+        if let Some(known) = self.known(id) {
+            return Ok(Some(known));
         }
         match self.virtual_path(id) {
-            Some(path) => self.nodes.node(&path, &self.types).await,
+            Some(path) => Ok(self.nodes.node(&path, &self.types).await?.map(Arc::new)),
             None => Ok(None),
         }
     }
 
-    async fn references(&self, id: &NodeId) -> Result<Vec<Reference>, StatusCode> {
-        let mut references = self.types.references(id).to_vec();
-        if *id == ObjectId::ObjectsFolder {
-            references.extend(self.tree.roots.iter().cloned());
+    /// References from a node of the plant, or from a standard one into it.
+    pub async fn references(&self, id: &NodeId) -> Result<Vec<Reference>, StatusCode> {
+        let mut references = self.types.nodes().references(id).to_vec();
+        if id.namespace == 0 {
+            let roots = self.tree.roots.iter().filter(|(from, _)| from == id);
+            references.extend(roots.map(|(_, reference)| reference.clone()));
         }
         if let Some(entry) = self.entry(id) {
             references.extend(entry.references.iter().cloned());
@@ -171,45 +163,42 @@ impl Space for PlantSpace {
         Ok(references)
     }
 
-    async fn read(&self, id: &NodeId, attribute: AttributeId, asker: &Asker) -> DataValue {
-        let now = self.inputs.clock.now();
-        let node = match self.node(id).await {
-            Ok(Some(node)) => node,
-            Ok(None) => return data_value(None, StatusCode::BadNodeIdUnknown, now, now),
-            Err(status) => return data_value(None, status, now, now),
-        };
-        let is_own_variable = matches!(node.kind, NodeKind::Variable { .. });
-        if attribute == AttributeId::Value && is_own_variable {
-            return self.value(id).await;
-        }
-        let method = self.entry(id).and_then(|entry| entry.method);
-        let executable = method.is_some_and(|method| asker.role.may(method.permission()));
-        match node.attribute(attribute, executable) {
-            Ok(value) => {
-                let mut read = data_value(Some(value), StatusCode::Good, now, now);
-                if attribute != AttributeId::Value {
-                    read.source_timestamp = None;
-                }
-                read
-            }
-            Err(status) => data_value(None, status, now, now),
-        }
-    }
-
-    fn current_value(&self, id: &NodeId) -> Option<DataValue> {
+    /// The value of a variable, if it needs no store.
+    pub fn current_value(&self, id: &NodeId) -> Option<DataValue> {
         if let Some(entry) = self.entry(id) {
             return Some(self.sighted(entry.source.as_ref()?));
+        }
+        let now = self.inputs.clock.now();
+        if let Some(node) = self.types.nodes().node(id)
+            && let NodeKind::Type { node, .. } = &node.kind
+        {
+            let value = type_attribute(node, AttributeId::Value);
+            let status = if value.is_ok() { StatusCode::Good } else { StatusCode::BadNotSupported };
+            return Some(data_value(value.ok(), status, now, now));
         }
         let VirtualPath::OrderVariable(order, name) = self.virtual_path(id)? else {
             return None;
         };
         let view = self.inputs.engine.view();
         let shown = view.orders.get(&order)?;
-        let value = super::value::order_value(self.inputs.engine.plant(), shown, name)?;
-        Some(data_value(Some(value), StatusCode::Good, view.at, self.inputs.clock.now()))
+        let value = order_value(self.inputs.engine.plant(), shown, name)?;
+        Some(data_value(Some(value), StatusCode::Good, view.at, now))
     }
 
-    async fn call(
+    /// The value of a variable.
+    pub async fn value(&self, id: &NodeId) -> DataValue {
+        let now = self.inputs.clock.now();
+        let Some(path) = self.virtual_path(id) else {
+            return data_value(None, StatusCode::BadAttributeIdInvalid, now, now);
+        };
+        match self.nodes.value(&path).await {
+            Ok(value) => data_value(Some(value), StatusCode::Good, now, now),
+            Err(status) => data_value(None, status, now, now),
+        }
+    }
+
+    /// Calls a method of an object.
+    pub async fn call(
         &self,
         object: &NodeId,
         method: &NodeId,
@@ -230,20 +219,26 @@ impl Space for PlantSpace {
         methods::call(&self.inputs.engine, called, machine, arguments, asker).await
     }
 
-    async fn history(
+    /// Stored values of a variable.
+    pub async fn history(
         &self,
         id: &NodeId,
         request: &RawHistoryRequest,
     ) -> Result<HistoryPage, StatusCode> {
-        let Some(stored) = self.stored(id) else {
-            let exists = self.node(id).await?.is_some();
-            return Err(if exists {
-                StatusCode::BadHistoryOperationUnsupported
-            } else {
-                StatusCode::BadNodeIdUnknown
-            });
-        };
+        let stored = self.stored(id).ok_or(StatusCode::BadHistoryOperationUnsupported)?;
         let plant = self.inputs.engine.plant();
         history::read(&self.inputs.queries, plant, &stored, request).await
+    }
+
+    /// The objects at which events of a source are seen besides the source and the server.
+    pub fn notifiers(&self, source: &NodeId) -> Vec<NodeId> {
+        let above = |id: &NodeId| self.entry(id).and_then(|entry| entry.notifier.clone());
+        std::iter::successors(above(source), above).collect()
+    }
+
+    /// The events between two pictures of the plant.
+    pub fn events(&self, before: &PlantView, after: &PlantView) -> Vec<Event> {
+        let node = |id: &MachineId| NodeId::new(self.namespace, format!("machine/{id}"));
+        changes::between(before, after, node)
     }
 }

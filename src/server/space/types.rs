@@ -1,14 +1,9 @@
 //! The types of our own namespace, read from the nodeset that ships with the program.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use opcua::nodes::{NodeSet2Import, NodeSetNamespaceMapper};
+use opcua::types::{NamespaceMap, NodeId};
 
-use opcua::nodes::NodeSet2Import;
-use opcua::nodes::{HasNodeId, NodeSetImport, NodeSetNamespaceMapper, NodeType};
-use opcua::types::{NamespaceMap, NodeClass, NodeId, ReferenceTypeId};
-
-use super::TypeNode;
-use super::node::{Node, NodeKind, Reference};
+use super::nodeset::NodeSet;
 
 /// URI of the type namespace.
 pub const TYPES_NAMESPACE: &str = "urn:linewright:ua:mes";
@@ -60,10 +55,9 @@ pub mod id {
     pub const FLOWS_TO: u32 = 4005;
 }
 
-/// The type nodes with their references in both directions.
+/// The type nodes.
 pub struct Types {
-    nodes: HashMap<NodeId, Arc<NodeType>>,
-    references: HashMap<NodeId, Vec<Reference>>,
+    nodes: NodeSet,
     index: u16,
 }
 
@@ -75,31 +69,13 @@ impl Types {
         let mut mapper = NodeSetNamespaceMapper::new(namespaces);
         // Registered here, because the importer would print a line on standard output.
         mapper.add_namespace(TYPES_NAMESPACE, 1);
-        let mut types = Types { nodes: HashMap::new(), references: HashMap::new(), index: 0 };
-        for item in import.load(&mapper) {
-            let id = item.node.node_id().clone();
-            for reference in item.references {
-                let (source, target) = (id.clone(), reference.target_id.clone());
-                let (kind, forward) = (reference.type_id.clone(), reference.is_forward);
-                types.link(source.clone(), kind.clone(), forward, target.clone());
-                types.link(target, kind, !forward, source);
-            }
-            types.nodes.insert(id, Arc::new(item.node));
-        }
-        types.index = namespaces.get_index(TYPES_NAMESPACE).unwrap_or(0);
-        Ok(types)
+        let nodes = NodeSet::import(&import, &mapper);
+        Ok(Types { nodes, index: namespaces.get_index(TYPES_NAMESPACE).unwrap_or(0) })
     }
 
-    fn link(&mut self, source: NodeId, reference_type: NodeId, forward: bool, target: NodeId) {
-        let references = self.references.entry(source).or_default();
-        let known = references.iter().any(|reference| {
-            reference.target == target
-                && reference.forward == forward
-                && reference.reference_type == reference_type
-        });
-        if !known {
-            references.push(Reference { reference_type, forward, target });
-        }
+    /// All nodes of the namespace.
+    pub fn nodes(&self) -> &NodeSet {
+        &self.nodes
     }
 
     /// Index of the type namespace.
@@ -111,53 +87,6 @@ impl Types {
     pub fn id(&self, number: u32) -> NodeId {
         NodeId::new(self.index, number)
     }
-
-    /// A type node.
-    pub fn node(&self, id: &NodeId) -> Option<Node> {
-        let node = self.nodes.get(id)?;
-        let base = node.as_node();
-        Some(Node {
-            id: id.clone(),
-            browse_name: base.browse_name().clone(),
-            display_name: base.display_name().clone(),
-            description: base.description().cloned().unwrap_or_default(),
-            kind: NodeKind::Type { node: node.clone(), type_definition: self.type_definition(id) },
-        })
-    }
-
-    /// References of a type node, or from a standard node to ours.
-    pub fn references(&self, id: &NodeId) -> &[Reference] {
-        self.references.get(id).map_or(&[], Vec::as_slice)
-    }
-
-    /// The type definition of an instance declaration.
-    fn type_definition(&self, id: &NodeId) -> Option<NodeId> {
-        let kind: NodeId = ReferenceTypeId::HasTypeDefinition.into();
-        let found = self.references(id).iter().find(|r| r.forward && r.reference_type == kind);
-        found.map(|reference| reference.target.clone())
-    }
-
-    /// All types with their supertypes.
-    pub fn types(&self) -> Vec<TypeNode> {
-        let subtype: NodeId = ReferenceTypeId::HasSubtype.into();
-        let mut types = Vec::new();
-        for (id, node) in &self.nodes {
-            let class = node.node_class();
-            let is_type = matches!(
-                class,
-                NodeClass::ObjectType
-                    | NodeClass::VariableType
-                    | NodeClass::DataType
-                    | NodeClass::ReferenceType
-            );
-            let parent = self.references(id).iter();
-            let parent = parent.clone().find(|r| !r.forward && r.reference_type == subtype);
-            if let Some(parent) = parent.filter(|_| is_type) {
-                types.push(TypeNode { id: id.clone(), parent: parent.target.clone(), class });
-            }
-        }
-        types
-    }
 }
 
 #[cfg(test)]
@@ -168,21 +97,21 @@ mod tests {
     fn every_type_has_a_supertype_a_description_and_resolvable_references() {
         let mut namespaces = NamespaceMap::new();
         let types = Types::load(&mut namespaces).unwrap();
-        let own = types.index();
-        assert!(own > 0 && types.types().len() >= 20);
-        for (id, node) in &types.nodes {
-            let description = node.as_node().description();
-            assert!(description.is_some_and(|d| !d.text.is_empty()), "{id} has no description");
-            for reference in types.references(id) {
+        let (own, nodes) = (types.index(), types.nodes());
+        assert!(own > 0 && nodes.nodes().count() >= 20);
+        for node in nodes.nodes() {
+            let id = &node.id;
+            assert!(!node.description.text.is_empty(), "{id} has no description");
+            for reference in nodes.references(id) {
                 let target = &reference.target;
                 assert!(
-                    target.namespace != own || types.nodes.contains_key(target),
+                    target.namespace != own || nodes.node(target).is_some(),
                     "{id} refers to {target}, which does not exist"
                 );
             }
         }
         let oee = types.id(id::OEE_TYPE);
         let base: NodeId = opcua::types::ObjectTypeId::BaseObjectType.into();
-        assert!(types.references(&base).iter().any(|r| r.forward && r.target == oee));
+        assert!(nodes.references(&base).iter().any(|r| r.forward && r.target == oee));
     }
 }

@@ -13,9 +13,8 @@ use crate::domain::plant::Plant;
 use crate::domain::quantity::Ratio;
 use crate::domain::signal::SignalRole;
 use crate::domain::time::{Span, TICKS_PER_MILLISECOND, Timestamp};
+use crate::server::time::date_time;
 
-/// Ticks between 1601-01-01, where OPC UA counts from, and 1970-01-01.
-const EPOCH_DIFFERENCE: i64 = 116_444_736_000_000_000;
 /// How long the last value is still shown, as uncertain, after a link was lost.
 const LINGER: Span = Span::from_seconds(10);
 
@@ -116,17 +115,6 @@ pub struct Sight<'a> {
     pub connections: &'a Connections,
     /// The present.
     pub now: Timestamp,
-}
-
-/// An instant as OPC UA counts it.
-pub fn date_time(at: Timestamp) -> DateTime {
-    DateTime::from(at.ticks().saturating_add(EPOCH_DIFFERENCE))
-}
-
-/// An instant of OPC UA in our ticks; `None` for the null time.
-pub fn timestamp(time: &DateTime) -> Option<Timestamp> {
-    let ticks = time.ticks();
-    (ticks > 0).then(|| Timestamp::from_ticks(ticks - EPOCH_DIFFERENCE))
 }
 
 /// A duration in milliseconds, as OPC UA has it.

@@ -6,13 +6,15 @@ use opcua::types::{
 };
 
 use super::node::{Node, NodeKind, Reference};
+use super::protection::Protection;
 use super::types::{Types, id};
-use super::value::{date_time, order_value};
+use super::value::order_value;
 use crate::app::engine::EngineHandle;
 use crate::app::query::{Queries, QueryError, blocking};
 use crate::app::view::OrderView;
 use crate::domain::genealogy::{LotOperation, LotOperationKind};
 use crate::domain::id::{LotId, OrderId};
+use crate::server::time::date_time;
 
 /// Lots that the folder lists at most; all others are reached by id or by reference.
 const LOTS_LISTED_MAX: usize = 1000;
@@ -145,7 +147,8 @@ impl VirtualNodes {
     }
 
     fn describe(&self, path: &VirtualPath, types: &Types) -> Node {
-        let object = |number| NodeKind::Object { type_definition: types.id(number) };
+        let object =
+            |number| NodeKind::Object { type_definition: types.id(number), notifier: false };
         let variable = |data_type: NodeId| NodeKind::Variable {
             type_definition: VariableTypeId::BaseDataVariableType.into(),
             data_type,
@@ -180,6 +183,7 @@ impl VirtualNodes {
             browse_name: QualifiedName::new(self.namespace, name),
             display_name: LocalizedText::from(name),
             description: LocalizedText::from(text),
+            protection: Protection::Open,
             kind,
         }
     }

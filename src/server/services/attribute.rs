@@ -1,0 +1,248 @@
+//! Read and Write (Part 4 §5.11).
+
+use std::sync::Arc;
+
+use opcua::types::{
+    AttributeId, DataValue, NodeClass, NumericRange, PermissionType, QualifiedName, ReadResponse,
+    StatusCode, TimestampsToReturn, Variant, WriteResponse,
+};
+
+use super::Services;
+use super::dispatch::Asked;
+use super::request::{Read, ReadItem, WriteItem};
+use super::respond::{Operations, header};
+use crate::server::space::{Asker, CURRENT_READ, CURRENT_WRITE, Node, Protection};
+use crate::server::wire::Reply;
+
+/// Leaves out the timestamps that were not asked for.
+pub fn with_timestamps(mut value: DataValue, wanted: TimestampsToReturn) -> DataValue {
+    if matches!(wanted, TimestampsToReturn::Server | TimestampsToReturn::Neither) {
+        value.source_timestamp = None;
+    }
+    if matches!(wanted, TimestampsToReturn::Source | TimestampsToReturn::Neither) {
+        value.server_timestamp = None;
+    }
+    // Good is what is meant when nothing is said.
+    value.status = value.status.filter(|status| *status != StatusCode::Good);
+    value
+}
+
+fn failed(status: StatusCode) -> DataValue {
+    DataValue { status: Some(status), ..DataValue::default() }
+}
+
+/// Whether values can be given in an encoding: only in binary (Part 4 §7.17).
+pub fn check_encoding(encoding: &QualifiedName, attribute: u32) -> Result<(), StatusCode> {
+    if encoding.name.is_empty() {
+        return Ok(());
+    }
+    if attribute != AttributeId::Value as u32 {
+        return Err(StatusCode::BadDataEncodingInvalid);
+    }
+    match (encoding.namespace_index, encoding.name.as_ref()) {
+        (0, "Default Binary") => Ok(()),
+        (0, "Default XML" | "Default JSON") => Err(StatusCode::BadDataEncodingUnsupported),
+        _ => Err(StatusCode::BadDataEncodingInvalid),
+    }
+}
+
+impl Services {
+    pub(super) async fn read(&self, asked: &Asked, request: Read) -> Result<Reply, StatusCode> {
+        let wanted = request.timestamps.ok_or(StatusCode::BadTimestampsToReturnInvalid)?;
+        if request.max_age.is_nan() || request.max_age < 0.0 {
+            return Err(StatusCode::BadMaxAgeInvalid);
+        }
+        check_count(request.items.len(), self.limits.operations.read)?;
+        let mut results = Vec::with_capacity(request.items.len());
+        for item in &request.items {
+            let value = self.read_item(item, &asked.asker).await;
+            results.push(with_timestamps(value, wanted));
+        }
+        let mut operations = Operations::new(&asked.header);
+        let statuses = results.iter().map(|value| value.status.unwrap_or(StatusCode::Good));
+        let diagnostic_infos = operations.of(statuses);
+        let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
+        operations.finish(&mut response_header);
+        Ok(ReadResponse { response_header, results: Some(results), diagnostic_infos }.into())
+    }
+
+    /// A node that an asker may know of.
+    pub(super) async fn visible(
+        &self,
+        id: &opcua::types::NodeId,
+        asker: &Asker,
+    ) -> Result<Arc<Node>, StatusCode> {
+        let node = match self.space.known(id) {
+            Some(node) => node,
+            None => self.space.node(id).await?.ok_or(StatusCode::BadNodeIdUnknown)?,
+        };
+        let browsable = node.protection.permissions(asker.role).contains(PermissionType::Browse);
+        if browsable { Ok(node) } else { Err(StatusCode::BadNodeIdUnknown) }
+    }
+
+    /// An attribute of a node as an asker sees it.
+    pub(super) async fn read_item(&self, item: &ReadItem, asker: &Asker) -> DataValue {
+        match self.read_value(item, asker).await {
+            Ok(value) => value,
+            Err(status) => failed(status),
+        }
+    }
+
+    async fn read_value(&self, item: &ReadItem, asker: &Asker) -> Result<DataValue, StatusCode> {
+        let node = self.visible(&item.node, asker).await?;
+        let range = item.range.as_ref().map_err(|status| *status)?;
+        let attribute = AttributeId::from_u32(item.attribute);
+        let attribute = attribute.map_err(|_| StatusCode::BadAttributeIdInvalid)?;
+        check_encoding(&item.encoding, item.attribute)?;
+        let is_variable = node.class() == NodeClass::Variable;
+        let mut value = if attribute == AttributeId::Value && is_variable {
+            check_access(&node, asker, CURRENT_READ, StatusCode::BadNotReadable)?;
+            match self.space.current_value(&item.node) {
+                Some(value) => value,
+                None => self.space.value(&item.node).await,
+            }
+        } else {
+            self.own_attribute(&node, attribute, asker)?
+        };
+        if !range.is_none()
+            && let Some(whole) = value.value.take()
+        {
+            value.value = Some(whole.range_of(range)?);
+        }
+        Ok(value)
+    }
+
+    fn own_attribute(
+        &self,
+        node: &Node,
+        attribute: AttributeId,
+        asker: &Asker,
+    ) -> Result<DataValue, StatusCode> {
+        let own = self.space.instances();
+        let structures = |permissions: Vec<opcua::types::RolePermissionType>| {
+            let objects = permissions.into_iter().map(opcua::types::ExtensionObject::from_message);
+            Variant::from(objects.collect::<Vec<_>>())
+        };
+        let value = match attribute {
+            AttributeId::RolePermissions => structures(node.protection.role_permissions(own)),
+            AttributeId::UserRolePermissions => {
+                structures(vec![node.protection.of_role(asker.role, own)])
+            }
+            _ => node.attribute(attribute, asker)?,
+        };
+        let server_timestamp = Some(self.now());
+        Ok(DataValue { value: Some(value), server_timestamp, ..DataValue::default() })
+    }
+
+    pub(super) async fn write(
+        &self,
+        asked: &Asked,
+        items: Vec<WriteItem>,
+    ) -> Result<Reply, StatusCode> {
+        check_count(items.len(), self.limits.operations.write)?;
+        let mut results = Vec::with_capacity(items.len());
+        for item in &items {
+            let status = match self.write_item(item, &asked.asker).await {
+                Ok(()) => StatusCode::Good,
+                Err(status) => status,
+            };
+            self.audit_write(asked, item, status);
+            results.push(status);
+        }
+        let mut operations = Operations::new(&asked.header);
+        let diagnostic_infos = operations.of(results.iter().copied());
+        let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
+        operations.finish(&mut response_header);
+        Ok(WriteResponse { response_header, results: Some(results), diagnostic_infos }.into())
+    }
+
+    async fn write_item(&self, item: &WriteItem, asker: &Asker) -> Result<(), StatusCode> {
+        let node = self.visible(&item.node, asker).await?;
+        let range = item.range.as_ref().map_err(|status| *status)?;
+        let attribute = AttributeId::from_u32(item.attribute);
+        let attribute = attribute.map_err(|_| StatusCode::BadAttributeIdInvalid)?;
+        if attribute != AttributeId::Value || node.class() != NodeClass::Variable {
+            // An attribute that the node does not have is another mistake than one that stays.
+            self.own_attribute(&node, attribute, asker)?;
+            return Err(StatusCode::BadNotWritable);
+        }
+        check_access(&node, asker, CURRENT_WRITE, StatusCode::BadNotWritable)?;
+        let value = &item.value;
+        let says_more = value.status.is_some_and(|status| status != StatusCode::Good)
+            || value.source_timestamp.is_some()
+            || value.server_timestamp.is_some();
+        if says_more {
+            return Err(StatusCode::BadWriteNotSupported);
+        }
+        self.check_type(&node, value.value.as_ref().unwrap_or(&Variant::Empty), range)?;
+        match self.space.write(&item.node, range, value, asker).await {
+            status if status.is_bad() => Err(status),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a value fits the data type and the dimensions of a variable.
+    fn check_type(
+        &self,
+        node: &Node,
+        value: &Variant,
+        range: &NumericRange,
+    ) -> Result<(), StatusCode> {
+        const MISMATCH: StatusCode = StatusCode::BadTypeMismatch;
+        let (wanted, rank) = node.value_type().ok_or(StatusCode::BadNotWritable)?;
+        let sent = match value.data_type() {
+            Some(id) => id.node_id,
+            // An empty array has no elements that could be of a wrong type.
+            None if value.is_array() => wanted.clone(),
+            None => return Err(MISMATCH),
+        };
+        let types = self.space.types();
+        // An enumeration travels as the number that it is.
+        let is_enumeration = types.is_a(&wanted, &opcua::types::DataTypeId::Enumeration.into())
+            && sent == opcua::types::DataTypeId::Int32;
+        if !types.is_a(&sent, &wanted) && !types.is_a(&wanted, &sent) && !is_enumeration {
+            return Err(MISMATCH);
+        }
+        let fits = match rank {
+            -1 => !value.is_array() || !range.is_none(),
+            rank if rank >= 0 => value.is_array(),
+            _ => true,
+        };
+        if fits { Ok(()) } else { Err(MISMATCH) }
+    }
+}
+
+/// Whether a variable can be accessed at all, and whether the asker may.
+pub fn check_access(
+    node: &Node,
+    asker: &Asker,
+    bit: u8,
+    impossible: StatusCode,
+) -> Result<(), StatusCode> {
+    if node.access_level() & bit == 0 {
+        return Err(impossible);
+    }
+    check_restrictions(node.protection, asker)?;
+    if node.user_access_level(asker) & bit == 0 {
+        return Err(StatusCode::BadUserAccessDenied);
+    }
+    Ok(())
+}
+
+/// Whether the channel is protected as a node wants it.
+pub fn check_restrictions(protection: Protection, asker: &Asker) -> Result<(), StatusCode> {
+    if protection.is_reachable(asker) {
+        Ok(())
+    } else {
+        Err(StatusCode::BadSecurityModeInsufficient)
+    }
+}
+
+/// A request has something to do, and not too much.
+pub fn check_count(count: usize, max: usize) -> Result<(), StatusCode> {
+    match count {
+        0 => Err(StatusCode::BadNothingToDo),
+        count if count > max => Err(StatusCode::BadTooManyOperations),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,175 @@
+//! Call (Part 4 §5.12): finding the method, who may call it, and the two methods of the Server
+//! object that are about subscriptions (Part 5 §9).
+
+use std::time::Instant;
+
+use opcua::types::{
+    CallMethodResult, CallResponse, MethodId, NodeClass, NodeId, PermissionType, StatusCode,
+    Variant,
+};
+
+use super::Services;
+use super::attribute::{check_count, check_restrictions};
+use super::dispatch::Asked;
+use super::request::CallItem;
+use super::respond::{Operations, header};
+use super::subscription::Subscription;
+use crate::server::space::CallOutcome;
+use crate::server::wire::Reply;
+
+fn refused(status: StatusCode) -> CallOutcome {
+    CallOutcome { status, ..CallOutcome::default() }
+}
+
+impl Services {
+    pub(super) async fn call(
+        &self,
+        asked: &Asked,
+        items: Vec<CallItem>,
+    ) -> Result<Reply, StatusCode> {
+        check_count(items.len(), self.limits.operations.call)?;
+        let mut results = Vec::with_capacity(items.len());
+        for item in &items {
+            let called = match self.call_item(asked, item).await {
+                Ok(called) => called,
+                Err(status) => refused(status),
+            };
+            self.audit_call(asked, item, &called);
+            let arguments = called.arguments;
+            results.push(CallMethodResult {
+                status_code: called.status,
+                input_argument_results: (!arguments.is_empty()).then_some(arguments),
+                input_argument_diagnostic_infos: None,
+                output_arguments: Some(called.outputs),
+            });
+        }
+        let mut operations = Operations::new(&asked.header);
+        let diagnostic_infos = operations.of(results.iter().map(|result| result.status_code));
+        let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
+        operations.finish(&mut response_header);
+        Ok(CallResponse { response_header, results: Some(results), diagnostic_infos }.into())
+    }
+
+    async fn call_item(&self, asked: &Asked, item: &CallItem) -> Result<CallOutcome, StatusCode> {
+        let asker = &*asked.asker;
+        self.visible(&item.object, asker).await?;
+        let method = self.method_of(&item.object, &item.method).await?;
+        let node = self.visible(&method, asker).await?;
+        if !node.protection.permissions(asker.role).contains(call_permission(&method)) {
+            return Err(StatusCode::BadUserAccessDenied);
+        }
+        check_restrictions(node.protection, asker)?;
+        if is(&method, MethodId::Server_GetMonitoredItems) {
+            return self.get_monitored_items(asked, &item.arguments);
+        }
+        if is(&method, MethodId::Server_ResendData) {
+            return self.resend_data(asked, &item.arguments).await;
+        }
+        Ok(self.space.call(&item.object, &method, &item.arguments, asker).await)
+    }
+
+    /// The method of an object, named by its own id or by that of its type (Part 4 §5.12.2.2).
+    async fn method_of(&self, object: &NodeId, method: &NodeId) -> Result<NodeId, StatusCode> {
+        let mut named = None;
+        if let Some(node) = self.space.node(method).await? {
+            named = (node.class() == NodeClass::Method).then(|| node.browse_name.clone());
+        }
+        let named = named.ok_or(StatusCode::BadMethodInvalid)?;
+        let parts: NodeId = opcua::types::ReferenceTypeId::HasComponent.into();
+        let types = self.space.types();
+        let mut of_type = None;
+        for reference in self.space.references(object).await? {
+            if !reference.forward || !types.is_a(&reference.reference_type, &parts) {
+                continue;
+            }
+            if reference.target == *method {
+                return Ok(reference.target);
+            }
+            if let Some(node) = self.space.known(&reference.target)
+                && node.class() == NodeClass::Method
+                && node.browse_name == named
+            {
+                of_type = Some(reference.target);
+            }
+        }
+        of_type.ok_or(StatusCode::BadMethodInvalid)
+    }
+
+    /// A subscription that a method is asked about: of the caller's own session.
+    fn own_subscription(
+        &self,
+        asked: &Asked,
+        arguments: &[Variant],
+    ) -> Result<std::sync::Arc<Subscription>, StatusCode> {
+        let id = match arguments {
+            [Variant::UInt32(id)] => *id,
+            [] => return Err(StatusCode::BadArgumentsMissing),
+            [_] => return Err(StatusCode::BadInvalidArgument),
+            _ => return Err(StatusCode::BadTooManyArguments),
+        };
+        if let Some(own) = asked.session.publishing.subscription(id) {
+            return Ok(own);
+        }
+        let mut sessions = self.sessions.all().into_iter();
+        let is_of_another = sessions.any(|one| one.publishing.subscription(id).is_some());
+        Err(if is_of_another {
+            StatusCode::BadUserAccessDenied
+        } else {
+            StatusCode::BadSubscriptionIdInvalid
+        })
+    }
+
+    fn get_monitored_items(
+        &self,
+        asked: &Asked,
+        arguments: &[Variant],
+    ) -> Result<CallOutcome, StatusCode> {
+        let subscription = self.own_subscription(asked, arguments)?;
+        let state = subscription.lock();
+        let (mut server, mut client) = (Vec::new(), Vec::new());
+        for item in state.items.values() {
+            server.push(item.id);
+            client.push(item.settings.client_handle);
+        }
+        let outputs = vec![Variant::from(server), Variant::from(client)];
+        Ok(CallOutcome { status: StatusCode::Good, arguments: Vec::new(), outputs })
+    }
+
+    async fn resend_data(
+        &self,
+        asked: &Asked,
+        arguments: &[Variant],
+    ) -> Result<CallOutcome, StatusCode> {
+        let subscription = self.own_subscription(asked, arguments)?;
+        self.resend(&subscription).await;
+        Ok(CallOutcome { status: StatusCode::Good, ..CallOutcome::default() })
+    }
+
+    /// Lets every reporting item of a subscription report its present value again.
+    pub(super) async fn resend(&self, subscription: &std::sync::Arc<Subscription>) {
+        let items = {
+            let mut state = subscription.lock();
+            let reporting = state.items.values_mut().filter(|item| item.reports());
+            let again = reporting.map(|item| {
+                item.resend();
+                item.id
+            });
+            again.collect::<Vec<_>>()
+        };
+        self.look_at(subscription, &items, Instant::now()).await;
+    }
+}
+
+fn is(id: &NodeId, method: MethodId) -> bool {
+    *id == NodeId::from(method)
+}
+
+/// The Server's own methods are about the caller's own subscriptions: everybody may call them.
+fn call_permission(method: &NodeId) -> PermissionType {
+    let own = [MethodId::Server_GetMonitoredItems, MethodId::Server_ResendData];
+    if own.into_iter().any(|one| is(method, one)) {
+        PermissionType::Browse
+    } else {
+        PermissionType::Call
+    }
+}

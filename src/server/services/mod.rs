@@ -1,0 +1,161 @@
+//! The services: sessions, attributes, views, methods, subscriptions, history (Part 4).
+//!
+//! They know requests and responses, and a [`Space`] to answer from; they know nothing of plants and
+//! nothing of sockets, so each part can be tested alone.
+
+mod attribute;
+mod audit;
+mod diagnostics;
+mod discovery;
+mod dispatch;
+mod filter;
+mod history;
+mod hub;
+mod identity;
+mod item;
+mod item_services;
+mod logon;
+mod method;
+mod notification;
+mod publish;
+mod queue;
+mod registry;
+mod request;
+mod respond;
+mod session;
+mod sessions;
+mod subscription;
+mod subscription_services;
+mod view;
+
+pub use discovery::Endpoints;
+pub use hub::Hub;
+pub use identity::Logons;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use opcua::types::{Context, ContextOwned, DateTime, StatusCode};
+
+use self::diagnostics::Counts;
+use self::publish::Surroundings;
+use self::registry::Registry;
+use self::sessions::Sessions;
+use super::limits::Limits;
+use super::pki::{NotTrusted, OwnIdentity};
+use super::space::{Event, Space};
+use super::time::now_date_time;
+use super::wire::{ChannelInfo, Handler, Reply};
+use crate::app::clock::Clock;
+
+/// What the services are made of.
+pub struct Services {
+    space: Arc<dyn Space>,
+    hub: Arc<Hub>,
+    sessions: Sessions,
+    registry: Registry,
+    endpoints: Endpoints,
+    logons: Logons,
+    own: Arc<OwnIdentity>,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    context: ContextOwned,
+    counts: Counts,
+    /// The command that trusts a certificate, without its id.
+    trust_command: String,
+}
+
+/// What services need of the world around them.
+pub struct Setup {
+    /// What nodes there are.
+    pub space: Arc<dyn Space>,
+    /// What endpoints there are.
+    pub endpoints: Endpoints,
+    /// Who may log on.
+    pub logons: Logons,
+    /// Our certificate and key.
+    pub own: Arc<OwnIdentity>,
+    /// Limits.
+    pub limits: Limits,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// How things are encoded.
+    pub context: ContextOwned,
+    /// The command that trusts a certificate, without its id.
+    pub trust_command: String,
+}
+
+impl Services {
+    /// Services without any session.
+    pub fn new(setup: Setup) -> Arc<Services> {
+        Arc::new(Services {
+            space: setup.space,
+            hub: Arc::default(),
+            sessions: Sessions::new(setup.limits.sessions),
+            registry: Registry::default(),
+            endpoints: setup.endpoints,
+            logons: setup.logons,
+            own: setup.own,
+            limits: setup.limits,
+            clock: setup.clock,
+            context: setup.context,
+            counts: Counts::default(),
+            trust_command: setup.trust_command,
+        })
+    }
+
+    /// Who watches what.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// Tells those who watch of an event.
+    pub fn emit(&self, event: &Event) {
+        self.hub.emit(&*self.space, event);
+    }
+
+    /// Whether there is any session.
+    pub fn has_sessions(&self) -> bool {
+        self.sessions.count() > 0
+    }
+
+    fn now(&self) -> DateTime {
+        now_date_time(&*self.clock)
+    }
+
+    /// What answers to publish requests need.
+    fn around<'a>(&'a self, context: &'a Context<'a>) -> Surroundings<'a> {
+        Surroundings { clock: &*self.clock, context, limits: &self.limits.subscriptions }
+    }
+}
+
+impl Handler for Services {
+    fn handle(
+        self: Arc<Self>,
+        channel: Arc<ChannelInfo>,
+        request: u32,
+        body: Bytes,
+    ) -> BoxFuture<'static, Reply> {
+        Box::pin(dispatch::answer(self, channel, request, body))
+    }
+
+    fn opened(&self, channel: &ChannelInfo) {
+        self.audit_channel(channel);
+    }
+
+    fn closed(&self, channel: &ChannelInfo) {
+        self.sessions.channel_closed(channel.id);
+    }
+
+    fn refused(&self, peer: SocketAddr, status: StatusCode, reason: &str) {
+        if self.counts.refused(status) {
+            tracing::info!(%peer, %status, reason, "a peer was turned away");
+        }
+    }
+
+    fn certificate_refused(&self, peer: SocketAddr, why: &NotTrusted) {
+        self.audit_certificate(peer, why);
+    }
+}

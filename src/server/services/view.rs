@@ -1,0 +1,299 @@
+//! Browse, BrowseNext, TranslateBrowsePathsToNodeIds, RegisterNodes (Part 4 §5.9).
+
+use opcua::types::{
+    BrowseNextRequest, BrowseNextResponse, BrowsePath, BrowsePathResult, BrowsePathTarget,
+    BrowseResponse, BrowseResult, BrowseResultMask, ByteString, ExpandedNodeId, NodeClass, NodeId,
+    PermissionType, ReferenceDescription, RegisterNodesRequest, RegisterNodesResponse,
+    RelativePathElement, StatusCode, TranslateBrowsePathsToNodeIdsRequest,
+    TranslateBrowsePathsToNodeIdsResponse, UnregisterNodesRequest, UnregisterNodesResponse,
+};
+
+use super::Services;
+use super::attribute::check_count;
+use super::dispatch::Asked;
+use super::request::{Browse, BrowseItem, Direction};
+use super::respond::{Operations, header};
+use super::session::BrowsePoint;
+use crate::server::space::{Asker, Reference};
+use crate::server::wire::Reply;
+
+/// Nodes that a browse path may lead to at each of its steps.
+const BREADTH_MAX: usize = 10_000;
+
+fn bad(status_code: StatusCode) -> BrowseResult {
+    BrowseResult { status_code, continuation_point: ByteString::null(), references: None }
+}
+
+impl Services {
+    pub(super) async fn browse(&self, asked: &Asked, request: Browse) -> Result<Reply, StatusCode> {
+        check_count(request.items.len(), self.limits.operations.browse)?;
+        if !request.view.is_null() {
+            return Err(StatusCode::BadViewIdUnknown);
+        }
+        let most = self.limits.operations.references;
+        let max = match request.max_references {
+            0 => most,
+            wanted => (wanted as usize).min(most),
+        };
+        let mut results = Vec::with_capacity(request.items.len());
+        for item in &request.items {
+            let found = self.find_references(item, &asked.asker).await;
+            results.push(match found {
+                Err(status) => bad(status),
+                Ok(rest) => {
+                    let (result_mask, class_mask) = (item.result_mask, item.class_mask);
+                    self.page(asked, BrowsePoint { rest, result_mask, max, class_mask }).await
+                }
+            });
+        }
+        let mut operations = Operations::new(&asked.header);
+        let diagnostic_infos = operations.of(results.iter().map(|result| result.status_code));
+        let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
+        operations.finish(&mut response_header);
+        Ok(BrowseResponse { response_header, results: Some(results), diagnostic_infos }.into())
+    }
+
+    /// The references of a node that a browse wants, the last one first.
+    async fn find_references(
+        &self,
+        item: &BrowseItem,
+        asker: &Asker,
+    ) -> Result<Vec<Reference>, StatusCode> {
+        let direction = item.direction.ok_or(StatusCode::BadBrowseDirectionInvalid)?;
+        let types = self.space.types();
+        let wanted = &item.reference_type;
+        if !wanted.is_null() && types.class(wanted) != Some(NodeClass::ReferenceType) {
+            return Err(StatusCode::BadReferenceTypeIdInvalid);
+        }
+        self.visible(&item.node, asker).await?;
+        let mut references = self.space.references(&item.node).await?;
+        references.retain(|reference| {
+            let leads = match direction {
+                Direction::Forward => reference.forward,
+                Direction::Inverse => !reference.forward,
+                Direction::Both => true,
+            };
+            let kind = &reference.reference_type;
+            leads
+                && (wanted.is_null() || kind == wanted || item.subtypes && types.is_a(kind, wanted))
+        });
+        references.reverse();
+        Ok(references)
+    }
+
+    /// The next references of a browse, and a point where it goes on.
+    async fn page(&self, asked: &Asked, mut point: BrowsePoint) -> BrowseResult {
+        let mut told = Vec::new();
+        while told.len() < point.max
+            && let Some(reference) = point.rest.pop()
+        {
+            match self.describe(&reference, &point, &asked.asker).await {
+                Ok(Some(description)) => told.push(description),
+                Ok(None) => {}
+                Err(status) => return bad(status),
+            }
+        }
+        let mut continuation_point = ByteString::null();
+        if !point.rest.is_empty() {
+            let mut points = asked.session.points();
+            if points.browse.len() >= self.limits.sessions.browse_points {
+                return bad(StatusCode::BadNoContinuationPoints);
+            }
+            let number = points.number();
+            points.browse.insert(number, point);
+            continuation_point = ByteString::from(number.to_le_bytes().to_vec());
+        }
+        BrowseResult { status_code: StatusCode::Good, continuation_point, references: Some(told) }
+    }
+
+    /// What is told of a reference; nothing where it leads to what the asker may not know of.
+    async fn describe(
+        &self,
+        reference: &Reference,
+        point: &BrowsePoint,
+        asker: &Asker,
+    ) -> Result<Option<ReferenceDescription>, StatusCode> {
+        let node = match self.space.known(&reference.target) {
+            Some(node) => node,
+            None => match self.space.node(&reference.target).await? {
+                Some(node) => node,
+                None => return Ok(None),
+            },
+        };
+        let class = node.class();
+        let is_wanted = point.class_mask == 0 || point.class_mask & class as u32 != 0;
+        let permissions = node.protection.permissions(asker.role);
+        if !is_wanted || !permissions.contains(PermissionType::Browse) {
+            return Ok(None);
+        }
+        let tells = |bit: BrowseResultMask| point.result_mask & bit as u32 != 0;
+        let mut description = ReferenceDescription {
+            node_id: ExpandedNodeId::new(reference.target.clone()),
+            node_class: NodeClass::Unspecified,
+            ..ReferenceDescription::default()
+        };
+        if tells(BrowseResultMask::ReferenceTypeId) {
+            description.reference_type_id = reference.reference_type.clone();
+        }
+        description.is_forward = tells(BrowseResultMask::IsForward) && reference.forward;
+        if tells(BrowseResultMask::NodeClass) {
+            description.node_class = class;
+        }
+        if tells(BrowseResultMask::BrowseName) {
+            description.browse_name = node.browse_name.clone();
+        }
+        if tells(BrowseResultMask::DisplayName) {
+            description.display_name = node.display_name.clone();
+        }
+        if tells(BrowseResultMask::TypeDefinition) {
+            description.type_definition = ExpandedNodeId::new(node.type_definition());
+        }
+        Ok(Some(description))
+    }
+
+    pub(super) async fn browse_next(
+        &self,
+        asked: &Asked,
+        request: BrowseNextRequest,
+    ) -> Result<Reply, StatusCode> {
+        let wanted = request.continuation_points.unwrap_or_default();
+        check_count(wanted.len(), self.limits.operations.browse)?;
+        let mut results = Vec::with_capacity(wanted.len());
+        for point in wanted {
+            let number = point.as_ref().first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes));
+            let known = number.and_then(|number| asked.session.points().browse.remove(&number));
+            results.push(match known {
+                None => bad(StatusCode::BadContinuationPointInvalid),
+                Some(_) if request.release_continuation_points => bad(StatusCode::Good),
+                Some(point) => self.page(asked, point).await,
+            });
+        }
+        let mut operations = Operations::new(&asked.header);
+        let diagnostic_infos = operations.of(results.iter().map(|result| result.status_code));
+        let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
+        operations.finish(&mut response_header);
+        Ok(BrowseNextResponse { response_header, results: Some(results), diagnostic_infos }.into())
+    }
+
+    pub(super) async fn translate(
+        &self,
+        asked: &Asked,
+        request: TranslateBrowsePathsToNodeIdsRequest,
+    ) -> Result<Reply, StatusCode> {
+        let paths = request.browse_paths.unwrap_or_default();
+        check_count(paths.len(), self.limits.operations.translate)?;
+        let mut results = Vec::with_capacity(paths.len());
+        for path in &paths {
+            let (status_code, targets) = match self.follow(path, &asked.asker).await {
+                Ok(targets) => (StatusCode::Good, Some(targets)),
+                Err(status) => (status, None),
+            };
+            results.push(BrowsePathResult { status_code, targets });
+        }
+        let mut operations = Operations::new(&asked.header);
+        let diagnostic_infos = operations.of(results.iter().map(|result| result.status_code));
+        let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
+        operations.finish(&mut response_header);
+        let results = Some(results);
+        Ok(TranslateBrowsePathsToNodeIdsResponse { response_header, results, diagnostic_infos }
+            .into())
+    }
+
+    /// Follows a path step by step; the work is bounded by the width of a step, not by the number
+    /// of ways.
+    async fn follow(
+        &self,
+        path: &BrowsePath,
+        asker: &Asker,
+    ) -> Result<Vec<BrowsePathTarget>, StatusCode> {
+        let elements = path.relative_path.elements.as_deref().unwrap_or_default();
+        let Some(last) = elements.last() else {
+            return Err(StatusCode::BadNothingToDo);
+        };
+        if elements.len() > self.limits.operations.path {
+            return Err(StatusCode::BadTooManyOperations);
+        }
+        if last.target_name.name.is_null() {
+            return Err(StatusCode::BadBrowseNameInvalid);
+        }
+        self.visible(&path.starting_node, asker).await?;
+        let mut at = vec![path.starting_node.clone()];
+        for element in elements {
+            at = self.step(&at, element, asker).await?;
+            if at.is_empty() {
+                return Err(StatusCode::BadNoMatch);
+            }
+        }
+        let target = |id| BrowsePathTarget {
+            target_id: ExpandedNodeId::new(id),
+            remaining_path_index: u32::MAX,
+        };
+        Ok(at.into_iter().map(target).collect())
+    }
+
+    async fn step(
+        &self,
+        from: &[NodeId],
+        element: &RelativePathElement,
+        asker: &Asker,
+    ) -> Result<Vec<NodeId>, StatusCode> {
+        let types = self.space.types();
+        let wanted = &element.reference_type_id;
+        if !wanted.is_null() && types.class(wanted) != Some(NodeClass::ReferenceType) {
+            return Err(StatusCode::BadReferenceTypeIdInvalid);
+        }
+        let mut found = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        for id in from {
+            for reference in self.space.references(id).await? {
+                let kind = &reference.reference_type;
+                let is_kind = wanted.is_null()
+                    || kind == wanted
+                    || element.include_subtypes && types.is_a(kind, wanted);
+                if reference.forward == element.is_inverse
+                    || !is_kind
+                    || !seen.insert(reference.target.clone())
+                {
+                    continue;
+                }
+                let Ok(node) = self.visible(&reference.target, asker).await else {
+                    continue;
+                };
+                let name = &element.target_name;
+                if name.name.is_null() || node.browse_name == *name {
+                    found.push(reference.target);
+                }
+                if seen.len() > BREADTH_MAX {
+                    return Err(StatusCode::BadTooManyMatches);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Registered nodes are the nodes themselves: they are found as fast.
+    pub(super) fn register_nodes(
+        &self,
+        asked: &Asked,
+        request: RegisterNodesRequest,
+    ) -> Result<Reply, StatusCode> {
+        let nodes = request.nodes_to_register.unwrap_or_default();
+        check_count(nodes.len(), self.limits.operations.register)?;
+        Ok(RegisterNodesResponse {
+            response_header: header(&asked.header, self.now(), StatusCode::Good),
+            registered_node_ids: Some(nodes),
+        }
+        .into())
+    }
+
+    pub(super) fn unregister_nodes(
+        &self,
+        asked: &Asked,
+        request: UnregisterNodesRequest,
+    ) -> Result<Reply, StatusCode> {
+        let nodes = request.nodes_to_unregister.unwrap_or_default();
+        check_count(nodes.len(), self.limits.operations.register)?;
+        let response_header = header(&asked.header, self.now(), StatusCode::Good);
+        Ok(UnregisterNodesResponse { response_header }.into())
+    }
+}

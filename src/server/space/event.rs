@@ -1,0 +1,112 @@
+//! Events: what has happened, with the fields that clients select.
+
+use opcua::types::{
+    AttributeId, ByteString, DateTime, LocalizedText, NodeId, ObjectTypeId, QualifiedName,
+    UAString, Variant,
+};
+
+use super::type_tree::TypeTree;
+
+/// Something that has happened.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Names this event and no other.
+    pub id: ByteString,
+    /// Its type.
+    pub event_type: NodeId,
+    /// Where it happened.
+    pub source: NodeId,
+    /// Name of that node.
+    pub source_name: String,
+    /// When it happened.
+    pub time: DateTime,
+    /// When we learned of it.
+    pub receive_time: DateTime,
+    /// What happened, for people.
+    pub message: String,
+    /// From 1 to 1000 (Part 5 §6.4.2).
+    pub severity: u16,
+    /// Fields of its type besides those of every event.
+    pub fields: Vec<(QualifiedName, Variant)>,
+}
+
+impl Event {
+    /// An event of a type at a node.
+    pub fn new(
+        event_type: impl Into<NodeId>,
+        (source, source_name): (NodeId, &str),
+        at: DateTime,
+        severity: u16,
+        message: impl Into<String>,
+    ) -> Event {
+        let id: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(16).collect();
+        Event {
+            id: ByteString::from(id),
+            event_type: event_type.into(),
+            source,
+            source_name: source_name.to_owned(),
+            time: at,
+            receive_time: at,
+            message: message.into(),
+            severity,
+            fields: Vec::new(),
+        }
+    }
+
+    /// With another field of the standard namespace.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Variant>) -> Event {
+        self.fields.push((QualifiedName::new(0, name), value.into()));
+        self
+    }
+
+    /// The field at a path, as far as events of a type have it (Part 4 §7.7.4.5); `None` where the
+    /// event is not of that type or has no such field.
+    pub fn field(
+        &self,
+        types: &TypeTree,
+        of_type: &NodeId,
+        path: &[QualifiedName],
+        attribute: AttributeId,
+    ) -> Option<Variant> {
+        if !types.is_a(&self.event_type, of_type) {
+            return None;
+        }
+        match (path, attribute) {
+            ([], AttributeId::NodeId) => self.condition_id(),
+            ([name], AttributeId::Value) => self.named(name),
+            _ => None,
+        }
+    }
+
+    /// Only conditions are nodes; other events have no id of their own.
+    fn condition_id(&self) -> Option<Variant> {
+        None
+    }
+
+    fn named(&self, name: &QualifiedName) -> Option<Variant> {
+        let known = self.fields.iter().find(|(field, _)| field == name);
+        if let Some((_, value)) = known {
+            return Some(value.clone());
+        }
+        if name.namespace_index != 0 {
+            return None;
+        }
+        Some(match name.name.as_ref() {
+            "EventId" => Variant::from(self.id.clone()),
+            "EventType" => Variant::from(self.event_type.clone()),
+            "SourceNode" => Variant::from(self.source.clone()),
+            "SourceName" => Variant::from(UAString::from(self.source_name.as_str())),
+            "Time" => Variant::from(self.time),
+            "ReceiveTime" => Variant::from(self.receive_time),
+            "Message" => Variant::from(LocalizedText::from(self.message.as_str())),
+            "Severity" => Variant::from(self.severity),
+            _ => return None,
+        })
+    }
+
+    /// Whether it is for those only who answer for the installation.
+    pub fn is_audit(&self, types: &TypeTree) -> bool {
+        types.is_a(&self.event_type, &ObjectTypeId::AuditEventType.into())
+    }
+}

@@ -1,0 +1,132 @@
+//! Nodes of a nodeset with their references in both directions, as they stand there.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use opcua::nodes::{HasNodeId, NodeSetImport, NodeSetNamespaceMapper, NodeType};
+use opcua::types::{NodeId, ReferenceTypeId};
+
+use super::node::{Node, NodeKind, Reference};
+use super::protection::Protection;
+
+/// Nodes with their references.
+#[derive(Default)]
+pub struct NodeSet {
+    nodes: HashMap<NodeId, Arc<Node>>,
+    references: HashMap<NodeId, Vec<Reference>>,
+}
+
+impl NodeSet {
+    /// Reads a nodeset whose namespaces the mapper knows.
+    pub fn import(import: &impl NodeSetImport, mapper: &NodeSetNamespaceMapper<'_>) -> NodeSet {
+        let mut set = NodeSet::default();
+        let mut seen = HashSet::new();
+        let mut read = Vec::new();
+        for item in import.load(mapper) {
+            let id = item.node.node_id().clone();
+            for reference in item.references {
+                let (kind, target) = (reference.type_id, reference.target_id);
+                let forward = reference.is_forward;
+                let (from, to) = if forward { (&id, &target) } else { (&target, &id) };
+                if seen.insert((from.clone(), kind.clone(), to.clone())) {
+                    set.link(&id, &kind, forward, &target);
+                }
+            }
+            read.push(item.node);
+        }
+        for node in read {
+            let node = set.describe(node);
+            set.nodes.insert(node.id.clone(), Arc::new(node));
+        }
+        set
+    }
+
+    fn link(&mut self, source: &NodeId, kind: &NodeId, forward: bool, target: &NodeId) {
+        for (from, forward, to) in [(source, forward, target), (target, !forward, source)] {
+            let (reference_type, target) = (kind.clone(), to.clone());
+            let reference = Reference { reference_type, forward, target };
+            self.references.entry(from.clone()).or_default().push(reference);
+        }
+    }
+
+    fn describe(&self, node: NodeType) -> Node {
+        let base = node.as_node();
+        let id = base.node_id().clone();
+        Node {
+            browse_name: base.browse_name().clone(),
+            display_name: base.display_name().clone(),
+            description: base.description().cloned().unwrap_or_default(),
+            protection: Protection::Open,
+            kind: NodeKind::Type {
+                type_definition: self.type_definition(&id),
+                node: Arc::new(node),
+            },
+            id,
+        }
+    }
+
+    fn type_definition(&self, id: &NodeId) -> Option<NodeId> {
+        let kind: NodeId = ReferenceTypeId::HasTypeDefinition.into();
+        let found = self.references(id).iter().find(|r| r.forward && r.reference_type == kind);
+        found.map(|reference| reference.target.clone())
+    }
+
+    /// A node.
+    pub fn node(&self, id: &NodeId) -> Option<&Arc<Node>> {
+        self.nodes.get(id)
+    }
+
+    /// All nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.nodes.values()
+    }
+
+    /// References from a node of the set, or from a foreign node into it.
+    pub fn references(&self, id: &NodeId) -> &[Reference] {
+        self.references.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Protects a node and all below it.
+    pub fn protect(&mut self, root: &NodeId, protection: Protection) {
+        for id in self.below(root) {
+            if let Some(node) = self.nodes.get_mut(&id) {
+                Arc::make_mut(node).protection = protection;
+            }
+        }
+    }
+
+    /// Takes a node and all below it out: what is not served is not shown.
+    pub fn prune(&mut self, root: &NodeId) {
+        let gone: HashSet<_> = self.below(root).into_iter().collect();
+        for id in &gone {
+            self.nodes.remove(id);
+            for reference in self.references.remove(id).unwrap_or_default() {
+                if let Some(others) = self.references.get_mut(&reference.target) {
+                    others.retain(|other| !gone.contains(&other.target));
+                }
+            }
+        }
+    }
+
+    /// A node and what it has as components, properties and so on.
+    fn below(&self, root: &NodeId) -> Vec<NodeId> {
+        let kinds: [NodeId; 4] = [
+            ReferenceTypeId::HasComponent.into(),
+            ReferenceTypeId::HasOrderedComponent.into(),
+            ReferenceTypeId::HasProperty.into(),
+            ReferenceTypeId::Organizes.into(),
+        ];
+        let mut found = vec![root.clone()];
+        let mut next = 0;
+        while let Some(id) = found.get(next).cloned() {
+            next += 1;
+            for reference in self.references(&id) {
+                let is_child = reference.forward && kinds.contains(&reference.reference_type);
+                if is_child && !found.contains(&reference.target) {
+                    found.push(reference.target.clone());
+                }
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,120 @@
+//! All namespaces as one space: OPC UA's own and the plant's.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use opcua::types::{
+    DataValue, NodeId, NumericRange, ObjectId, ReferenceTypeId, StatusCode, Variant,
+};
+
+use super::event::Event;
+use super::history::{HistoryPage, RawHistoryRequest};
+use super::node::{Node, Reference};
+use super::plant::PlantSpace;
+use super::protection::Asker;
+use super::standard::StandardSpace;
+use super::type_tree::TypeTree;
+use super::{CallOutcome, Space};
+use crate::app::view::PlantView;
+
+/// Both spaces.
+pub struct WholeSpace {
+    standard: StandardSpace,
+    plant: PlantSpace,
+    types: TypeTree,
+}
+
+impl WholeSpace {
+    /// Puts the spaces together.
+    pub fn new(standard: StandardSpace, plant: PlantSpace) -> WholeSpace {
+        let types = TypeTree::new(&[standard.nodes(), plant.type_nodes()]);
+        WholeSpace { standard, plant, types }
+    }
+}
+
+#[async_trait]
+impl Space for WholeSpace {
+    fn types(&self) -> &TypeTree {
+        &self.types
+    }
+
+    fn instances(&self) -> u16 {
+        self.plant.namespace()
+    }
+
+    fn known(&self, id: &NodeId) -> Option<Arc<Node>> {
+        match id.namespace {
+            0 => self.standard.node(id).cloned(),
+            _ => self.plant.known(id),
+        }
+    }
+
+    async fn node(&self, id: &NodeId) -> Result<Option<Arc<Node>>, StatusCode> {
+        match id.namespace {
+            0 => Ok(self.standard.node(id).cloned()),
+            _ => self.plant.node(id).await,
+        }
+    }
+
+    async fn references(&self, id: &NodeId) -> Result<Vec<Reference>, StatusCode> {
+        let mut references = self.standard.references(id).to_vec();
+        references.extend(self.plant.references(id).await?);
+        // The Server is the root of all notifiers (Part 3 §7.18).
+        if *id == ObjectId::Server {
+            let site = self.plant.site();
+            references.push(Reference::forward(ReferenceTypeId::HasNotifier, site));
+        }
+        Ok(references)
+    }
+
+    fn current_value(&self, id: &NodeId) -> Option<DataValue> {
+        match id.namespace {
+            0 => self.standard.value(id),
+            _ => self.plant.current_value(id),
+        }
+    }
+
+    async fn value(&self, id: &NodeId) -> DataValue {
+        match self.current_value(id) {
+            Some(value) => value,
+            None => self.plant.value(id).await,
+        }
+    }
+
+    async fn write(&self, _: &NodeId, _: &NumericRange, _: &DataValue, _: &Asker) -> StatusCode {
+        // No node of the plant can be written yet: machines are commanded by methods.
+        StatusCode::BadNotWritable
+    }
+
+    async fn call(
+        &self,
+        object: &NodeId,
+        method: &NodeId,
+        arguments: &[Variant],
+        asker: &Asker,
+    ) -> CallOutcome {
+        if object.namespace == 0 {
+            let exists = self.standard.node(object).is_some();
+            let status =
+                if exists { StatusCode::BadMethodInvalid } else { StatusCode::BadNodeIdUnknown };
+            return CallOutcome { status, ..CallOutcome::default() };
+        }
+        self.plant.call(object, method, arguments, asker).await
+    }
+
+    async fn history(
+        &self,
+        id: &NodeId,
+        request: &RawHistoryRequest,
+    ) -> Result<HistoryPage, StatusCode> {
+        self.plant.history(id, request).await
+    }
+
+    fn notifiers(&self, source: &NodeId) -> Vec<NodeId> {
+        self.plant.notifiers(source)
+    }
+
+    fn events(&self, before: &PlantView, after: &PlantView) -> Vec<Event> {
+        self.plant.events(before, after)
+    }
+}

@@ -1,0 +1,333 @@
+//! One connection: bytes in, frames, messages, requests; responses, chunks, bytes out.
+//!
+//! It owns its channel, so nothing here is locked. What the peer does not read in time ends the
+//! connection, and while much is waiting to be sent, nothing more is read: a slow client delays only
+//! itself.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use opcua::types::{ResponseHeader, ServiceFault, StatusCode};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::Wire;
+use super::admission::{Admission, Phase, Refusal, Verdict};
+use super::assemble::Assembler;
+use super::channel::Channel;
+use super::encode::{Acknowledge, encode_message, read_hello, write_error};
+use super::frame::{Frame, FrameKind};
+use super::handler::{ChannelInfo, Outgoing, Reply};
+
+/// Requests of one connection that are worked on at once; more are not read.
+const IN_WORK_MAX: usize = 16;
+/// Responses that may wait for the connection.
+pub const OUTGOING_MAX: usize = 512;
+/// While so many bytes wait to be sent, nothing more is read or encoded.
+const HIGH_WATER: usize = 1 << 20;
+/// A peer that takes nothing for so long is gone.
+const STALLED: Duration = Duration::from_secs(30);
+/// Smallest buffer that a peer may offer (Part 6 §7.1.2.3).
+const BUFFER_MIN: u32 = 8192;
+/// How long and how much is read after the last word, so that the peer gets to see it.
+const LINGER: Duration = Duration::from_millis(500);
+const LINGER_BYTES: usize = 1 << 16;
+const READ: usize = 1 << 16;
+
+/// What the peer takes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct PeerLimits {
+    pub chunk: usize,
+    pub message: usize,
+    pub chunks: usize,
+}
+
+/// How a connection ended.
+pub(super) enum End {
+    /// The peer has said goodbye or gone.
+    Closed,
+    /// It was told to go.
+    Refused(StatusCode, String),
+}
+
+impl From<StatusCode> for End {
+    fn from(status: StatusCode) -> End {
+        End::Refused(status, status.sub_code().description().to_owned())
+    }
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> End {
+        End::Refused(refusal.status, refusal.reason.to_owned())
+    }
+}
+
+/// A connection while it lasts.
+pub(super) struct Connection {
+    pub wire: Arc<Wire>,
+    pub peer: SocketAddr,
+    pub admission: Admission,
+    pub channel: Option<(Channel, Arc<ChannelInfo>)>,
+    pub endpoint_url: String,
+    pub limits: PeerLimits,
+    pub out: BytesMut,
+    pub sender: mpsc::Sender<Outgoing>,
+    assembler: Assembler,
+    body: Vec<u8>,
+    work: FuturesUnordered<BoxFuture<'static, Outgoing>>,
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve(
+    wire: Arc<Wire>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    stop: CancellationToken,
+) {
+    let (sender, outgoing) = mpsc::channel(OUTGOING_MAX);
+    let mut connection = Connection {
+        admission: Admission::new(Instant::now(), wire.limits.admission),
+        assembler: Assembler::new(wire.budget.clone()),
+        wire,
+        peer,
+        channel: None,
+        endpoint_url: String::new(),
+        limits: PeerLimits::default(),
+        out: BytesMut::new(),
+        sender,
+        body: Vec::new(),
+        work: FuturesUnordered::new(),
+    };
+    let end = connection.run(&mut stream, outgoing, &stop).await;
+    if let Some((_, info)) = connection.channel.take() {
+        connection.wire.handler.closed(&info);
+    }
+    if let End::Refused(status, reason) = end {
+        connection.wire.note_refusal(peer, status, &reason);
+        write_error(status, &reason, &mut connection.out);
+        say_goodbye(&mut stream, &connection.out).await;
+    }
+}
+
+/// Sends the last bytes and reads on for a moment, because a close with unread bytes would destroy
+/// them on their way.
+pub(super) async fn say_goodbye(stream: &mut TcpStream, last: &[u8]) {
+    let goodbye = async {
+        stream.write_all(last).await?;
+        stream.shutdown().await?;
+        let (mut scratch, mut count) = ([0; 4096], 0);
+        while count < LINGER_BYTES {
+            match stream.read(&mut scratch).await? {
+                0 => break,
+                read => count += read,
+            }
+        }
+        std::io::Result::Ok(())
+    };
+    // A peer that does not listen is none of our concern any more.
+    let _ = tokio::time::timeout(LINGER, goodbye).await;
+}
+
+impl Connection {
+    async fn run(
+        &mut self,
+        stream: &mut TcpStream,
+        mut outgoing: mpsc::Receiver<Outgoing>,
+        stop: &CancellationToken,
+    ) -> End {
+        let (mut reader, mut writer) = stream.split();
+        let mut input = BytesMut::with_capacity(READ);
+        let mut progress = Instant::now();
+        loop {
+            let is_full = self.out.len() >= HIGH_WATER;
+            let may_read = !is_full && self.work.len() < IN_WORK_MAX;
+            if self.out.is_empty() {
+                progress = Instant::now();
+            }
+            let deadline = self.deadline(progress);
+            tokio::select! {
+                biased;
+                written = writer.write_buf(&mut self.out), if !self.out.is_empty() => match written {
+                    Ok(0) | Err(_) => return End::Closed,
+                    Ok(_) => progress = Instant::now(),
+                },
+                Some(done) = self.work.next(), if !is_full => {
+                    if let Err(end) = self.reply(done) {
+                        return end;
+                    }
+                }
+                Some(later) = outgoing.recv(), if !is_full => {
+                    if let Err(end) = self.reply(later) {
+                        return end;
+                    }
+                }
+                read = reader.read_buf(&mut input), if may_read => match read {
+                    Ok(0) | Err(_) => return End::Closed,
+                    Ok(_) => {
+                        if let Err(end) = self.take(&mut input).await {
+                            return end;
+                        }
+                    }
+                },
+                () = tokio::time::sleep_until(deadline.into()) => return self.too_late(progress),
+                () = stop.cancelled() => {
+                    return End::Refused(StatusCode::BadShutdown, "the server stops".into());
+                }
+            }
+        }
+    }
+
+    /// The next instant at which the connection ends if nothing happens.
+    fn deadline(&self, progress: Instant) -> Instant {
+        let stalled = (!self.out.is_empty()).then(|| progress + STALLED);
+        let expired = self.channel.as_ref().and_then(|(channel, _)| channel.expires());
+        let all = [stalled, expired, self.admission.deadline()];
+        let far = Instant::now() + Duration::from_secs(3600);
+        all.into_iter().flatten().min().unwrap_or(far)
+    }
+
+    fn too_late(&self, progress: Instant) -> End {
+        let now = Instant::now();
+        if !self.out.is_empty() && now >= progress + STALLED {
+            return End::Closed;
+        }
+        match self.admission.phase() {
+            Phase::Open => End::Refused(
+                StatusCode::BadSecureChannelClosed,
+                "the channel was not renewed in time".into(),
+            ),
+            _ => End::Refused(StatusCode::BadTimeout, "no channel was opened in time".into()),
+        }
+    }
+
+    /// Takes what has been read.
+    async fn take(&mut self, input: &mut BytesMut) -> Result<(), End> {
+        let mut verdict = self.admission.on_bytes(Instant::now(), input);
+        input.clear();
+        loop {
+            match verdict {
+                Verdict::More => return Ok(()),
+                Verdict::Refused(refusal) => return Err(refusal.into()),
+                Verdict::Frame(frame) => self.frame(frame).await?,
+            }
+            verdict = self.admission.on_bytes(Instant::now(), &[]);
+        }
+    }
+
+    async fn frame(&mut self, frame: Frame) -> Result<(), End> {
+        match frame.header.kind {
+            FrameKind::Hello => self.hello(&frame),
+            FrameKind::Open => self.open(frame).await,
+            FrameKind::Message => self.message(&frame).await,
+            FrameKind::Close => {
+                if let Some((channel, _)) = &mut self.channel {
+                    channel.open(Instant::now(), &frame)?;
+                }
+                Err(End::Closed)
+            }
+        }
+    }
+
+    fn hello(&mut self, frame: &Frame) -> Result<(), End> {
+        let hello = read_hello(&frame.bytes)?;
+        let url = hello.endpoint_url.as_ref();
+        if url.len() > self.wire.limits.admission.hello_max {
+            return Err(StatusCode::BadTcpEndpointUrlInvalid.into());
+        }
+        if hello.receive_buffer_size < BUFFER_MIN || hello.send_buffer_size < BUFFER_MIN {
+            let reason = "buffers have at least 8192 bytes".to_owned();
+            return Err(End::Refused(StatusCode::BadConnectionRejected, reason));
+        }
+        let ours = u32::try_from(self.wire.limits.admission.frame_max).unwrap_or(u32::MAX);
+        let acknowledge = Acknowledge {
+            receive_max: ours.min(hello.send_buffer_size),
+            send_max: ours.min(hello.receive_buffer_size),
+            message_max: u32::try_from(self.wire.limits.message.size).unwrap_or(u32::MAX),
+            chunks_max: u32::try_from(self.wire.limits.message.chunks).unwrap_or(u32::MAX),
+        };
+        self.endpoint_url = url.to_owned();
+        self.limits = PeerLimits {
+            chunk: acknowledge.send_max as usize,
+            message: hello.max_message_size as usize,
+            chunks: hello.max_chunk_count as usize,
+        };
+        self.admission.greeted(Instant::now(), acknowledge.receive_max as usize);
+        acknowledge.write(&mut self.out);
+        Ok(())
+    }
+
+    async fn message(&mut self, frame: &Frame) -> Result<(), End> {
+        let Some((channel, info)) = &mut self.channel else {
+            return Err(StatusCode::BadTcpSecureChannelUnknown.into());
+        };
+        let chunk = channel.open(Instant::now(), frame)?;
+        let limits = match info.is_established() {
+            true => self.wire.limits.message,
+            false => self.wire.limits.early_message,
+        };
+        let Some(message) = self.assembler.add(chunk, limits)? else {
+            return Ok(());
+        };
+        let request = message.request;
+        let handled = self.wire.handler.clone().handle(info.clone(), request, message.body);
+        let mut work: BoxFuture<'static, Outgoing> =
+            Box::pin(async move { Outgoing { request, reply: handled.await } });
+        // Most requests are answered at once; the others go on beside what comes next.
+        match futures::poll!(&mut work) {
+            std::task::Poll::Ready(done) => self.reply(done),
+            std::task::Poll::Pending => {
+                self.work.push(work);
+                Ok(())
+            }
+        }
+    }
+
+    fn reply(&mut self, outgoing: Outgoing) -> Result<(), End> {
+        let Some((channel, info)) = &mut self.channel else {
+            return Ok(());
+        };
+        let handle = match outgoing.reply {
+            Reply::Later => return Ok(()),
+            Reply::Encoded(bytes) => {
+                self.body.clear();
+                self.body.extend_from_slice(&bytes);
+                0
+            }
+            Reply::Message(message) => {
+                let context = self.wire.context.context();
+                if let Err(status) = encode_message(&message, &context, &mut self.body) {
+                    tracing::error!(%status, message = message.type_name(), "not encodable");
+                    let header = ResponseHeader::new_service_result(
+                        message.response_header().request_handle,
+                        StatusCode::BadEncodingError,
+                    );
+                    let fault = ServiceFault { response_header: header }.into();
+                    encode_message(&fault, &context, &mut self.body)?;
+                }
+                message.response_header().request_handle
+            }
+        };
+        let PeerLimits { chunk, message, chunks } = self.limits;
+        let is_large = message > 0 && self.body.len() > message
+            || chunks > 0 && channel.chunks(self.body.len(), chunk) > chunks
+            || info.response_max > 0 && self.body.len() > info.response_max;
+        if is_large {
+            let status = StatusCode::BadResponseTooLarge;
+            let header = ResponseHeader::new_service_result(handle, status);
+            let fault = ServiceFault { response_header: header }.into();
+            encode_message(&fault, &self.wire.context.context(), &mut self.body)?;
+        }
+        channel.seal(outgoing.request, &self.body, chunk, &mut self.out)?;
+        if self.body.capacity() > HIGH_WATER {
+            self.body = Vec::new();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! Frames of OPC UA TCP (Part 6 §7.1.2): what the first eight bytes say, judged before anything
+//! behind them is waited for.
+
+use bytes::Bytes;
+use opcua::types::StatusCode;
+
+/// Bytes of every frame before its body: type, chunk kind, size.
+pub const FRAME_HEADER: usize = 8;
+
+/// What a frame carries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FrameKind {
+    /// Hello of a client.
+    Hello,
+    /// A chunk that opens or renews a secure channel.
+    Open,
+    /// A chunk of a message.
+    Message,
+    /// A chunk that closes a secure channel.
+    Close,
+}
+
+/// Where a chunk stands in its message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ChunkKind {
+    /// More follow.
+    Intermediate,
+    /// The last one.
+    Final,
+    /// The sender gives the message up.
+    Abort,
+}
+
+/// The first eight bytes of a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FrameHeader {
+    /// What it carries.
+    pub kind: FrameKind,
+    /// Where it stands in its message.
+    pub chunk: ChunkKind,
+    /// Size with these eight bytes.
+    pub size: usize,
+}
+
+/// A whole frame.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Its header.
+    pub header: FrameHeader,
+    /// All of it, header included.
+    pub bytes: Bytes,
+}
+
+impl FrameHeader {
+    /// Reads a header; a type that no client may send is [`StatusCode::BadTcpMessageTypeInvalid`].
+    pub fn read(bytes: [u8; FRAME_HEADER]) -> Result<FrameHeader, StatusCode> {
+        let [a, b, c, chunk, s0, s1, s2, s3] = bytes;
+        let kind = match &[a, b, c] {
+            b"HEL" => FrameKind::Hello,
+            b"OPN" => FrameKind::Open,
+            b"MSG" => FrameKind::Message,
+            b"CLO" => FrameKind::Close,
+            _ => return Err(StatusCode::BadTcpMessageTypeInvalid),
+        };
+        let chunk = match chunk {
+            b'F' => ChunkKind::Final,
+            b'C' if kind == FrameKind::Message => ChunkKind::Intermediate,
+            b'A' if kind == FrameKind::Message => ChunkKind::Abort,
+            _ => return Err(StatusCode::BadTcpMessageTypeInvalid),
+        };
+        let size = u32::from_le_bytes([s0, s1, s2, s3]) as usize;
+        Ok(FrameHeader { kind, chunk, size })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_frames_that_a_client_may_send_are_known() {
+        let read = |text: &[u8; 4]| {
+            let [a, b, c, d] = *text;
+            FrameHeader::read([a, b, c, d, 12, 0, 0, 0]).map(|header| (header.kind, header.size))
+        };
+        assert_eq!(read(b"HELF"), Ok((FrameKind::Hello, 12)));
+        assert_eq!(read(b"MSGC"), Ok((FrameKind::Message, 12)));
+        for wrong in [b"ACKF", b"ERRF", b"RHEF", b"HELC", b"OPNC", b"CLOA", b"MSGX", b"GET "] {
+            assert_eq!(read(wrong), Err(StatusCode::BadTcpMessageTypeInvalid), "{wrong:?}");
+        }
+    }
+}

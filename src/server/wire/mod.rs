@@ -1,0 +1,154 @@
+//! The wire: from a listening socket to whole requests of a secure channel, and back.
+//!
+//! It judges every byte before it costs anything ([`admission`], [`gate`]), knows nothing of
+//! sessions, services or nodes, and hands requests to a [`Handler`].
+
+pub mod admission;
+mod assemble;
+mod asymmetric;
+mod channel;
+mod connection;
+mod encode;
+pub mod frame;
+pub mod gate;
+mod handler;
+mod listener;
+mod open;
+
+pub use assemble::{Budget, MessageLimits};
+pub use connection::OUTGOING_MAX;
+pub use handler::{ChannelInfo, Handler, Outgoing, Reply};
+pub use listener::listen;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
+
+use opcua::crypto::SecurityPolicy;
+use opcua::types::{
+    ContextOwned, DecodingOptions, MessageSecurityMode, NamespaceMap, StatusCode,
+    TypeLoaderCollection,
+};
+use tokio::sync::Semaphore;
+
+use self::admission::AdmissionLimits;
+use self::gate::{Gate, GateLimits};
+use super::pki::{OwnIdentity, TrustList};
+use crate::app::clock::Clock;
+use crate::domain::time::TICKS_PER_SECOND;
+
+/// Proofs of identity that are checked at once: each costs a private key operation.
+const PROOFS_AT_ONCE: usize = 2;
+
+/// Limits of the wire.
+#[derive(Clone, Copy, Debug)]
+pub struct WireLimits {
+    /// Who may connect.
+    pub gate: GateLimits,
+    /// What one connection may send.
+    pub admission: AdmissionLimits,
+    /// Messages of a client that has logged on.
+    pub message: MessageLimits,
+    /// Messages before that.
+    pub early_message: MessageLimits,
+    /// Bytes of unfinished messages over all connections.
+    pub budget: usize,
+}
+
+/// What all connections share.
+pub struct Wire {
+    limits: WireLimits,
+    gate: Mutex<Gate>,
+    budget: Budget,
+    offered: Vec<(SecurityPolicy, MessageSecurityMode)>,
+    own: RwLock<Arc<OwnIdentity>>,
+    trust: TrustList,
+    proofs: Semaphore,
+    handler: Arc<dyn Handler>,
+    clock: Arc<dyn Clock>,
+    context: ContextOwned,
+    early_context: ContextOwned,
+    ids: AtomicU32,
+}
+
+/// A context for encoding and decoding that keeps the bodies of extension objects as they are.
+pub fn raw_context(options: DecodingOptions) -> ContextOwned {
+    let mut loaders = TypeLoaderCollection::new_empty();
+    loaders.add_type_loader(opcua::types::type_loader::FallbackTypeLoader);
+    ContextOwned::new(NamespaceMap::new(), loaders, options)
+}
+
+/// Certificates of both sides.
+pub struct Identities {
+    /// Ours.
+    pub own: Arc<OwnIdentity>,
+    /// Those that we trust.
+    pub trust: TrustList,
+}
+
+impl Wire {
+    /// A wire that offers these pairs of policy and mode.
+    pub fn new(
+        limits: WireLimits,
+        offered: Vec<(SecurityPolicy, MessageSecurityMode)>,
+        identities: Identities,
+        context: ContextOwned,
+        handler: Arc<dyn Handler>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Wire> {
+        Arc::new(Wire {
+            gate: Mutex::new(Gate::new(Instant::now(), limits.gate)),
+            budget: Budget::new(limits.budget),
+            limits,
+            offered,
+            own: RwLock::new(identities.own),
+            trust: identities.trust,
+            proofs: Semaphore::new(PROOFS_AT_ONCE),
+            handler,
+            clock,
+            context,
+            early_context: raw_context(encode::early_options()),
+            // Ids begin where nobody guesses them.
+            ids: AtomicU32::new(fastrand::u32(1..1 << 30)),
+        })
+    }
+
+    /// Whether a policy is offered, with a mode or with any.
+    fn offers(&self, policy: SecurityPolicy, mode: Option<MessageSecurityMode>) -> bool {
+        // Discovery works without security; what else may be asked there is for the services.
+        if policy == SecurityPolicy::None {
+            return mode.is_none_or(|mode| mode == MessageSecurityMode::None);
+        }
+        let mut offered = self.offered.iter();
+        offered.any(|(p, m)| *p == policy && mode.is_none_or(|mode| mode == *m))
+    }
+
+    fn own(&self) -> Arc<OwnIdentity> {
+        self.own.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn next_id(&self) -> u32 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn now_seconds(&self) -> i64 {
+        self.clock.now().ticks().div_euclid(TICKS_PER_SECOND)
+    }
+
+    fn gate(&self) -> std::sync::MutexGuard<'_, Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A peer was turned away; peers that break the protocol again and again are banned.
+    fn note_refusal(&self, peer: SocketAddr, status: StatusCode, reason: &str) {
+        let is_error = !matches!(
+            status,
+            StatusCode::BadShutdown | StatusCode::BadTimeout | StatusCode::BadSecureChannelClosed
+        );
+        if is_error && self.gate().error(Instant::now(), peer.ip()) {
+            tracing::warn!(%peer, "too many protocol errors; the address is banned for a minute");
+        }
+        self.handler.refused(peer, status, reason);
+    }
+}
