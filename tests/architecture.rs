@@ -23,6 +23,17 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("cli", &["app", "config", "domain", "http", "machine", "server", "sim", "store", "sys"]),
 ];
 
+/// The layers of the OPC UA server, and what each of them may name of the others.
+const SERVER_LAYERS: &[(&str, &[&str])] = &[
+    ("decode", &[]),
+    ("time", &[]),
+    ("limits", &["wire"]),
+    ("pki", &[]),
+    ("space", &["decode", "limits", "time"]),
+    ("wire", &["decode", "pki", "time"]),
+    ("services", &["decode", "limits", "pki", "space", "time", "wire"]),
+];
+
 /// Libraries and the only folders that may name them.
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("opcua::", &["machine", "server", "sim"]),
@@ -35,7 +46,11 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("tokio::", &["app", "cli", "http", "machine", "server", "sim"]),
     ("tracing::", &["app", "cli", "machine", "server", "sim"]),
     ("SystemTime::now", &["sys"]),
-    ("Instant::now", &["machine"]),
+    ("Instant::now", &["machine", "server"]),
+    ("x509_cert::", &["server"]),
+    ("rsa::", &["server"]),
+    ("socket2::", &["server"]),
+    ("opcua::server", &["sim"]),
 ];
 
 /// What the pure core may never name.
@@ -117,6 +132,30 @@ fn folders_know_only_what_they_may() {
                     source.path.display(),
                     source.folder
                 ));
+            }
+        }
+    }
+    fail(&problems);
+}
+
+#[test]
+fn layers_of_the_server_know_only_what_they_may() {
+    let mut problems = Vec::new();
+    for source in sources().iter().filter(|source| source.folder == "server") {
+        let below = source.path.strip_prefix(root().join("src/server")).unwrap();
+        let layer = below.components().next().unwrap().as_os_str().to_str().unwrap();
+        let layer = layer.trim_end_matches(".rs");
+        let Some((_, allowed)) = SERVER_LAYERS.iter().find(|(name, _)| *name == layer) else {
+            continue;
+        };
+        let code = source.code();
+        for part in code.split("crate::server::").skip(1) {
+            let named: String =
+                part.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            let is_layer = SERVER_LAYERS.iter().any(|(name, _)| *name == named);
+            if is_layer && named != layer && !allowed.contains(&named.as_str()) {
+                let path = source.path.display();
+                problems.push(format!("{path}: {layer} must not know {named}"));
             }
         }
     }

@@ -6,10 +6,10 @@
 
 mod equipment;
 mod node;
-mod opcua;
 mod plant;
 pub mod problem;
 mod section;
+mod server;
 pub mod settings;
 mod shifts;
 mod users;

@@ -12,7 +12,7 @@ use super::equipment::{self, LineDraft};
 use super::problem::{Problem, Problems};
 use super::section::{Placed, Section};
 use super::settings::{HttpSettings, MachineSettings, Settings, Surroundings};
-use super::{opcua, shifts, users};
+use super::{server, shifts, users};
 use crate::domain::calendar::Calendar;
 use crate::domain::id::{LineId, MachineId, ProductId, ReasonId, SiteId};
 use crate::domain::plant::{Area, Line, Machine, Plant, Product, Reason};
@@ -52,7 +52,7 @@ pub fn load(
 fn read(root: &Section<'_>, surroundings: &dyn Surroundings) -> Option<Settings> {
     let site = read_site(root, surroundings);
     let data = read_data(root);
-    let opcua = opcua::read(root);
+    let opcua = server::read(root);
     let http = read_http(root);
     let confirmation_interval = read_erp(root);
     let users = users::read(root, surroundings);

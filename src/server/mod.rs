@@ -14,4 +14,6 @@ mod start;
 pub mod time;
 pub mod wire;
 
-pub use start::{Mode, Offer, Policy, RunningServer, ServerOptions, application_uri, start};
+pub use start::{
+    Content, Mode, Offer, Policy, RunningServer, ServerOptions, application_uri, serve, start, uris,
+};

@@ -122,59 +122,81 @@ pub struct RunningServer {
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// Starts the server on a listener. Makes our key at the first start, which takes some seconds.
+/// What a server shows.
+pub struct Content {
+    /// The nodes.
+    pub space: Arc<dyn Space>,
+    /// What the Server object says of itself.
+    pub state: Arc<ServerState>,
+    /// The namespaces.
+    pub namespaces: NamespaceMap,
+}
+
+/// Starts the server of a plant on a listener.
 pub async fn start(
     listener: TcpListener,
     options: &ServerOptions,
     inputs: SpaceInputs,
     users: Arc<Users>,
 ) -> Result<RunningServer, String> {
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
     let (engine, clock) = (inputs.engine.clone(), inputs.clock.clone());
+    let content = plant_content(&application_uri(&options.site), inputs, options.limits)?;
+    let space = content.space.clone();
+    let mut server = serve(listener, options, content, users, clock).await?;
+    let (services, stop) = (server.services.clone(), server.stop.clone());
+    let state = server.state.clone();
+    server.tasks.push(tokio::spawn(push::run(space, services, engine.clone(), stop.clone())));
+    server.tasks.push(tokio::spawn(show_health(state, engine, stop)));
+    Ok(server)
+}
+
+/// Serves any content on a listener. Makes our key at the first start, which takes some seconds.
+pub async fn serve(
+    listener: TcpListener,
+    options: &ServerOptions,
+    content: Content,
+    users: Arc<Users>,
+    clock: Arc<dyn Clock>,
+) -> Result<RunningServer, String> {
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
     let own = own_identity(options, &*clock).await?;
-    let uri = application_uri(&options.site);
-    let (space, state, namespaces) = build_space(&uri, inputs, options.limits)?;
-    let context = ContextOwned::new(namespaces, raw_loaders(), decoding());
-    let endpoints = Endpoints {
-        application_uri: uri,
-        offered: options.offers.iter().map(|offer| offer.pair()).collect(),
-        host: options.host.clone(),
-        port: address.port(),
-        anonymous: options.anonymous,
-        certificates: true,
-    };
-    let offered = endpoints.offered.clone();
+    let offered: Vec<_> = options.offers.iter().map(|offer| offer.pair()).collect();
     let services = Services::new(Setup {
-        space: space.clone(),
-        endpoints,
+        space: content.space,
+        endpoints: Endpoints {
+            application_uri: application_uri(&options.site),
+            offered: offered.clone(),
+            host: options.host.clone(),
+            port: address.port(),
+            anonymous: options.anonymous,
+            certificates: true,
+        },
         logons: Logons { users },
         own: own.clone(),
         limits: options.limits,
         clock: clock.clone(),
-        context,
+        context: ContextOwned::new(content.namespaces, raw_loaders(), decoding()),
         trust_command: options.trust_command.clone(),
     });
-    state.set_diagnostics(services.clone());
+    content.state.set_diagnostics(services.clone());
     let trust = TrustList::new(&options.pki, options.trust_all_clients)?;
-    let wire = Wire::new(
-        options.limits.wire,
-        offered,
-        Identities { own, trust },
-        raw_context(decoding()),
-        services.clone(),
-        clock.clone(),
-    );
+    let identities = Identities { own, trust };
+    let (limits, context) = (options.limits.wire, raw_context(decoding()));
+    let wire = Wire::new(limits, offered, identities, context, services.clone(), clock.clone());
     let stop = CancellationToken::new();
     let tasks = vec![
         tokio::spawn(wire::listen(wire, listener, stop.clone())),
-        tokio::spawn(push::run(space, services.clone(), engine.clone(), stop.clone())),
-        tokio::spawn(show_health(state.clone(), engine, stop.clone())),
         tokio::spawn(end_sessions(services.clone(), stop.clone())),
     ];
-    Ok(RunningServer { state, services, clock, stop, tasks })
+    Ok(RunningServer { state: content.state, services, clock, stop, tasks })
 }
 
 impl RunningServer {
+    /// The services, to hand values and events to.
+    pub fn services(&self) -> &Arc<Services> {
+        &self.services
+    }
+
     /// Tells clients of the end, ends all sessions and stops.
     pub async fn stop(self) {
         let is_used = self.services.has_sessions();
@@ -226,22 +248,24 @@ async fn own_identity(
     Ok(Arc::new(own))
 }
 
-type BuiltSpace = (Arc<dyn Space>, Arc<ServerState>, NamespaceMap);
-
 /// Namespaces: OPC UA's own, this server's (its URI is the application's), types, the plant.
-fn build_space(uri: &str, inputs: SpaceInputs, limits: Limits) -> Result<BuiltSpace, String> {
+fn plant_content(uri: &str, inputs: SpaceInputs, limits: Limits) -> Result<Content, String> {
     let mut namespaces = NamespaceMap::new();
     namespaces.add_namespace(uri);
     let clock = inputs.clock.clone();
     let plant = PlantSpace::new(inputs, &mut namespaces)?;
-    let mut uris: Vec<_> =
-        namespaces.known_namespaces().iter().map(|(uri, index)| (*index, uri.clone())).collect();
-    uris.sort();
-    let uris = uris.into_iter().map(|(_, uri)| uri).collect();
-    let state = ServerState::new(clock.clone(), uri, uris, limits);
+    let state = ServerState::new(clock.clone(), uri, uris(&namespaces), limits);
     let standard = StandardSpace::new(state.clone(), clock, &mut namespaces);
     let space: Arc<dyn Space> = Arc::new(WholeSpace::new(standard, plant));
-    Ok((space, state, namespaces))
+    Ok(Content { space, state, namespaces })
+}
+
+/// The URIs of namespaces in the order of their indexes.
+pub fn uris(namespaces: &NamespaceMap) -> Vec<String> {
+    let known = namespaces.known_namespaces().iter();
+    let mut uris: Vec<_> = known.map(|(uri, index)| (*index, uri.clone())).collect();
+    uris.sort();
+    uris.into_iter().map(|(_, uri)| uri).collect()
 }
 
 /// Shows in ServiceLevel whether the store can be written.

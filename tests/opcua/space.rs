@@ -1,0 +1,293 @@
+//! A space for tests and benchmarks: variables that can be set, written and watched, notifiers above
+//! each other, a method. No test logic.
+
+#![allow(dead_code, reason = "each user of this file needs a part of it")]
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock};
+
+use async_trait::async_trait;
+use linewright::app::access::{User, Users};
+use linewright::app::clock::Clock;
+use linewright::app::view::PlantView;
+use linewright::domain::role::{Permission, Role};
+use linewright::server::limits::Limits;
+use linewright::server::space::{
+    Asker, CallOutcome, Event, HistoryPage, Node, NodeKind, Protection, RawHistoryRequest,
+    Reference, ServerState, Space, StandardSpace, TypeTree,
+};
+use linewright::server::{
+    Content, Mode, Offer, Policy, RunningServer, ServerOptions, application_uri, serve, uris,
+};
+use linewright::sys::WallClock;
+use opcua::types::{
+    DataTypeId, DataValue, DateTime, ExtensionObject, LocalizedText, NamespaceMap, NodeId,
+    NumericRange, ObjectId, ObjectTypeId, QualifiedName, Range, ReferenceTypeId, StatusCode,
+    VariableTypeId, Variant,
+};
+use tokio::net::TcpListener;
+
+/// Index of the namespace of test nodes.
+pub const NS: u16 = 2;
+
+pub fn id(path: &str) -> NodeId {
+    NodeId::new(NS, path)
+}
+
+/// A variable of the test.
+pub fn variable(number: usize) -> NodeId {
+    id(&format!("variable/{number}"))
+}
+
+pub struct TestSpace {
+    standard: StandardSpace,
+    types: TypeTree,
+    nodes: HashMap<NodeId, Arc<Node>>,
+    references: HashMap<NodeId, Vec<Reference>>,
+    values: RwLock<HashMap<NodeId, DataValue>>,
+    above: HashMap<NodeId, NodeId>,
+    /// How often a value was asked for.
+    pub reads: AtomicUsize,
+}
+
+struct Builder<'a>(&'a mut TestSpace);
+
+impl Builder<'_> {
+    fn node(&mut self, path: &str, parent: &NodeId, kind: NodeKind, protection: Protection) {
+        let name = path.rsplit('/').next().unwrap();
+        let node = Node {
+            id: id(path),
+            browse_name: QualifiedName::new(NS, name),
+            display_name: LocalizedText::from(name),
+            description: LocalizedText::from("a node of a test"),
+            protection,
+            kind,
+        };
+        let type_definition = node.type_definition();
+        self.0.nodes.insert(id(path), Arc::new(node));
+        self.link(&id(path), ReferenceTypeId::HasTypeDefinition, &type_definition);
+        self.link(parent, ReferenceTypeId::HasComponent, &id(path));
+    }
+
+    fn link(&mut self, from: &NodeId, kind: ReferenceTypeId, to: &NodeId) {
+        if to.is_null() {
+            return;
+        }
+        let forward = Reference::forward(kind, to.clone());
+        self.0.references.entry(from.clone()).or_default().push(forward);
+        let inverse = Reference::inverse(kind, from.clone());
+        self.0.references.entry(to.clone()).or_default().push(inverse);
+    }
+
+    fn object(&mut self, path: &str, parent: &NodeId) {
+        let type_definition = ObjectTypeId::BaseObjectType.into();
+        let kind = NodeKind::Object { type_definition, notifier: true };
+        self.node(path, parent, kind, Protection::Open);
+    }
+
+    fn variable(
+        &mut self,
+        path: &str,
+        (data_type, value): (DataTypeId, Variant),
+        protection: Protection,
+    ) {
+        let value_rank = if value.is_array() { 1 } else { -1 };
+        let kind = NodeKind::Variable {
+            type_definition: VariableTypeId::BaseDataVariableType.into(),
+            data_type: data_type.into(),
+            value_rank,
+            historizing: false,
+        };
+        self.node(path, &id("root"), kind, protection);
+        self.0.values.write().unwrap().insert(id(path), value_at(value, DateTime::from(1000)));
+    }
+}
+
+/// A good value with a source time.
+pub fn value_at(value: impl Into<Variant>, at: DateTime) -> DataValue {
+    DataValue {
+        value: Some(value.into()),
+        status: Some(StatusCode::Good),
+        source_timestamp: Some(at),
+        server_timestamp: Some(DateTime::now()),
+        ..DataValue::default()
+    }
+}
+
+impl TestSpace {
+    fn new(standard: StandardSpace, count: usize) -> TestSpace {
+        let types = TypeTree::new(&[standard.nodes()]);
+        let mut space = TestSpace {
+            standard,
+            types,
+            nodes: HashMap::new(),
+            references: HashMap::new(),
+            values: RwLock::default(),
+            above: HashMap::new(),
+            reads: AtomicUsize::new(0),
+        };
+        let mut builder = Builder(&mut space);
+        builder.object("root", &ObjectId::ObjectsFolder.into());
+        for number in 0..count {
+            let path = format!("variable/{number}");
+            builder.variable(&path, (DataTypeId::Double, (number as f64).into()), Protection::Open);
+        }
+        let writable = Protection::Writable(Permission::Report);
+        builder.variable("number", (DataTypeId::Int32, 1_i32.into()), Protection::Open);
+        builder.variable("text", (DataTypeId::String, "text".into()), Protection::Open);
+        let array = Variant::from(vec![1_i32, 2, 3, 4]);
+        builder.variable("array", (DataTypeId::Int32, array), Protection::Open);
+        let texts = Variant::from(vec!["a".to_owned(), "b".to_owned()]);
+        builder.variable("texts", (DataTypeId::String, texts), Protection::Open);
+        builder.variable("writable", (DataTypeId::Double, 1.0_f64.into()), writable);
+        builder.variable("ranged", (DataTypeId::Double, 1.0_f64.into()), Protection::Open);
+        let range = Variant::from(ExtensionObject::new(Range { low: 0.0, high: 200.0 }));
+        let kind = NodeKind::Variable {
+            type_definition: VariableTypeId::PropertyType.into(),
+            data_type: DataTypeId::Range.into(),
+            value_rank: -1,
+            historizing: false,
+        };
+        builder.node("ranged/EURange", &id("nowhere"), kind, Protection::Open);
+        builder.link(&id("ranged"), ReferenceTypeId::HasProperty, &id("ranged/EURange"));
+        let node = space.nodes.get_mut(&id("ranged/EURange")).unwrap();
+        Arc::make_mut(node).browse_name = QualifiedName::new(0, "EURange");
+        space.set(&id("ranged/EURange"), value_at(range, DateTime::from(1)));
+        let mut builder = Builder(&mut space);
+        let mut above = id("root");
+        for path in ["plant", "plant/line", "plant/line/machine"] {
+            builder.object(path, &above);
+            builder.0.above.insert(id(path), above.clone());
+            above = id(path);
+        }
+        space
+    }
+
+    pub fn set(&self, id: &NodeId, value: DataValue) {
+        self.values.write().unwrap().insert(id.clone(), value);
+    }
+}
+
+#[async_trait]
+impl Space for TestSpace {
+    fn types(&self) -> &TypeTree {
+        &self.types
+    }
+
+    fn instances(&self) -> u16 {
+        NS
+    }
+
+    fn known(&self, id: &NodeId) -> Option<Arc<Node>> {
+        match id.namespace {
+            0 => self.standard.node(id).cloned(),
+            _ => self.nodes.get(id).cloned(),
+        }
+    }
+
+    async fn node(&self, id: &NodeId) -> Result<Option<Arc<Node>>, StatusCode> {
+        Ok(self.known(id))
+    }
+
+    async fn references(&self, id: &NodeId) -> Result<Vec<Reference>, StatusCode> {
+        let mut references = self.standard.references(id).to_vec();
+        references.extend(self.references.get(id).into_iter().flatten().cloned());
+        Ok(references)
+    }
+
+    fn current_value(&self, id: &NodeId) -> Option<DataValue> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        match id.namespace {
+            0 => self.standard.value(id),
+            _ => self.values.read().unwrap().get(id).cloned(),
+        }
+    }
+
+    async fn value(&self, id: &NodeId) -> DataValue {
+        self.current_value(id).unwrap_or_default()
+    }
+
+    async fn write(
+        &self,
+        id: &NodeId,
+        range: &NumericRange,
+        value: &DataValue,
+        _: &Asker,
+    ) -> StatusCode {
+        if !range.is_none() {
+            return StatusCode::BadWriteNotSupported;
+        }
+        self.set(id, value_at(value.value.clone().unwrap(), DateTime::now()));
+        StatusCode::Good
+    }
+
+    async fn call(&self, _: &NodeId, _: &NodeId, _: &[Variant], _: &Asker) -> CallOutcome {
+        CallOutcome { status: StatusCode::BadMethodInvalid, ..CallOutcome::default() }
+    }
+
+    async fn history(&self, _: &NodeId, _: &RawHistoryRequest) -> Result<HistoryPage, StatusCode> {
+        Err(StatusCode::BadHistoryOperationUnsupported)
+    }
+
+    fn notifiers(&self, source: &NodeId) -> Vec<NodeId> {
+        std::iter::successors(self.above.get(source), |id| self.above.get(*id)).cloned().collect()
+    }
+
+    fn events(&self, _: &PlantView, _: &PlantView) -> Vec<Event> {
+        Vec::new()
+    }
+}
+
+/// A server over a test space.
+pub struct TestServer {
+    pub server: RunningServer,
+    pub space: Arc<TestSpace>,
+    pub address: std::net::SocketAddr,
+}
+
+/// Limits under which tests can do what they do.
+pub fn test_limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.wire.gate.connections_per_address = 100;
+    limits.wire.gate.rate = 1e6;
+    limits.wire.gate.burst = 1e6;
+    limits
+}
+
+pub async fn start(pki: &Path, limits: Limits, count: usize) -> TestServer {
+    let clock: Arc<dyn Clock> = Arc::new(WallClock);
+    let uri = application_uri("Test");
+    let mut namespaces = NamespaceMap::new();
+    namespaces.add_namespace(&uri);
+    namespaces.add_namespace("urn:test");
+    let state = ServerState::new(clock.clone(), &uri, uris(&namespaces), limits);
+    let standard = StandardSpace::new(state.clone(), clock.clone(), &mut namespaces);
+    let space = Arc::new(TestSpace::new(standard, count));
+    let content = Content { space: space.clone(), state, namespaces };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let options = ServerOptions {
+        host: "127.0.0.1".into(),
+        pki: pki.to_owned(),
+        offers: vec![
+            Offer::OPEN,
+            Offer { policy: Policy::Basic256Sha256, mode: Mode::SignAndEncrypt },
+        ],
+        anonymous: false,
+        trust_all_clients: true,
+        site: "Test".into(),
+        limits,
+        trust_command: "linewright pki trust --data here".into(),
+    };
+    let user = User {
+        name: "ann".into(),
+        role: Role::Operator,
+        password_hash: Some(linewright::app::access::hash_password("right").unwrap()),
+        certificates: Vec::new(),
+    };
+    let users = Arc::new(Users::new(vec![user], clock.clone()));
+    let server = serve(listener, &options, content, users, clock).await.unwrap();
+    TestServer { server, space, address }
+}
