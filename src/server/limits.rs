@@ -163,7 +163,7 @@ impl Default for Limits {
                 retransmission: 100,
                 retransmission_bytes: 4 << 20,
                 notifications: 10_000,
-                interval_min: Duration::from_millis(50),
+                interval_min: Duration::from_millis(10),
                 interval_max: seconds(3600),
                 lifetime_max: seconds(4 * 3600),
                 keep_alive_max: 10_000,

@@ -2,14 +2,14 @@
 //! that time itself changes; and the events between two pictures. Nothing is computed for a node
 //! that nobody watches.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use opcua::types::{DataValue, NodeId};
 use tokio_util::sync::CancellationToken;
 
-use super::services::{Hub, Services};
+use super::services::{Hub, Services, Spot};
 use super::space::Space;
 use crate::app::engine::EngineHandle;
 
@@ -21,7 +21,7 @@ const TICK: Duration = Duration::from_secs(1);
 const STORED_MAX: usize = 200;
 
 /// What was pushed last, by node.
-type Last = HashMap<Arc<NodeId>, Arc<DataValue>>;
+type Last = HashMap<NodeId, Arc<DataValue>>;
 
 /// Pushes until told to stop.
 pub async fn run(
@@ -60,17 +60,17 @@ pub async fn run(
 }
 
 /// Pushes what needs no store; gives the nodes that need it.
-fn push_known(space: &dyn Space, hub: &Hub, last: &mut Last) -> Vec<Arc<NodeId>> {
-    let nodes = hub.watched();
-    if last.len() > nodes.len() {
-        let watched: std::collections::HashSet<_> = nodes.iter().collect();
+fn push_known(space: &dyn Space, hub: &Hub, last: &mut Last) -> Vec<Arc<Spot>> {
+    let spots = hub.watched();
+    if last.len() > spots.len() {
+        let watched: HashSet<_> = spots.iter().map(|spot| &spot.node).collect();
         last.retain(|node, _| watched.contains(node));
     }
     let (mut changes, mut stored) = (Vec::new(), Vec::new());
-    for node in nodes.iter() {
-        match space.current_value(node) {
-            Some(value) => note(last, &mut changes, node, value),
-            None => stored.push(node.clone()),
+    for spot in spots.iter() {
+        match space.current_value(&spot.node) {
+            Some(value) => note(last, &mut changes, spot, value),
+            None => stored.push(spot.clone()),
         }
     }
     hub.push(&changes);
@@ -82,15 +82,15 @@ async fn push_stored(
     space: &dyn Space,
     hub: &Hub,
     last: &mut Last,
-    nodes: &[Arc<NodeId>],
+    spots: &[Arc<Spot>],
     turn: usize,
 ) -> usize {
-    let start = if turn >= nodes.len() { 0 } else { turn };
-    let end = (start + STORED_MAX).min(nodes.len());
+    let start = if turn >= spots.len() { 0 } else { turn };
+    let end = (start + STORED_MAX).min(spots.len());
     let mut changes = Vec::new();
-    for node in &nodes[start..end] {
-        let value = space.value(node).await;
-        note(last, &mut changes, node, value);
+    for spot in &spots[start..end] {
+        let value = space.value(&spot.node).await;
+        note(last, &mut changes, spot, value);
     }
     hub.push(&changes);
     end
@@ -99,15 +99,15 @@ async fn push_stored(
 /// A change of value or status is a change; time alone is none.
 fn note(
     last: &mut Last,
-    changes: &mut Vec<(Arc<NodeId>, Arc<DataValue>)>,
-    node: &Arc<NodeId>,
+    changes: &mut Vec<(Arc<Spot>, Arc<DataValue>)>,
+    spot: &Arc<Spot>,
     value: DataValue,
 ) {
     let is_new =
         |known: &Arc<DataValue>| known.value != value.value || known.status != value.status;
-    if last.get(node).is_none_or(is_new) {
+    if last.get(&spot.node).is_none_or(is_new) {
         let value = Arc::new(value);
-        last.insert(node.clone(), value.clone());
-        changes.push((node.clone(), value));
+        last.insert(spot.node.clone(), value.clone());
+        changes.push((spot.clone(), value));
     }
 }

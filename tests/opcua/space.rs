@@ -44,12 +44,17 @@ pub fn variable(number: usize) -> NodeId {
 pub struct TestSpace {
     standard: StandardSpace,
     types: TypeTree,
-    nodes: HashMap<NodeId, Arc<Node>>,
+    nodes: hashbrown::HashMap<NodeId, Held>,
     references: HashMap<NodeId, Vec<Reference>>,
-    values: RwLock<HashMap<NodeId, DataValue>>,
     above: HashMap<NodeId, NodeId>,
     /// How often a value was asked for.
     pub reads: AtomicUsize,
+}
+
+/// A node with its value.
+struct Held {
+    node: Arc<Node>,
+    value: RwLock<Option<Arc<DataValue>>>,
 }
 
 struct Builder<'a>(&'a mut TestSpace);
@@ -66,7 +71,8 @@ impl Builder<'_> {
             kind,
         };
         let type_definition = node.type_definition();
-        self.0.nodes.insert(id(path), Arc::new(node));
+        let held = Held { node: Arc::new(node), value: RwLock::default() };
+        self.0.nodes.insert(id(path), held);
         self.link(&id(path), ReferenceTypeId::HasTypeDefinition, &type_definition);
         self.link(parent, ReferenceTypeId::HasComponent, &id(path));
     }
@@ -101,7 +107,7 @@ impl Builder<'_> {
             historizing: false,
         };
         self.node(path, &id("root"), kind, protection);
-        self.0.values.write().unwrap().insert(id(path), value_at(value, DateTime::from(1000)));
+        self.0.set(&id(path), value_at(value, DateTime::from(1000)));
     }
 }
 
@@ -122,9 +128,8 @@ impl TestSpace {
         let mut space = TestSpace {
             standard,
             types,
-            nodes: HashMap::new(),
+            nodes: hashbrown::HashMap::new(),
             references: HashMap::new(),
-            values: RwLock::default(),
             above: HashMap::new(),
             reads: AtomicUsize::new(0),
         };
@@ -153,7 +158,7 @@ impl TestSpace {
         builder.node("ranged/EURange", &id("nowhere"), kind, Protection::Open);
         builder.link(&id("ranged"), ReferenceTypeId::HasProperty, &id("ranged/EURange"));
         let node = space.nodes.get_mut(&id("ranged/EURange")).unwrap();
-        Arc::make_mut(node).browse_name = QualifiedName::new(0, "EURange");
+        Arc::make_mut(&mut node.node).browse_name = QualifiedName::new(0, "EURange");
         space.set(&id("ranged/EURange"), value_at(range, DateTime::from(1)));
         let mut builder = Builder(&mut space);
         let mut above = id("root");
@@ -166,7 +171,11 @@ impl TestSpace {
     }
 
     pub fn set(&self, id: &NodeId, value: DataValue) {
-        self.values.write().unwrap().insert(id.clone(), value);
+        self.set_shared(id, Arc::new(value));
+    }
+
+    pub fn set_shared(&self, id: &NodeId, value: Arc<DataValue>) {
+        *self.nodes[id].value.write().unwrap() = Some(value);
     }
 }
 
@@ -183,7 +192,7 @@ impl Space for TestSpace {
     fn known(&self, id: &NodeId) -> Option<Arc<Node>> {
         match id.namespace {
             0 => self.standard.node(id).cloned(),
-            _ => self.nodes.get(id).cloned(),
+            _ => self.nodes.get(id).map(|held| held.node.clone()),
         }
     }
 
@@ -201,8 +210,18 @@ impl Space for TestSpace {
         self.reads.fetch_add(1, Ordering::Relaxed);
         match id.namespace {
             0 => self.standard.value(id),
-            _ => self.values.read().unwrap().get(id).cloned(),
+            _ => Some((**self.nodes.get(id)?.value.read().unwrap().as_ref()?).clone()),
         }
+    }
+
+    fn sight(&self, id: &NodeId) -> Option<(Arc<Node>, Option<DataValue>)> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        if id.namespace == 0 {
+            return Some((self.standard.node(id)?.clone(), self.standard.value(id)));
+        }
+        let held = self.nodes.get(id)?;
+        let value = held.value.read().unwrap();
+        Some((held.node.clone(), value.as_ref().map(|value| (**value).clone())))
     }
 
     async fn value(&self, id: &NodeId) -> DataValue {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use opcua::types::{
-    AttributeId, DataValue, NodeClass, NumericRange, PermissionType, QualifiedName, ReadResponse,
-    StatusCode, TimestampsToReturn, Variant, WriteResponse,
+    AttributeId, DataValue, NodeClass, NumericRange, PermissionType, QualifiedName, StatusCode,
+    TimestampsToReturn, Variant, WriteResponse,
 };
 
 use super::Services;
 use super::dispatch::Asked;
+use super::encode::read_response;
 use super::request::{Read, ReadItem, WriteItem};
 use super::respond::{Operations, header};
 use crate::server::space::{Asker, CURRENT_READ, CURRENT_WRITE, Node, Protection};
@@ -29,6 +30,12 @@ pub fn with_timestamps(mut value: DataValue, wanted: TimestampsToReturn) -> Data
 
 fn failed(status: StatusCode) -> DataValue {
     DataValue { status: Some(status), ..DataValue::default() }
+}
+
+/// A node, if the asker may know of it.
+fn visible_to(node: Arc<Node>, asker: &Asker) -> Result<Arc<Node>, StatusCode> {
+    let browsable = node.protection.permissions(asker.role).contains(PermissionType::Browse);
+    if browsable { Ok(node) } else { Err(StatusCode::BadNodeIdUnknown) }
 }
 
 /// Whether values can be given in an encoding: only in binary (Part 4 §7.17).
@@ -55,15 +62,16 @@ impl Services {
         check_count(request.items.len(), self.limits.operations.read)?;
         let mut results = Vec::with_capacity(request.items.len());
         for item in &request.items {
-            let value = self.read_item(item, &asked.asker).await;
-            results.push(with_timestamps(value, wanted));
+            results.push(self.read_item(item, &asked.asker).await);
         }
         let mut operations = Operations::new(&asked.header);
         let statuses = results.iter().map(|value| value.status.unwrap_or(StatusCode::Good));
         let diagnostic_infos = operations.of(statuses);
         let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
         operations.finish(&mut response_header);
-        Ok(ReadResponse { response_header, results: Some(results), diagnostic_infos }.into())
+        let context = self.context.context();
+        let (header, infos) = (&response_header, &diagnostic_infos);
+        Ok(Reply::Encoded(read_response(header, &results, wanted, infos, &context)?))
     }
 
     /// A node that an asker may know of.
@@ -76,8 +84,7 @@ impl Services {
             Some(node) => node,
             None => self.space.node(id).await?.ok_or(StatusCode::BadNodeIdUnknown)?,
         };
-        let browsable = node.protection.permissions(asker.role).contains(PermissionType::Browse);
-        if browsable { Ok(node) } else { Err(StatusCode::BadNodeIdUnknown) }
+        visible_to(node, asker)
     }
 
     /// An attribute of a node as an asker sees it.
@@ -89,15 +96,18 @@ impl Services {
     }
 
     async fn read_value(&self, item: &ReadItem, asker: &Asker) -> Result<DataValue, StatusCode> {
-        let node = self.visible(&item.node, asker).await?;
+        let is_value = item.attribute == AttributeId::Value as u32;
+        let (node, current) = match self.space.sight(&item.node).filter(|_| is_value) {
+            Some((node, current)) => (visible_to(node, asker)?, current),
+            None => (self.visible(&item.node, asker).await?, None),
+        };
         let range = item.range.as_ref().map_err(|status| *status)?;
         let attribute = AttributeId::from_u32(item.attribute);
         let attribute = attribute.map_err(|_| StatusCode::BadAttributeIdInvalid)?;
         check_encoding(&item.encoding, item.attribute)?;
-        let is_variable = node.class() == NodeClass::Variable;
-        let mut value = if attribute == AttributeId::Value && is_variable {
+        let mut value = if is_value && node.class() == NodeClass::Variable {
             check_access(&node, asker, CURRENT_READ, StatusCode::BadNotReadable)?;
-            match self.space.current_value(&item.node) {
+            match current {
                 Some(value) => value,
                 None => self.space.value(&item.node).await,
             }

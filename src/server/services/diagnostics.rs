@@ -217,7 +217,7 @@ fn describe_subscription(subscription: &Arc<Subscription>) -> SubscriptionDiagno
     let state = subscription.lock();
     let (pace, counters) = (state.pace, state.counters);
     let (silent, unattended) = state.cycles();
-    let disabled = state.items.values().filter(|item| item.mode == MonitoringMode::Disabled);
+    let disabled = state.items.iter().filter(|item| item.mode == MonitoringMode::Disabled);
     SubscriptionDiagnosticsDataType {
         session_id: state.session.upgrade().map_or_else(NodeId::null, |one| one.id.clone()),
         subscription_id: subscription.id,

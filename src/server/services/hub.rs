@@ -2,23 +2,21 @@
 //!
 //! A value is handed over once and shared. Nothing is done for a node that nobody watches.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
-use opcua::types::{DataValue, NodeId, ObjectId, PermissionType, Variant};
+use hashbrown::{HashMap, HashSet};
+use opcua::types::{DataValue, NodeId, ObjectId, PermissionType};
 
 use super::filter::event::{EventFilter, overflow_type};
 use super::item::{Item, Watch};
+use super::queue::Fields;
 use super::subscription::Subscription;
 use crate::server::space::{Asker, Event, Protection, Space};
 
-/// Values for which watchers are looked up under one lock.
-const BATCH: usize = 2000;
-
-/// Bits of an attribute id.
-const VALUE: u32 = 13;
+/// The attribute whose changes are handed over.
+const VALUE: u32 = opcua::types::AttributeId::Value as u32;
 
 struct ValueWatcher {
     subscription: Arc<Subscription>,
@@ -32,16 +30,56 @@ struct EventWatcher {
     asker: Arc<Asker>,
 }
 
-/// The watchers of one node.
-type Watchers<T> = HashMap<Arc<NodeId>, Vec<T>>;
+/// A watched node. Who hands over values of it often keeps it, and need not search.
+pub struct Spot {
+    /// The node.
+    pub node: NodeId,
+    watchers: RwLock<Vec<ValueWatcher>>,
+}
+
+impl std::fmt::Debug for Spot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.node)
+    }
+}
+
+impl Spot {
+    /// A node that nobody watches yet.
+    pub fn new(node: &NodeId) -> Arc<Spot> {
+        Arc::new(Spot { node: node.clone(), watchers: RwLock::default() })
+    }
+}
+
+/// A spot that is found by its node.
+struct ByNode(Arc<Spot>);
+
+impl std::hash::Hash for ByNode {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.node.hash(state);
+    }
+}
+
+impl PartialEq for ByNode {
+    fn eq(&self, other: &ByNode) -> bool {
+        self.0.node == other.0.node
+    }
+}
+
+impl Eq for ByNode {}
+
+impl std::borrow::Borrow<NodeId> for ByNode {
+    fn borrow(&self) -> &NodeId {
+        &self.0.node
+    }
+}
 
 /// Who watches what.
 #[derive(Default)]
 pub struct Hub {
-    values: RwLock<Watchers<ValueWatcher>>,
-    events: RwLock<Watchers<EventWatcher>>,
+    values: RwLock<HashSet<ByNode>>,
+    events: RwLock<HashMap<NodeId, Vec<EventWatcher>>>,
     /// The watched nodes, until that changes.
-    watched: Mutex<Option<Arc<Vec<Arc<NodeId>>>>>,
+    watched: Mutex<Option<Arc<Vec<Arc<Spot>>>>>,
     items: AtomicUsize,
 }
 
@@ -76,10 +114,10 @@ impl Hub {
         self.items.fetch_sub(count, Ordering::Relaxed);
     }
 
-    /// Another node id that is shared with the other watchers of the node.
-    pub fn shared(&self, node: &NodeId) -> Arc<NodeId> {
-        let values = read(&self.values);
-        values.get_key_value(node).map_or_else(|| Arc::new(node.clone()), |(id, _)| id.clone())
+    /// The spot of a node, shared with all who watch it.
+    pub fn spot(&self, node: &NodeId) -> Arc<Spot> {
+        let known = read(&self.values).get(node).map(|known| known.0.clone());
+        known.unwrap_or_else(|| Spot::new(node))
     }
 
     /// Items watch from now on.
@@ -88,22 +126,24 @@ impl Hub {
         {
             let mut values = write(&self.values);
             for item in items.iter().filter(|i| i.filter.is_none() && i.attribute == VALUE) {
-                let watchers = values.entry(item.node.clone()).or_insert_with(|| {
+                let known = values.get(&item.spot.node).map(|known| known.0.clone());
+                let spot = known.unwrap_or_else(|| {
                     has_new = true;
-                    Vec::with_capacity(1)
+                    values.insert(ByNode(item.spot.clone()));
+                    item.spot.clone()
                 });
-                let subscription = subscription.clone();
-                watchers.push(ValueWatcher { subscription, item: item.id });
+                let mut watchers = write(&spot.watchers);
+                watchers.reserve_exact(1);
+                watchers.push(ValueWatcher { subscription: subscription.clone(), item: item.id });
             }
         }
         if has_new {
             self.forget_watched();
         }
         let with_filter = items.iter().filter_map(|item| Some((item, item.filter.clone()?)));
-        let mut events = None;
         for (item, filter) in with_filter {
-            let events = events.get_or_insert_with(|| write(&self.events));
-            events.entry(item.node.clone()).or_default().push(EventWatcher {
+            let mut events = write(&self.events);
+            events.entry(item.spot.node.clone()).or_default().push(EventWatcher {
                 subscription: subscription.clone(),
                 item: item.id,
                 filter,
@@ -114,9 +154,9 @@ impl Hub {
 
     /// Items of a subscription watch no longer.
     pub fn unwatch(&self, subscription: &Arc<Subscription>, items: &[Item]) {
-        let mut by_node: HashMap<&Arc<NodeId>, HashSet<u32>> = HashMap::new();
+        let mut by_node: HashMap<&NodeId, HashSet<u32>> = HashMap::new();
         for item in items {
-            by_node.entry(&item.node).or_default().insert(item.id);
+            by_node.entry(&item.spot.node).or_default().insert(item.id);
         }
         let is_gone = |of: &Arc<Subscription>, item: u32, gone: &HashSet<u32>| {
             Arc::ptr_eq(of, subscription) && gone.contains(&item)
@@ -125,16 +165,20 @@ impl Hub {
         {
             let mut values = write(&self.values);
             for (node, gone) in &by_node {
-                if let Some(watchers) = values.get_mut(*node) {
-                    watchers.retain(|one| !is_gone(&one.subscription, one.item, gone));
-                    if watchers.is_empty() {
-                        values.remove(*node);
-                        has_fewer = true;
-                    }
+                let Some(spot) = values.get(*node).map(|known| known.0.clone()) else {
+                    continue;
+                };
+                let mut watchers = write(&spot.watchers);
+                watchers.retain(|one| !is_gone(&one.subscription, one.item, gone));
+                if watchers.is_empty() {
+                    values.remove(*node);
+                    has_fewer = true;
                 }
             }
-            if has_fewer {
-                shrink(&mut values);
+            // Memory goes back when most of it is not used any more.
+            if values.capacity() > 1024 && values.len() < values.capacity() / 8 {
+                let room = values.len() * 2;
+                values.shrink_to(room);
             }
         }
         if has_fewer {
@@ -158,7 +202,7 @@ impl Hub {
     pub fn change_filter(
         &self,
         subscription: &Arc<Subscription>,
-        (node, item): (&Arc<NodeId>, u32),
+        (node, item): (&NodeId, u32),
         filter: &Arc<EventFilter>,
     ) {
         let mut events = write(&self.events);
@@ -174,21 +218,18 @@ impl Hub {
     }
 
     /// The nodes whose values are watched.
-    pub fn watched(&self) -> Arc<Vec<Arc<NodeId>>> {
+    pub fn watched(&self) -> Arc<Vec<Arc<Spot>>> {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        let list = || Arc::new(read(&self.values).keys().cloned().collect());
+        let list = || Arc::new(read(&self.values).iter().map(|known| known.0.clone()).collect());
         watched.get_or_insert_with(list).clone()
     }
 
     /// Hands new values to those who watch them.
-    pub fn push<N: std::borrow::Borrow<NodeId>>(&self, changes: &[(N, Arc<DataValue>)]) {
+    pub fn push(&self, changes: &[(Arc<Spot>, Arc<DataValue>)]) {
         let now = Instant::now();
-        for batch in changes.chunks(BATCH) {
-            let values = read(&self.values);
-            for (node, value) in batch {
-                for watcher in values.get(node.borrow()).into_iter().flatten() {
-                    watcher.subscription.offer(now, watcher.item, value);
-                }
+        for (spot, value) in changes {
+            for watcher in read(&spot.watchers).iter() {
+                watcher.subscription.offer(now, watcher.item, value);
             }
         }
     }
@@ -216,6 +257,7 @@ impl Hub {
         }
         for (subscription, item, filter) in wanted {
             if let Some(fields) = filter.select(event, types) {
+                let fields = Box::new(fields);
                 subscription.offer_event(item, fields, || overflow_fields(&filter, event, space));
             }
         }
@@ -227,27 +269,20 @@ impl Hub {
     }
 }
 
-/// Gives memory back when most of it is not used any more.
-fn shrink<T>(map: &mut Watchers<T>) {
-    if map.capacity() > 1024 && map.len() < map.capacity() / 8 {
-        map.shrink_to(map.len() * 2);
-    }
-}
-
 /// The event that says that events were lost (Part 4 §5.13.1.5), as the filter selects it.
-fn overflow_fields(filter: &EventFilter, lost: &Event, space: &dyn Space) -> Vec<Variant> {
+fn overflow_fields(filter: &EventFilter, lost: &Event, space: &dyn Space) -> Fields {
     let text = "events were lost, because the queue was full";
     let source = (ObjectId::Server.into(), "Server");
     let event = Event::new(overflow_type(), source, lost.time, 500, text);
-    filter.fields(&event, space.types())
+    Box::new(filter.fields(&event, space.types()))
 }
 
 /// An item as the hub needs it.
 pub struct WatchedItem {
     /// Its number.
     pub id: u32,
-    /// What it watches.
-    pub node: Arc<NodeId>,
+    /// Where it watches.
+    pub spot: Arc<Spot>,
     /// Which attribute.
     pub attribute: u32,
     /// Which events, if it watches events.

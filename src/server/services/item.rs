@@ -6,13 +6,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use opcua::types::{
-    DataValue, MonitoringMode, NodeId, NumericRange, StatusCode, TimestampsToReturn, Variant,
-};
+use opcua::types::{DataValue, MonitoringMode, NumericRange, StatusCode, TimestampsToReturn};
 
 use super::filter::data_change::DataFilter;
 use super::filter::event::EventFilter;
-use super::queue::{Added, Queue};
+use super::hub::Spot;
+use super::queue::{Added, Fields, Queue};
 use crate::server::space::Asker;
 
 /// What an item watches.
@@ -33,17 +32,28 @@ pub struct DataWatch {
     pub range: Option<Box<NumericRange>>,
     /// The value that was reported last.
     last: Option<Arc<DataValue>>,
+    /// When values are looked at; items that report every change have no pace.
+    pace: Option<Box<Pace>>,
+}
+
+/// When an item looks at values.
+#[derive(Debug)]
+struct Pace {
+    /// The next look.
+    next: Instant,
     /// The newest value, when its turn has not come yet.
     pending: Option<Arc<DataValue>>,
-    /// When the next value is looked at; always, when values are not paced.
-    next: Option<Instant>,
 }
 
 impl DataWatch {
+    fn has_pending(&self) -> bool {
+        self.pace.as_ref().is_some_and(|pace| pace.pending.is_some())
+    }
+
     /// Has seen nothing yet.
     pub fn new(filter: DataFilter, range: NumericRange) -> DataWatch {
         let range = (!range.is_none()).then(|| Box::new(range));
-        DataWatch { filter, range, last: None, pending: None, next: None }
+        DataWatch { filter, range, last: None, pace: None }
     }
 }
 
@@ -67,8 +77,8 @@ pub struct Settings {
 pub struct Item {
     /// Its number.
     pub id: u32,
-    /// What it watches.
-    pub node: Arc<NodeId>,
+    /// Where it watches.
+    pub spot: Arc<Spot>,
     /// Which attribute.
     pub attribute: u32,
     /// Mode.
@@ -132,12 +142,15 @@ impl Item {
         let Watch::Data(watch) = &mut self.watch else {
             return Offered::nothing();
         };
-        if !sampling.is_zero() && watch.next.is_some_and(|next| now < next) {
-            watch.pending = Some(value.clone());
-            return due;
-        }
         if !sampling.is_zero() {
-            watch.next = Some(now + sampling);
+            match &mut watch.pace {
+                Some(pace) if now < pace.next => {
+                    pace.pending = Some(value.clone());
+                    return due;
+                }
+                Some(pace) => pace.next = now + sampling,
+                none => *none = Some(Box::new(Pace { next: now + sampling, pending: None })),
+            }
         }
         let new = self.sample(value, crowded);
         Offered { added: due.added + new.added, lost: due.lost + new.lost }
@@ -149,23 +162,23 @@ impl Item {
         let Watch::Data(watch) = &mut self.watch else {
             return Offered::nothing();
         };
-        let Some(next) = watch.next.filter(|next| now >= *next) else {
+        let Some(pace) = watch.pace.as_mut().filter(|pace| now >= pace.next) else {
             return Offered::nothing();
         };
-        let Some(value) = watch.pending.take() else {
+        let Some(value) = pace.pending.take() else {
             return Offered::nothing();
         };
         // The looks stay on their grid, however late this one is.
-        let behind = now.duration_since(next).as_nanos();
+        let behind = now.duration_since(pace.next).as_nanos();
         let passed = behind / sampling.as_nanos().max(1);
         let passed = u32::try_from(passed).unwrap_or(u32::MAX);
-        watch.next = Some(next + sampling.saturating_mul(passed.saturating_add(1)));
+        pace.next += sampling.saturating_mul(passed.saturating_add(1));
         self.sample(&value, crowded)
     }
 
     /// Whether a value waits for its turn.
     pub fn has_pending(&self) -> bool {
-        matches!(&self.watch, Watch::Data(watch) if watch.pending.is_some())
+        matches!(&self.watch, Watch::Data(watch) if watch.has_pending())
     }
 
     fn sample(&mut self, value: &Arc<DataValue>, crowded: bool) -> Offered {
@@ -185,7 +198,7 @@ impl Item {
 
     /// Whether it has not seen any value yet.
     pub fn is_fresh(&self) -> bool {
-        let is_new = |watch: &DataWatch| watch.last.is_none() && watch.pending.is_none();
+        let is_new = |watch: &DataWatch| watch.last.is_none() && !watch.has_pending();
         self.mode != MonitoringMode::Disabled
             && matches!(&self.watch, Watch::Data(watch) if is_new(watch))
     }
@@ -203,7 +216,7 @@ impl Item {
         match (&mut self.watch, watch) {
             (Watch::Data(own), Watch::Data(new)) => {
                 own.filter = new.filter;
-                own.next = None;
+                own.pace = None;
             }
             (own, new) => *own = new,
         }
@@ -212,9 +225,9 @@ impl Item {
     /// Takes an event whose fields were selected already.
     pub fn offer_event(
         &mut self,
-        fields: Vec<Variant>,
+        fields: Fields,
         crowded: bool,
-        overflow: impl FnOnce() -> Vec<Variant>,
+        overflow: impl FnOnce() -> Fields,
     ) -> Offered {
         if self.mode == MonitoringMode::Disabled {
             return Offered::nothing();
@@ -228,7 +241,7 @@ impl Item {
         let was = std::mem::replace(&mut self.mode, mode);
         if mode == MonitoringMode::Disabled {
             if let Watch::Data(watch) = &mut self.watch {
-                (watch.last, watch.pending, watch.next) = (None, None, None);
+                (watch.last, watch.pace) = (None, None);
             }
             return (self.queue.clear(), false);
         }
@@ -239,7 +252,7 @@ impl Item {
     /// Lets the present value be reported again, whether it has changed or not.
     pub fn resend(&mut self) {
         if let Watch::Data(watch) = &mut self.watch {
-            (watch.last, watch.next) = (None, None);
+            (watch.last, watch.pace) = (None, None);
         }
     }
 }
@@ -260,7 +273,7 @@ fn part(value: &DataValue, range: &NumericRange) -> DataValue {
 
 #[cfg(test)]
 mod tests {
-    use opcua::types::DateTime;
+    use opcua::types::{DateTime, NodeId, Variant};
 
     use super::super::queue::Entry;
     use super::*;
@@ -275,7 +288,7 @@ mod tests {
         };
         Item {
             id: 1,
-            node: Arc::new(NodeId::new(1, "x")),
+            spot: Spot::new(&NodeId::new(1, "x")),
             attribute: 13,
             mode: MonitoringMode::Reporting,
             settings,

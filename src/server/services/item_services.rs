@@ -118,25 +118,23 @@ impl Services {
     ) -> Result<(WatchedItem, MonitoredItemCreateResult), NotPrepared> {
         let mode = request.mode.ok_or(refused(StatusCode::BadMonitoringModeInvalid))?;
         let prepared = self.prepare(asked, &request.watch, &request.parameters.filter).await?;
-        let node = self.hub.shared(&request.watch.node);
+        let spot = self.hub.spot(&request.watch.node);
         let attribute = request.watch.attribute;
         let mut state = subscription.lock();
+        let full = refused(StatusCode::BadTooManyMonitoredItems);
         if state.items.len() >= self.limits.subscriptions.items_per_subscription {
-            return Err(refused(StatusCode::BadTooManyMonitoredItems));
+            return Err(full);
         }
         let pace = state.pace.interval;
         let settings = self.settings(&request.parameters, &prepared.watch, pace, timestamps);
-        let id = state.item_id();
         let filter = match &prepared.watch {
             Watch::Events(filter) => Some(filter.clone()),
             Watch::Data(_) => None,
         };
         let asker = asked.asker.clone();
-        let watched =
-            WatchedItem { id, node: node.clone(), attribute, filter, asker: asker.clone() };
-        state.add(Item {
+        let made = state.items.add(|id| Item {
             id,
-            node,
+            spot: spot.clone(),
             attribute,
             mode,
             settings,
@@ -145,8 +143,11 @@ impl Services {
             links: Vec::new(),
             triggered: false,
             listed: false,
-            asker,
+            asker: asker.clone(),
         });
+        let id = made.ok_or(full)?;
+        state.note_pace(settings.sampling);
+        let watched = WatchedItem { id, spot, attribute, filter, asker };
         let result = MonitoredItemCreateResult {
             status_code: StatusCode::Good,
             monitored_item_id: id,
@@ -318,21 +319,21 @@ impl Services {
         for id in items {
             let watched = {
                 let state = subscription.lock();
-                let item = state.items.get(id).filter(|item| item.is_fresh());
-                item.map(|item| (item.node.clone(), item.attribute, item.asker.clone()))
+                let item = state.items.get(*id).filter(|item| item.is_fresh());
+                item.map(|item| (item.spot.clone(), item.attribute, item.asker.clone()))
             };
-            let Some((node, attribute, asker)) = watched else {
+            let Some((spot, attribute, asker)) = watched else {
                 continue;
             };
             let current = match attribute == AttributeId::Value as u32 {
-                true => self.space.current_value(&node),
+                true => self.space.current_value(&spot.node),
                 false => None,
             };
             let value = match current {
                 Some(value) => value,
                 None => {
                     let item = ReadItem {
-                        node: (*node).clone(),
+                        node: spot.node.clone(),
                         attribute,
                         range: Ok(NumericRange::None),
                         encoding: QualifiedName::null(),
@@ -382,9 +383,9 @@ impl Services {
         let unknown = refused(StatusCode::BadMonitoredItemIdInvalid);
         let watch = {
             let state = subscription.lock();
-            let item = state.items.get(&id).ok_or(unknown.clone())?;
+            let item = state.items.get(id).ok_or(unknown.clone())?;
             ReadItem {
-                node: (*item.node).clone(),
+                node: item.spot.node.clone(),
                 attribute: item.attribute,
                 range: Ok(item.range()),
                 encoding: QualifiedName::null(),
@@ -393,16 +394,17 @@ impl Services {
         let prepared = self.prepare(asked, &watch, &wanted.filter).await?;
         let mut state = subscription.lock();
         let pace = state.pace.interval;
-        let item = state.items.get_mut(&id).ok_or(unknown)?;
+        let item = state.items.get_mut(id).ok_or(unknown)?;
         let settings = self.settings(&wanted, &prepared.watch, pace, timestamps);
         let lost = item.queue.resize(settings.queue_size, settings.discard_oldest);
         item.settings = settings;
-        let node = item.node.clone();
+        let spot = item.spot.clone();
         if let Watch::Events(filter) = &prepared.watch {
-            self.hub.change_filter(subscription, (&node, id), filter);
+            self.hub.change_filter(subscription, (&spot.node, id), filter);
         }
         item.change_watch(prepared.watch);
         state.forget(lost);
+        state.note_pace(settings.sampling);
         Ok(MonitoredItemModifyResult {
             status_code: StatusCode::Good,
             revised_sampling_interval: settings.sampling.as_secs_f64() * 1000.0,
@@ -453,7 +455,7 @@ impl Services {
         check_count(add.len() + remove.len(), self.limits.operations.monitored_items)?;
         let mut state = subscription.lock();
         let trigger = request.triggering_item_id;
-        let known = state.items.get(&trigger).ok_or(StatusCode::BadMonitoredItemIdInvalid)?;
+        let known = state.items.get(trigger).ok_or(StatusCode::BadMonitoredItemIdInvalid)?;
         let mut links = known.links.clone();
         let removed = remove.iter().map(|link| match links.iter().position(|one| one == link) {
             Some(at) => {
@@ -465,7 +467,7 @@ impl Services {
         let removed: Vec<_> = removed.collect();
         let max = self.limits.subscriptions.triggered_per_item;
         let added = add.iter().map(|link| {
-            if !state.items.contains_key(link) || *link == trigger {
+            if state.items.get(*link).is_none() || *link == trigger {
                 StatusCode::BadMonitoredItemIdInvalid
             } else if links.len() >= max {
                 StatusCode::BadTooManyMonitoredItems
@@ -477,7 +479,7 @@ impl Services {
             }
         });
         let added: Vec<_> = added.collect();
-        if let Some(item) = state.items.get_mut(&trigger) {
+        if let Some(item) = state.items.get_mut(trigger) {
             item.links = links;
         }
         drop(state);

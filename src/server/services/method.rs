@@ -127,7 +127,7 @@ impl Services {
         let subscription = self.own_subscription(asked, arguments)?;
         let state = subscription.lock();
         let (mut server, mut client) = (Vec::new(), Vec::new());
-        for item in state.items.values() {
+        for item in state.items.iter() {
             server.push(item.id);
             client.push(item.settings.client_handle);
         }
@@ -149,7 +149,7 @@ impl Services {
     pub(super) async fn resend(&self, subscription: &std::sync::Arc<Subscription>) {
         let items = {
             let mut state = subscription.lock();
-            let reporting = state.items.values_mut().filter(|item| item.reports());
+            let reporting = state.items.iter_mut().filter(|item| item.reports());
             let again = reporting.map(|item| {
                 item.resend();
                 item.id

@@ -8,15 +8,16 @@ mod audit;
 mod diagnostics;
 mod discovery;
 mod dispatch;
+mod encode;
 mod filter;
 mod history;
 mod hub;
 mod identity;
 mod item;
 mod item_services;
+mod items;
 mod logon;
 mod method;
-mod notification;
 mod publish;
 mod queue;
 mod registry;
@@ -29,7 +30,7 @@ mod subscription_services;
 mod view;
 
 pub use discovery::Endpoints;
-pub use hub::Hub;
+pub use hub::{Hub, Spot};
 pub use identity::Logons;
 
 use std::net::SocketAddr;

@@ -11,7 +11,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use opcua::types::{Context, ResponseHeader, ServiceFault, StatusCode};
 
-use super::notification::{Envelope, message, publish_response};
+use super::encode::{Envelope, message, publish_response};
 use super::subscription::Subscription;
 use crate::app::clock::Clock;
 use crate::server::limits::SubscriptionLimits;

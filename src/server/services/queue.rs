@@ -15,8 +15,11 @@ pub enum Entry {
     /// A value, and whether others around it were lost.
     Value(Arc<DataValue>, bool),
     /// The selected fields of an event.
-    Event(Vec<Variant>),
+    Event(Fields),
 }
+
+/// The selected fields of an event.
+pub type Fields = Box<Vec<Variant>>;
 
 impl Entry {
     /// The status with the mark of a loss.
@@ -32,11 +35,66 @@ impl Entry {
 /// A bounded queue.
 #[derive(Debug)]
 pub struct Queue {
-    entries: VecDeque<Entry>,
-    size: usize,
+    entries: Entries,
+    size: u32,
     discard_oldest: bool,
     /// Fields of the event that says that events were lost, until it is fetched.
-    overflow: Option<Vec<Variant>>,
+    overflow: Option<Fields>,
+}
+
+/// What waits. Most items have one value at most, and there are many items.
+#[derive(Debug)]
+enum Entries {
+    Few(Option<Entry>),
+    Many(Box<VecDeque<Entry>>),
+}
+
+impl Entries {
+    fn len(&self) -> usize {
+        match self {
+            Entries::Few(entry) => usize::from(entry.is_some()),
+            Entries::Many(entries) => entries.len(),
+        }
+    }
+
+    fn push_back(&mut self, entry: Entry) {
+        match self {
+            Entries::Many(entries) => entries.push_back(entry),
+            Entries::Few(none @ None) => *none = Some(entry),
+            Entries::Few(first) => {
+                let both = first.take().into_iter().chain([entry]);
+                *self = Entries::Many(Box::new(both.collect()));
+            }
+        }
+    }
+
+    fn pop_front(&mut self) -> Option<Entry> {
+        match self {
+            Entries::Few(entry) => entry.take(),
+            Entries::Many(entries) => entries.pop_front(),
+        }
+    }
+
+    fn pop_back(&mut self) -> Option<Entry> {
+        match self {
+            Entries::Few(entry) => entry.take(),
+            Entries::Many(entries) => entries.pop_back(),
+        }
+    }
+
+    fn front_mut(&mut self) -> Option<&mut Entry> {
+        match self {
+            Entries::Few(entry) => entry.as_mut(),
+            Entries::Many(entries) => entries.front_mut(),
+        }
+    }
+
+    fn back_mut(&mut self) -> Option<&mut Entry> {
+        match self {
+            Entries::Few(entry) => entry.as_mut(),
+            Entries::Many(entries) => entries.back_mut(),
+        }
+    }
 }
 
 /// What came of adding an entry.
@@ -51,16 +109,15 @@ pub enum Added {
 impl Queue {
     /// An empty queue.
     pub fn new(size: u32, discard_oldest: bool) -> Queue {
-        let size = (size as usize).max(1);
-        Queue { entries: VecDeque::new(), size, discard_oldest, overflow: None }
+        Queue { entries: Entries::Few(None), size: size.max(1), discard_oldest, overflow: None }
     }
 
     /// Changes size and policy; what does not fit any more is lost.
     pub fn resize(&mut self, size: u32, discard_oldest: bool) -> usize {
-        self.size = (size as usize).max(1);
+        self.size = size.max(1);
         self.discard_oldest = discard_oldest;
         let mut lost = 0;
-        while self.entries.len() > self.size {
+        while self.entries.len() > self.size as usize {
             self.discard();
             lost += 1;
         }
@@ -82,9 +139,14 @@ impl Queue {
         }
     }
 
+    fn has_room(&self, crowded: bool) -> bool {
+        let count = self.entries.len();
+        count < self.size as usize && (count == 0 || !crowded)
+    }
+
     /// Adds a value; `crowded` says that there is no room for more in all queues together.
     pub fn add_value(&mut self, value: Arc<DataValue>, crowded: bool) -> Added {
-        if self.entries.len() < self.size && !(crowded && !self.entries.is_empty()) {
+        if self.has_room(crowded) {
             self.entries.push_back(Entry::Value(value, false));
             return Added::More;
         }
@@ -106,11 +168,11 @@ impl Queue {
     /// Adds an event; where one is lost, `overflow` makes the fields of the event that says so.
     pub fn add_event(
         &mut self,
-        fields: Vec<Variant>,
+        fields: Fields,
         crowded: bool,
-        overflow: impl FnOnce() -> Vec<Variant>,
+        overflow: impl FnOnce() -> Fields,
     ) -> Added {
-        if self.entries.len() < self.size && !(crowded && !self.entries.is_empty()) {
+        if self.has_room(crowded) {
             self.entries.push_back(Entry::Event(fields));
             return Added::More;
         }
@@ -127,7 +189,7 @@ impl Queue {
     /// Takes the next entry to be reported.
     pub fn take(&mut self) -> Option<Entry> {
         // Lost oldest ones are missing before the others, lost newest ones after them.
-        if self.discard_oldest || self.entries.is_empty() {
+        if self.discard_oldest || self.entries.len() == 0 {
             if let Some(fields) = self.overflow.take() {
                 return Some(Entry::Event(fields));
             }
@@ -148,7 +210,7 @@ impl Queue {
     /// Forgets everything.
     pub fn clear(&mut self) -> usize {
         let count = self.len();
-        self.entries.clear();
+        self.entries = Entries::Few(None);
         self.overflow = None;
         count
     }
@@ -201,7 +263,8 @@ mod tests {
         for discard_oldest in [true, false] {
             let mut queue = Queue::new(2, discard_oldest);
             for number in 1..=4_i32 {
-                queue.add_event(vec![number.into()], false, || vec![0_i32.into()]);
+                let fields = |number: i32| Box::new(vec![number.into()]);
+                queue.add_event(fields(number), false, || fields(0));
             }
             let order: Vec<_> = std::iter::from_fn(|| queue.take())
                 .map(|entry| match entry {

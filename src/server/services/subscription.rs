@@ -3,16 +3,17 @@
 //! It is locked for moments only, by whoever has something for it; what it takes out is encoded
 //! outside of the lock.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use opcua::types::{DataValue, MonitoringMode, TimestampsToReturn, Variant};
+use opcua::types::{DataValue, MonitoringMode, TimestampsToReturn};
 use tokio::sync::Notify;
 
 use super::item::{Item, Offered, Watch};
-use super::queue::Entry;
+use super::items::Items;
+use super::queue::{Entry, Fields};
 use super::registry::Owner;
 use super::session::Session;
 use crate::server::limits::SubscriptionLimits;
@@ -105,10 +106,11 @@ pub struct State {
     /// Whether notifications are sent.
     pub enabled: bool,
     /// Items by their numbers.
-    pub items: HashMap<u32, Item>,
+    pub items: Items,
     /// Counters.
     pub counters: Counters,
-    next_item: u32,
+    /// Whether any item looks at values at intervals.
+    paced: bool,
     /// Items with news, in the order in which they had them.
     news: VecDeque<u32>,
     /// Entries that wait in all queues.
@@ -150,9 +152,9 @@ impl Subscription {
             owner: Owner::of(session),
             pace,
             enabled,
-            items: HashMap::new(),
+            items: Items::default(),
             counters: Counters::default(),
-            next_item: 0,
+            paced: false,
             news: VecDeque::new(),
             queued: 0,
             due: Due::Nothing,
@@ -177,7 +179,7 @@ impl Subscription {
     pub fn offer(&self, now: Instant, item: u32, value: &Arc<DataValue>) {
         let mut state = self.lock();
         let crowded = state.is_crowded();
-        let Some(known) = state.items.get_mut(&item) else {
+        let Some(known) = state.items.get_mut(item) else {
             return;
         };
         let offered = known.offer(now, value, crowded);
@@ -188,7 +190,7 @@ impl Subscription {
     pub fn offer_first(&self, now: Instant, item: u32, value: &Arc<DataValue>) {
         let mut state = self.lock();
         let crowded = state.is_crowded();
-        let Some(known) = state.items.get_mut(&item).filter(|item| item.is_fresh()) else {
+        let Some(known) = state.items.get_mut(item).filter(|item| item.is_fresh()) else {
             return;
         };
         let offered = known.offer(now, value, crowded);
@@ -196,15 +198,10 @@ impl Subscription {
     }
 
     /// Takes the selected fields of an event for an item.
-    pub fn offer_event(
-        &self,
-        item: u32,
-        fields: Vec<Variant>,
-        overflow: impl FnOnce() -> Vec<Variant>,
-    ) {
+    pub fn offer_event(&self, item: u32, fields: Fields, overflow: impl FnOnce() -> Fields) {
         let mut state = self.lock();
         let crowded = state.is_crowded();
-        let Some(known) = state.items.get_mut(&item) else {
+        let Some(known) = state.items.get_mut(item) else {
             return;
         };
         let offered = known.offer_event(fields, crowded, overflow);
@@ -295,19 +292,14 @@ impl State {
         self.queued >= self.queued_max
     }
 
-    /// A number for another item.
-    pub fn item_id(&mut self) -> u32 {
-        loop {
-            self.next_item = self.next_item.wrapping_add(1);
-            if self.next_item != 0 && !self.items.contains_key(&self.next_item) {
-                return self.next_item;
-            }
-        }
+    /// An item has another pace.
+    pub fn note_pace(&mut self, sampling: Duration) {
+        self.paced |= !sampling.is_zero();
     }
 
     /// An item had news: it gets into the list, and so do those that it triggers.
     pub fn note(&mut self, id: u32, offered: Offered) {
-        let Some(item) = self.items.get_mut(&id).filter(|_| offered.is_news()) else {
+        let Some(item) = self.items.get_mut(id).filter(|_| offered.is_news()) else {
             return;
         };
         self.queued += offered.added;
@@ -323,7 +315,7 @@ impl State {
             return;
         }
         for link in item.links.clone() {
-            let Some(linked) = self.items.get_mut(&link) else {
+            let Some(linked) = self.items.get_mut(link) else {
                 continue;
             };
             // What waits there is reported together with this.
@@ -339,11 +331,14 @@ impl State {
 
     /// Lets items look at values whose turn has come.
     fn flush(&mut self, now: Instant) {
-        let waiting: Vec<u32> =
-            self.items.values().filter(|item| item.has_pending()).map(|item| item.id).collect();
+        if !self.paced {
+            return;
+        }
+        let pending = self.items.iter().filter(|item| item.has_pending());
+        let waiting: Vec<u32> = pending.map(|item| item.id).collect();
         for id in waiting {
             let crowded = self.is_crowded();
-            if let Some(item) = self.items.get_mut(&id) {
+            if let Some(item) = self.items.get_mut(id) {
                 let offered = item.flush(now, crowded);
                 self.note(id, offered);
             }
@@ -352,7 +347,7 @@ impl State {
 
     fn has_news(&self) -> bool {
         self.news.iter().any(|id| {
-            self.items.get(id).is_some_and(|item| item.reports() && !item.queue.is_empty())
+            self.items.get(*id).is_some_and(|item| item.reports() && !item.queue.is_empty())
         })
     }
 
@@ -361,7 +356,7 @@ impl State {
         while notifications.len() < limit
             && let Some(id) = self.news.pop_front()
         {
-            let Some(item) = self.items.get_mut(&id) else {
+            let Some(item) = self.items.get_mut(id) else {
                 continue;
             };
             if !item.reports() {
@@ -392,21 +387,16 @@ impl State {
         notifications
     }
 
-    /// Adds an item.
-    pub fn add(&mut self, item: Item) {
-        self.items.insert(item.id, item);
-    }
-
     /// Removes an item.
     pub fn remove(&mut self, id: u32) -> Option<Item> {
-        let mut item = self.items.remove(&id)?;
+        let mut item = self.items.remove(id)?;
         self.queued = self.queued.saturating_sub(item.queue.clear());
         Some(item)
     }
 
     /// Changes the mode of an item; says whether its present value must be looked at.
     pub fn set_mode(&mut self, id: u32, mode: MonitoringMode) -> Option<bool> {
-        let item = self.items.get_mut(&id)?;
+        let item = self.items.get_mut(id)?;
         let (dropped, begins) = item.set_mode(mode);
         self.queued = self.queued.saturating_sub(dropped);
         // What waited while it was only sampled is reported from now on.
@@ -459,7 +449,7 @@ impl State {
         self.closed = true;
         self.news.clear();
         self.queued = 0;
-        self.items.drain().map(|(_, item)| item).collect()
+        self.items.take_all()
     }
 
     /// Whether it has ended.

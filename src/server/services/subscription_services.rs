@@ -14,7 +14,7 @@ use opcua::types::{
 use super::Services;
 use super::attribute::check_count;
 use super::dispatch::Asked;
-use super::notification::{republish_response, status_change};
+use super::encode::{republish_response, status_change};
 use super::publish::Waiting;
 use super::respond::{Operations, header};
 use super::session::Session;

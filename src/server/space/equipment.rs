@@ -1,7 +1,8 @@
 //! The fixed tree: site, areas, lines, machines, with their variables; made once from configuration.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use hashbrown::HashMap;
 use opcua::types::{
     DataTypeId, ExtensionObject, LocalizedText, NodeId, ObjectId, ObjectTypeId, Range,
     ReferenceTypeId, VariableTypeId, Variant,

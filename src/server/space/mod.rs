@@ -74,6 +74,11 @@ pub trait Space: Send + Sync + 'static {
     /// The value of a variable, if it needs no store.
     fn current_value(&self, id: &NodeId) -> Option<DataValue>;
 
+    /// A node with the value of its variable, where neither needs the store; found at once.
+    fn sight(&self, id: &NodeId) -> Option<(Arc<Node>, Option<DataValue>)> {
+        Some((self.known(id)?, self.current_value(id)))
+    }
+
     /// The value of a variable that exists.
     async fn value(&self, id: &NodeId) -> DataValue;
 

@@ -1,8 +1,8 @@
 //! Nodes of a nodeset with their references in both directions, as they stand there.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use hashbrown::{HashMap, HashSet};
 use opcua::nodes::{HasNodeId, NodeSetImport, NodeSetNamespaceMapper, NodeType};
 use opcua::types::{NodeId, ReferenceTypeId};
 

@@ -163,6 +163,15 @@ impl PlantSpace {
         Ok(references)
     }
 
+    /// A node with the value of its variable, where neither needs the store.
+    pub fn sight(&self, id: &NodeId) -> Option<(Arc<Node>, Option<DataValue>)> {
+        if let Some(entry) = self.entry(id) {
+            let value = entry.source.as_ref().map(|source| self.sighted(source));
+            return Some((entry.node.clone(), value));
+        }
+        Some((self.known(id)?, self.current_value(id)))
+    }
+
     /// The value of a variable, if it needs no store.
     pub fn current_value(&self, id: &NodeId) -> Option<DataValue> {
         if let Some(entry) = self.entry(id) {

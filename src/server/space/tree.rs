@@ -2,9 +2,10 @@
 //!
 //! Ids are paths of business keys, so they stay the same over restarts and reinstallations.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use opcua::types::{
     Argument, DataTypeId, EUInformation, ExtensionObject, LocalizedText, NodeId, ObjectId,
     ObjectTypeId, QualifiedName, ReferenceTypeId, VariableTypeId, Variant,

@@ -1,7 +1,6 @@
 //! The types of all namespaces: what is a kind of what, and what fields events have.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use opcua::types::{NodeClass, NodeId, QualifiedName, ReferenceTypeId};
 
 use super::nodeset::NodeSet;

@@ -74,6 +74,13 @@ impl Space for WholeSpace {
         }
     }
 
+    fn sight(&self, id: &NodeId) -> Option<(Arc<Node>, Option<DataValue>)> {
+        match id.namespace {
+            0 => Some((self.standard.node(id)?.clone(), self.standard.value(id))),
+            _ => self.plant.sight(id),
+        }
+    }
+
     async fn value(&self, id: &NodeId) -> DataValue {
         match self.current_value(id) {
             Some(value) => value,

@@ -12,6 +12,7 @@ use bytes::BytesMut;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use opcua::core::ResponseMessage;
 use opcua::types::{ResponseHeader, ServiceFault, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -293,41 +294,54 @@ impl Connection {
         let Some((channel, info)) = &mut self.channel else {
             return Ok(());
         };
-        let handle = match outgoing.reply {
+        let encoded = match outgoing.reply {
             Reply::Later => return Ok(()),
-            Reply::Encoded(bytes) => {
-                self.body.clear();
-                self.body.extend_from_slice(&bytes);
-                0
-            }
+            Reply::Encoded(bytes) => Some(bytes),
             Reply::Message(message) => {
-                let context = self.wire.context.context();
-                if let Err(status) = encode_message(&message, &context, &mut self.body) {
-                    tracing::error!(%status, message = message.type_name(), "not encodable");
-                    let header = ResponseHeader::new_service_result(
-                        message.response_header().request_handle,
-                        StatusCode::BadEncodingError,
-                    );
-                    let fault = ServiceFault { response_header: header }.into();
-                    encode_message(&fault, &context, &mut self.body)?;
-                }
-                message.response_header().request_handle
+                encode_reply(&self.wire, &message, &mut self.body)?;
+                None
             }
         };
+        let body: &[u8] = encoded.as_deref().unwrap_or(&self.body);
         let PeerLimits { chunk, message, chunks } = self.limits;
-        let is_large = message > 0 && self.body.len() > message
-            || chunks > 0 && channel.chunks(self.body.len(), chunk) > chunks
-            || info.response_max > 0 && self.body.len() > info.response_max;
+        let is_large = message > 0 && body.len() > message
+            || chunks > 0 && channel.chunks(body.len(), chunk) > chunks
+            || info.response_max > 0 && body.len() > info.response_max;
         if is_large {
-            let status = StatusCode::BadResponseTooLarge;
-            let header = ResponseHeader::new_service_result(handle, status);
-            let fault = ServiceFault { response_header: header }.into();
+            let fault = too_large(body);
             encode_message(&fault, &self.wire.context.context(), &mut self.body)?;
+            channel.seal(outgoing.request, &self.body, chunk, &mut self.out)?;
+        } else {
+            channel.seal(outgoing.request, body, chunk, &mut self.out)?;
         }
-        channel.seal(outgoing.request, &self.body, chunk, &mut self.out)?;
         if self.body.capacity() > HIGH_WATER {
             self.body = Vec::new();
         }
         Ok(())
     }
+}
+
+/// Encodes an answer, or a fault in its place.
+fn encode_reply(
+    wire: &Wire,
+    message: &ResponseMessage,
+    body: &mut Vec<u8>,
+) -> Result<(), StatusCode> {
+    let context = wire.context.context();
+    let Err(status) = encode_message(message, &context, body) else {
+        return Ok(());
+    };
+    tracing::error!(%status, message = message.type_name(), "not encodable");
+    let handle = message.response_header().request_handle;
+    let header = ResponseHeader::new_service_result(handle, StatusCode::BadEncodingError);
+    encode_message(&ServiceFault { response_header: header }.into(), &context, body)
+}
+
+/// The fault in place of an answer that the client could not take; its handle stands behind the
+/// four bytes of the type id and the time.
+fn too_large(body: &[u8]) -> ResponseMessage {
+    let handle = body.get(12..).and_then(|rest| rest.first_chunk::<4>());
+    let handle = handle.map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    let header = ResponseHeader::new_service_result(handle, StatusCode::BadResponseTooLarge);
+    ServiceFault { response_header: header }.into()
 }

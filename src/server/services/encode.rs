@@ -1,5 +1,5 @@
-//! Notification messages as bytes (Part 4 §7.26): encoded once, from what the queues share, and kept
-//! so for Republish.
+//! Answers that carry many values, as bytes: reads, and notification messages (Part 4 §7.26), which
+//! are encoded once, from what the queues share, and kept so for Republish.
 
 use bytes::{BufMut as _, Bytes};
 use opcua::types::{
@@ -15,8 +15,12 @@ const DATA_CHANGE: u16 = 811;
 const EVENT_LIST: u16 = 916;
 const STATUS_CHANGE: u16 = 820;
 /// Encodings of responses.
+const READ_RESPONSE: u16 = 634;
 const PUBLISH_RESPONSE: u16 = 829;
 const REPUBLISH_RESPONSE: u16 = 835;
+
+/// The end of the year 9999, in ticks since 1601.
+const LATEST: i64 = 2_650_467_743_990_000_000;
 
 /// Bits of a data value's mask.
 const VALUE: u8 = 0x01;
@@ -51,6 +55,16 @@ fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
+/// Writes a time (Part 6 §5.2.2.5): what cannot be told is the earliest or latest one.
+fn put_time(out: &mut Vec<u8>, time: DateTime) {
+    let ticks = time.ticks();
+    out.put_i64_le(match ticks {
+        ..=0 => 0,
+        LATEST.. => i64::MAX,
+        _ => ticks,
+    });
+}
+
 /// Writes a data value with the timestamps that are wanted and nothing else left out or added.
 pub fn put_data_value(
     out: &mut Vec<u8>,
@@ -81,7 +95,7 @@ pub fn put_data_value(
         out.put_u32_le(status.bits());
     }
     for time in [source, server].into_iter().flatten() {
-        time.encode(out, context)?;
+        put_time(out, time);
     }
     Ok(())
 }
@@ -122,7 +136,7 @@ pub fn message(
                 if let Entry::Event(fields) = &one.entry {
                     out.put_u32_le(one.client_handle);
                     out.put_u32_le(count(fields.len()));
-                    for field in fields {
+                    for field in fields.iter() {
                         field.encode(out, context)?;
                     }
                 }
@@ -182,6 +196,25 @@ pub fn publish_response(
     out.put_u32_le(count(envelope.results.len()));
     envelope.results.iter().for_each(|status| out.put_u32_le(status.bits()));
     out.put_i32_le(-1);
+    Ok(Bytes::from(out))
+}
+
+/// A read response.
+pub fn read_response(
+    header: &ResponseHeader,
+    results: &[DataValue],
+    wanted: TimestampsToReturn,
+    diagnostics: &Option<Vec<DiagnosticInfo>>,
+    context: &Context<'_>,
+) -> Result<Bytes, StatusCode> {
+    let mut out = Vec::with_capacity(128 + results.len() * 40);
+    put_id(&mut out, READ_RESPONSE);
+    header.encode(&mut out, context)?;
+    out.put_u32_le(count(results.len()));
+    for value in results {
+        put_data_value(&mut out, value, value.status, wanted, context)?;
+    }
+    diagnostics.encode(&mut out, context)?;
     Ok(Bytes::from(out))
 }
 
@@ -249,7 +282,11 @@ mod tests {
         let notifications = [
             one(1, TimestampsToReturn::Both, Entry::Value(value.clone(), false)),
             one(2, TimestampsToReturn::Source, Entry::Value(value.clone(), true)),
-            one(3, TimestampsToReturn::Neither, Entry::Event(vec![Variant::Empty, 5_i32.into()])),
+            one(
+                3,
+                TimestampsToReturn::Neither,
+                Entry::Event(Box::new(vec![Variant::Empty, 5_i32.into()])),
+            ),
         ];
         let at = DateTime::from(5000);
         let bytes = message(9, at, &notifications, &context.context()).unwrap();
