@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opcua::crypto::SecurityPolicy;
-use opcua::types::{ContextOwned, DecodingOptions, MessageSecurityMode, NamespaceMap};
+use opcua::types::{ContextOwned, DecodingOptions, DepthGauge, MessageSecurityMode, NamespaceMap};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -199,7 +199,7 @@ impl RunningServer {
 
     /// Tells clients of the end, ends all sessions and stops.
     pub async fn stop(self) {
-        let is_used = self.services.has_sessions();
+        let is_used = self.services.usage().sessions > 0;
         let notice = if is_used { SHUTDOWN_NOTICE } else { Duration::ZERO };
         let ticks = i64::try_from(notice.as_nanos() / 100).unwrap_or(0);
         let end = self.clock.now() + Span::from_ticks(ticks);
@@ -220,6 +220,8 @@ fn decoding() -> DecodingOptions {
         max_string_length: STRING_MAX,
         max_byte_string_length: STRING_MAX,
         max_array_length: super::decode::walk::ARRAY_MAX,
+        // The walk before decoding has the last word on nesting.
+        decoding_depth_gauge: DepthGauge::new(super::decode::walk::DEPTH_MAX as u64),
         ..DecodingOptions::default()
     }
 }

@@ -28,6 +28,8 @@ pub struct Raw {
     pub stream: TcpStream,
     pub channel: u32,
     pub token: u32,
+    /// Lifetime of the token in milliseconds.
+    pub lifetime: u32,
     sequence: u32,
     request: u32,
     handle: u32,
@@ -37,6 +39,8 @@ pub struct Raw {
     /// Responses that came while another one was waited for.
     pub others: VecDeque<(u32, ResponseMessage)>,
 }
+
+const NO_POLICY: &[u8] = b"http://opcfoundation.org/UA/SecurityPolicy#None";
 
 pub fn hello(url: &str) -> Vec<u8> {
     let mut body = Vec::new();
@@ -72,21 +76,27 @@ impl Raw {
         Ok(raw)
     }
 
-    /// Connects and says hello.
-    pub async fn greet(address: SocketAddr) -> Result<Raw, Ended> {
-        let stream = TcpStream::connect(address).await.map_err(|_| Ended { status: None })?;
+    /// Connects and says nothing.
+    pub async fn unknown(address: SocketAddr) -> Raw {
+        let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let mut raw = Raw {
+        Raw {
             stream,
             channel: 0,
             token: 0,
+            lifetime: 0,
             sequence: 0,
             request: 0,
             handle: 0,
             context: context(),
             session: NodeId::null(),
             others: VecDeque::new(),
-        };
+        }
+    }
+
+    /// Connects and says hello.
+    pub async fn greet(address: SocketAddr) -> Result<Raw, Ended> {
+        let mut raw = Raw::unknown(address).await;
         raw.write(&hello(&format!("opc.tcp://{address}"))).await;
         let (kind, _) = raw.read_frame().await?;
         assert_eq!(&kind, b"ACKF");
@@ -108,30 +118,35 @@ impl Raw {
             requested_lifetime: lifetime,
         };
         let message = self.encode(&request.into());
-        let uri = b"http://opcfoundation.org/UA/SecurityPolicy#None";
-        let mut body = self.channel.to_le_bytes().to_vec();
-        body.extend((uri.len() as u32).to_le_bytes());
-        body.extend(uri);
-        body.extend([0xff; 8]);
-        let (sequence, request) = (self.next_sequence(), self.next_request());
-        body.extend(sequence.to_le_bytes());
-        body.extend(request.to_le_bytes());
-        body.extend(message);
-        self.write(&frame(b"OPNF", &body)).await;
+        self.open_with(&message).await;
         loop {
             let (kind, bytes) = self.read_frame().await?;
             if &kind == b"OPNF" {
-                let uri_end = 12 + 4 + uri.len() + 8 + 8;
+                let uri_end = 12 + 4 + NO_POLICY.len() + 8 + 8;
                 let ResponseMessage::OpenSecureChannel(response) = self.decode(&bytes[uri_end..])
                 else {
                     panic!("no channel")
                 };
                 self.channel = response.security_token.channel_id;
                 self.token = response.security_token.token_id;
+                self.lifetime = response.security_token.revised_lifetime;
                 return Ok(());
             }
             self.keep(&bytes);
         }
+    }
+
+    /// Sends a request to open a channel as it is.
+    pub async fn open_with(&mut self, message: &[u8]) {
+        let mut body = self.channel.to_le_bytes().to_vec();
+        body.extend((NO_POLICY.len() as u32).to_le_bytes());
+        body.extend(NO_POLICY);
+        body.extend([0xff; 8]);
+        let (sequence, request) = (self.next_sequence(), self.next_request());
+        body.extend(sequence.to_le_bytes());
+        body.extend(request.to_le_bytes());
+        body.extend(message);
+        self.write(&frame(b"OPNF", &body)).await;
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -241,7 +256,7 @@ impl Raw {
         Ok((kind, bytes))
     }
 
-    /// Sends a message as it is, in chunks of at most 8000 bytes; gives its request id.
+    /// Sends a message as it is, in chunks; gives its request id.
     pub async fn send_bytes(&mut self, message: &[u8]) -> u32 {
         let request = self.next_request();
         let mut out = Vec::new();
@@ -258,6 +273,16 @@ impl Raw {
         }
         self.write(&out).await;
         request
+    }
+
+    /// Sends a chunk of a request.
+    pub async fn send_chunk(&mut self, kind: &[u8; 4], request: u32, part: &[u8]) {
+        let mut body = self.channel.to_le_bytes().to_vec();
+        for number in [self.token, self.next_sequence(), request] {
+            body.extend(number.to_le_bytes());
+        }
+        body.extend(part);
+        self.write(&frame(kind, &body)).await;
     }
 
     pub async fn send(&mut self, message: impl Into<RequestMessage>) -> u32 {

@@ -272,6 +272,7 @@ pub fn test_limits() -> Limits {
     limits.wire.gate.connections_per_address = 100;
     limits.wire.gate.rate = 1e6;
     limits.wire.gate.burst = 1e6;
+    limits.wire.gate.errors = u32::MAX;
     limits
 }
 

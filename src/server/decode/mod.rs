@@ -24,13 +24,6 @@ pub struct Reader<'a> {
     context: &'a Context<'a>,
 }
 
-/// Checks the header of a request that must not have an additional one.
-pub fn check_header(body: &[u8], context: &Context<'_>) -> Result<(), StatusCode> {
-    let mut reader = Reader::new(body, context);
-    let header = reader.header()?;
-    if header.additional_header.is_null() { Ok(()) } else { Err(MALFORMED) }
-}
-
 impl<'a> Reader<'a> {
     /// A reader at the start of some bytes.
     pub fn new(bytes: &'a [u8], context: &'a Context<'a>) -> Reader<'a> {
@@ -124,6 +117,11 @@ impl<'a> Reader<'a> {
     /// Takes over what reading inside has cost.
     pub fn spend(&mut self, inner: &Reader<'_>) {
         self.cost = inner.cost;
+    }
+
+    /// Everything has been read: a message has nothing behind its end.
+    pub fn finish(&self) -> Result<(), StatusCode> {
+        if self.rest().is_empty() { Ok(()) } else { Err(MALFORMED) }
     }
 
     /// What has not been read.

@@ -6,8 +6,9 @@
 
 use opcua::types::StatusCode;
 
-/// Variants, data values and diagnostic information inside each other.
-pub const DEPTH_MAX: usize = 8;
+/// Places in a chain of variants, data values and diagnostic information inside each other. A level
+/// of a data value takes three of them; Part 6 §5.2.2.16 wants at least 100 levels to be read.
+pub const DEPTH_MAX: usize = 320;
 /// Elements of one array.
 pub const ARRAY_MAX: usize = 100_000;
 /// Bytes of memory that the variants of one message may take when they are decoded.
@@ -311,21 +312,21 @@ mod tests {
     fn chains_that_would_overflow_the_decoder_are_refused() {
         // A variant with a data value with a variant, two bytes a level.
         let data_values = |levels: usize| [[23, 1].repeat(levels), vec![0]].concat();
-        assert_eq!(walk(&data_values(3)), Ok(7));
+        assert_eq!(walk(&data_values(100)), Ok(201));
         for levels in [DEPTH_MAX, 1000, 4000, 100_000] {
             assert_eq!(walk(&data_values(levels)), Err(TOO_MUCH));
         }
         let diagnostics = |levels: usize| [vec![25], vec![0x40; levels], vec![0]].concat();
-        assert_eq!(walk(&diagnostics(5)), Ok(7));
+        assert_eq!(walk(&diagnostics(100)), Ok(102));
         for levels in [DEPTH_MAX, 5000, 60_000] {
             assert_eq!(walk(&diagnostics(levels)), Err(TOO_MUCH));
         }
         let variants = |levels: usize| [vec![24; levels], vec![0]].concat();
-        assert_eq!(walk(&variants(5)), Ok(6));
-        assert_eq!(walk(&variants(50)), Err(TOO_MUCH));
+        assert_eq!(walk(&variants(100)), Ok(101));
+        assert_eq!(walk(&variants(DEPTH_MAX)), Err(TOO_MUCH));
         let arrays = |levels: usize| [[24 | 0x80, 1, 0, 0, 0].repeat(levels), vec![0]].concat();
-        assert_eq!(walk(&arrays(3)), Ok(16));
-        assert_eq!(walk(&arrays(50)), Err(TOO_MUCH));
+        assert_eq!(walk(&arrays(100)), Ok(501));
+        assert_eq!(walk(&arrays(DEPTH_MAX)), Err(TOO_MUCH));
     }
 
     #[test]

@@ -60,7 +60,10 @@ impl Incoming {
     fn whole<T: BinaryDecodable>(&self, services: &Services) -> Result<T, StatusCode> {
         let context = services.context.context();
         let bytes = self.body.get(self.start..).unwrap_or_default();
-        Reader::new(bytes, &context).plain()
+        let mut reader = Reader::new(bytes, &context);
+        let request = reader.plain()?;
+        reader.finish()?;
+        Ok(request)
     }
 
     /// Reads what follows the header.
@@ -71,7 +74,10 @@ impl Incoming {
     ) -> Result<T, StatusCode> {
         let context = services.context.context();
         let bytes = self.body.get(self.rest..).unwrap_or_default();
-        read(&mut Reader::new(bytes, &context))
+        let mut reader = Reader::new(bytes, &context);
+        let request = read(&mut reader)?;
+        reader.finish()?;
+        Ok(request)
     }
 }
 

@@ -88,6 +88,17 @@ pub struct Setup {
     pub trust_command: String,
 }
 
+/// What clients have taken up.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Usage {
+    /// Sessions, with those that nobody has logged on to yet.
+    pub sessions: usize,
+    /// Subscriptions, with those whose session is gone.
+    pub subscriptions: usize,
+    /// Monitored items.
+    pub items: usize,
+}
+
 impl Services {
     /// Services without any session.
     pub fn new(setup: Setup) -> Arc<Services> {
@@ -117,9 +128,13 @@ impl Services {
         self.hub.emit(&*self.space, event);
     }
 
-    /// Whether there is any session.
-    pub fn has_sessions(&self) -> bool {
-        self.sessions.count() > 0
+    /// What clients have taken up at the moment.
+    pub fn usage(&self) -> Usage {
+        Usage {
+            sessions: self.sessions.count(),
+            subscriptions: self.registry.counts().0,
+            items: self.hub.items(),
+        }
     }
 
     fn now(&self) -> DateTime {

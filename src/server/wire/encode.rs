@@ -6,9 +6,11 @@ use bytes::{BufMut as _, BytesMut};
 use opcua::core::comms::tcp_types::HelloMessage;
 use opcua::core::{Message as _, ResponseMessage};
 use opcua::types::{
-    BinaryDecodable as _, BinaryEncodable as _, Context, DecodingOptions, NodeId, ObjectId,
-    OpenSecureChannelRequest, SimpleBinaryDecodable, StatusCode,
+    BinaryEncodable as _, Context, DecodingOptions, ObjectId, OpenSecureChannelRequest,
+    SimpleBinaryDecodable, StatusCode,
 };
+
+use crate::server::decode::Reader;
 
 /// Longest text of an error.
 const REASON_MAX: usize = 200;
@@ -81,20 +83,17 @@ pub fn write_error(status: StatusCode, reason: &str, out: &mut BytesMut) {
     out.put_slice(reason);
 }
 
-/// Reads the request inside an opening chunk. An additional header has no meaning here, and what
-/// has none is not decoded.
+/// Reads the request inside an opening chunk. An additional header has no meaning here; it is
+/// ignored (Part 4 §7.33), which means that its body is never decoded.
 pub fn read_open_request(
     message: &[u8],
     context: &Context<'_>,
 ) -> Result<OpenSecureChannelRequest, StatusCode> {
-    let invalid = |_| StatusCode::BadDecodingError;
-    let mut cursor = Cursor::new(message);
-    let id = NodeId::decode(&mut cursor, context).map_err(invalid)?;
-    if id != ObjectId::OpenSecureChannelRequest_Encoding_DefaultBinary {
+    let mut reader = Reader::new(message, context);
+    if reader.type_id()? != ObjectId::OpenSecureChannelRequest_Encoding_DefaultBinary {
         return Err(StatusCode::BadServiceUnsupported);
     }
-    let start = usize::try_from(cursor.position()).unwrap_or(0);
-    let body = message.get(start..).unwrap_or_default();
-    crate::server::decode::check_header(body, context)?;
-    OpenSecureChannelRequest::decode(&mut cursor, context).map_err(invalid)
+    let request = reader.plain()?;
+    reader.finish()?;
+    Ok(request)
 }

@@ -1,0 +1,15 @@
+//! The OPC UA server over a space of the tests: each defect that was seen in other servers is a test
+//! here that it is not in ours.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::panic, reason = "a test fails by panicking")]
+
+mod attributes;
+mod events;
+mod hostile;
+mod items;
+mod raw;
+mod sessions;
+mod space;
+mod subscriptions;
+mod support;
