@@ -9,6 +9,7 @@ mod events;
 mod hostile;
 mod items;
 mod raw;
+mod secured;
 mod sessions;
 mod space;
 mod subscriptions;

@@ -30,11 +30,20 @@ fn pki_template() -> &'static Path {
     template.path()
 }
 
+/// Copies a certificate and its key.
+pub fn copy_keys(from: &Path, to: &Path) {
+    for folder in ["own", "private"] {
+        std::fs::create_dir(to.join(folder)).unwrap();
+    }
+    for file in ["own/cert.der", "private/private.pem"] {
+        std::fs::copy(from.join(file), to.join(file)).unwrap();
+    }
+}
+
 /// A server with its directory.
 pub struct Running {
     pub server: TestServer,
-    /// The server's certificates and trust list.
-    pub pki: tempfile::TempDir,
+    _pki: tempfile::TempDir,
 }
 
 impl Running {
@@ -44,14 +53,9 @@ impl Running {
 
     pub async fn with(limits: Limits) -> Running {
         let pki = tempfile::tempdir().unwrap();
-        for folder in ["own", "private"] {
-            std::fs::create_dir(pki.path().join(folder)).unwrap();
-        }
-        for file in ["own/cert.der", "private/private.pem"] {
-            std::fs::copy(pki_template().join(file), pki.path().join(file)).unwrap();
-        }
+        copy_keys(pki_template(), pki.path());
         let server = start(pki.path(), limits, 10).await;
-        Running { server, pki }
+        Running { server, _pki: pki }
     }
 
     pub async fn session(&self) -> Raw {
