@@ -59,14 +59,18 @@ pub struct SubscriptionLimits {
     pub queue: u32,
     /// Events that wait in the queue of one item.
     pub event_queue: u32,
-    /// Values and events that wait in the queues of one subscription together.
+    /// Values that wait in the queues of one subscription together; an event counts as some.
     pub queued_per_subscription: usize,
+    /// Values that wait in all queues together.
+    pub queued: usize,
     /// Publish requests of one session that wait.
     pub publish_requests: usize,
     /// Messages that a subscription keeps for Republish.
     pub retransmission: usize,
     /// Bytes of them.
     pub retransmission_bytes: usize,
+    /// Bytes of the messages that all subscriptions keep.
+    pub retransmission_bytes_in_all: usize,
     /// Notifications in one message at most.
     pub notifications: usize,
     /// Shortest publishing interval.
@@ -159,9 +163,11 @@ impl Default for Limits {
                 queue: 10_000,
                 event_queue: 10_000,
                 queued_per_subscription: 100_000,
+                queued: 1_000_000,
                 publish_requests: 100,
                 retransmission: 100,
                 retransmission_bytes: 4 << 20,
+                retransmission_bytes_in_all: 64 << 20,
                 notifications: 10_000,
                 interval_min: Duration::from_millis(10),
                 interval_max: seconds(3600),

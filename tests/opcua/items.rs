@@ -352,3 +352,27 @@ async fn items_are_bounded_in_number() {
         assert_eq!((good, refused), (wanted, 4 - wanted));
     }
 }
+
+#[tokio::test]
+async fn all_queues_of_a_subscription_are_bounded_together() {
+    let mut limits = super::space::test_limits();
+    limits.subscriptions.queued_per_subscription = 6;
+    let running = Running::with(limits).await;
+    let mut client = running.session().await;
+    let subscription = subscribe(&mut client).await;
+    watch(&mut client, subscription, (0..3).map(|n| item(&variable(n), n as u32)).collect()).await;
+    collect(&mut client, 3).await;
+    // Nobody asks while they change ten times each.
+    for number in 100..110 {
+        for n in 0..3 {
+            running.push(&variable(n), good(f64::from(number), i64::from(number)));
+        }
+    }
+    let seen = collect(&mut client, 6).await;
+    let lost = |value: &DataValue| value.status.unwrap_or_default().bits() & OVERFLOW == OVERFLOW;
+    assert_eq!(seen.iter().filter(|(_, value)| lost(value)).count(), 3);
+    for n in 0..3 {
+        let newest = seen.iter().rfind(|(handle, _)| *handle == n).unwrap();
+        assert_eq!(newest.1.value, Some(109.0_f64.into()), "the newest is never lost");
+    }
+}

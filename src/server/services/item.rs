@@ -126,7 +126,18 @@ impl Offered {
     }
 }
 
+/// Room that an event takes in a queue beside a value: it has many fields.
+const EVENT_WEIGHT: usize = 16;
+
 impl Item {
+    /// Room that each entry of its queue takes.
+    pub fn weight(&self) -> usize {
+        match self.watch {
+            Watch::Data(_) => 1,
+            Watch::Events(_) => EVENT_WEIGHT,
+        }
+    }
+
     /// Whether what waits is reported by itself.
     pub fn reports(&self) -> bool {
         self.mode == MonitoringMode::Reporting || self.triggered

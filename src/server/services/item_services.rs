@@ -396,7 +396,7 @@ impl Services {
         let pace = state.pace.interval;
         let item = state.items.get_mut(id).ok_or(unknown)?;
         let settings = self.settings(&wanted, &prepared.watch, pace, timestamps);
-        let lost = item.queue.resize(settings.queue_size, settings.discard_oldest);
+        let lost = item.queue.resize(settings.queue_size, settings.discard_oldest) * item.weight();
         item.settings = settings;
         let spot = item.spot.clone();
         if let Watch::Events(filter) = &prepared.watch {

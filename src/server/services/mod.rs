@@ -25,6 +25,7 @@ mod request;
 mod respond;
 mod session;
 mod sessions;
+mod share;
 mod subscription;
 mod subscription_services;
 mod view;
@@ -106,7 +107,7 @@ impl Services {
             space: setup.space,
             hub: Arc::default(),
             sessions: Sessions::new(setup.limits.sessions),
-            registry: Registry::default(),
+            registry: Registry::new(&setup.limits.subscriptions),
             endpoints: setup.endpoints,
             logons: setup.logons,
             own: setup.own,

@@ -7,17 +7,55 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use opcua::types::MessageSecurityMode;
 
 use super::session::{Proof, Session};
+use super::share::Supply;
 use super::subscription::Subscription;
+use crate::server::limits::SubscriptionLimits;
 
 /// The subscriptions by their numbers.
-#[derive(Default)]
 pub struct Registry {
     subscriptions: Mutex<HashMap<u32, Arc<Subscription>>>,
     last: AtomicU32,
     made: AtomicU32,
+    supplies: Supplies,
+}
+
+/// What all subscriptions share.
+#[derive(Clone, Debug)]
+pub struct Supplies {
+    /// Room in queues.
+    pub queued: Arc<Supply>,
+    /// Bytes of messages that are kept.
+    pub kept: Arc<Supply>,
+}
+
+impl Supplies {
+    /// What there is when nothing is taken.
+    pub fn new(limits: &SubscriptionLimits) -> Supplies {
+        let (each, bytes) = (limits.queued_per_subscription, limits.retransmission_bytes);
+        let bytes_in_all = limits.retransmission_bytes_in_all;
+        Supplies {
+            queued: Supply::new(limits.queued, each, limits.total),
+            kept: Supply::new(bytes_in_all, bytes, limits.total),
+        }
+    }
 }
 
 impl Registry {
+    /// No subscriptions.
+    pub fn new(limits: &SubscriptionLimits) -> Registry {
+        Registry {
+            subscriptions: Mutex::default(),
+            last: AtomicU32::new(0),
+            made: AtomicU32::new(0),
+            supplies: Supplies::new(limits),
+        }
+    }
+
+    /// What all subscriptions share.
+    pub fn supplies(&self) -> &Supplies {
+        &self.supplies
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<u32, Arc<Subscription>>> {
         self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
     }

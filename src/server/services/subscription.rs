@@ -14,8 +14,9 @@ use tokio::sync::Notify;
 use super::item::{Item, Offered, Watch};
 use super::items::Items;
 use super::queue::{Entry, Fields};
-use super::registry::Owner;
+use super::registry::{Owner, Supplies};
 use super::session::Session;
+use super::share::Share;
 use crate::server::limits::SubscriptionLimits;
 
 /// How a subscription is published.
@@ -113,8 +114,8 @@ pub struct State {
     paced: bool,
     /// Items with news, in the order in which they had them.
     news: VecDeque<u32>,
-    /// Entries that wait in all queues.
-    queued: usize,
+    /// Room that its queues take.
+    queued: Share,
     due: Due,
     has_spoken: bool,
     /// Cycles since the last message.
@@ -123,8 +124,7 @@ pub struct State {
     unattended: u32,
     sequence: u32,
     sent: VecDeque<(u32, Bytes)>,
-    sent_bytes: usize,
-    queued_max: usize,
+    kept: Share,
     closed: bool,
 }
 
@@ -145,7 +145,7 @@ impl Subscription {
         session: &Arc<Session>,
         pace: Pace,
         enabled: bool,
-        limits: &SubscriptionLimits,
+        supplies: &Supplies,
     ) -> Arc<Subscription> {
         let state = State {
             session: Arc::downgrade(session),
@@ -156,15 +156,14 @@ impl Subscription {
             counters: Counters::default(),
             paced: false,
             news: VecDeque::new(),
-            queued: 0,
+            queued: Share::of(&supplies.queued),
             due: Due::Nothing,
             has_spoken: false,
             silent: 0,
             unattended: 0,
             sequence: 0,
             sent: VecDeque::new(),
-            sent_bytes: 0,
-            queued_max: limits.queued_per_subscription,
+            kept: Share::of(&supplies.kept),
             closed: false,
         };
         Arc::new(Subscription { id, state: Mutex::new(state), changed: Notify::new() })
@@ -269,13 +268,13 @@ impl Subscription {
     /// Keeps a message that was sent, so that the client can ask for it again.
     pub fn keep(&self, sequence: u32, message: Bytes, limits: &SubscriptionLimits) {
         let mut state = self.lock();
-        state.sent_bytes += message.len();
+        state.kept.take(message.len());
         state.sent.push_back((sequence, message));
         while state.sent.len() > limits.retransmission
-            || state.sent_bytes > limits.retransmission_bytes && state.sent.len() > 1
+            || state.kept.is_used_up() && state.sent.len() > 1
         {
             if let Some((_, old)) = state.sent.pop_front() {
-                state.sent_bytes -= old.len();
+                state.kept.give(old.len());
                 state.counters.discarded_messages += 1;
             }
         }
@@ -289,7 +288,7 @@ fn next_sequence(last: u32) -> u32 {
 
 impl State {
     fn is_crowded(&self) -> bool {
-        self.queued >= self.queued_max
+        self.queued.is_used_up()
     }
 
     /// An item has another pace.
@@ -302,7 +301,7 @@ impl State {
         let Some(item) = self.items.get_mut(id).filter(|_| offered.is_news()) else {
             return;
         };
-        self.queued += offered.added;
+        self.queued.take(offered.added * item.weight());
         match &item.watch {
             Watch::Data(_) => self.counters.value_overflows += offered.lost,
             Watch::Events(_) => self.counters.event_overflows += offered.lost,
@@ -363,11 +362,11 @@ impl State {
                 item.listed = false;
                 continue;
             }
-            let settings = item.settings;
+            let (settings, weight) = (item.settings, item.weight());
             while notifications.len() < limit
                 && let Some(entry) = item.queue.take()
             {
-                self.queued = self.queued.saturating_sub(1);
+                self.queued.give(weight);
                 match entry {
                     Entry::Value(..) => self.counters.data_changes += 1,
                     Entry::Event(_) => self.counters.events += 1,
@@ -390,7 +389,7 @@ impl State {
     /// Removes an item.
     pub fn remove(&mut self, id: u32) -> Option<Item> {
         let mut item = self.items.remove(id)?;
-        self.queued = self.queued.saturating_sub(item.queue.clear());
+        self.queued.give(item.queue.clear() * item.weight());
         Some(item)
     }
 
@@ -398,7 +397,7 @@ impl State {
     pub fn set_mode(&mut self, id: u32, mode: MonitoringMode) -> Option<bool> {
         let item = self.items.get_mut(id)?;
         let (dropped, begins) = item.set_mode(mode);
-        self.queued = self.queued.saturating_sub(dropped);
+        self.queued.give(dropped * item.weight());
         // What waited while it was only sampled is reported from now on.
         if item.reports() && !item.queue.is_empty() && !item.listed {
             item.listed = true;
@@ -407,9 +406,9 @@ impl State {
         Some(begins)
     }
 
-    /// Entries were lost because a queue became smaller.
-    pub fn forget(&mut self, count: usize) {
-        self.queued = self.queued.saturating_sub(count);
+    /// Gives back the room of entries that were lost because a queue became smaller.
+    pub fn forget(&mut self, room: usize) {
+        self.queued.give(room);
     }
 
     /// The client has said something about the subscription.
@@ -433,7 +432,7 @@ impl State {
             return false;
         };
         if let Some((_, message)) = self.sent.remove(at) {
-            self.sent_bytes -= message.len();
+            self.kept.give(message.len());
         }
         true
     }
@@ -448,7 +447,9 @@ impl State {
     pub fn close(&mut self) -> Vec<Item> {
         self.closed = true;
         self.news.clear();
-        self.queued = 0;
+        self.queued.give_all();
+        self.kept.give_all();
+        self.sent.clear();
         self.items.take_all()
     }
 

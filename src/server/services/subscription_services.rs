@@ -82,7 +82,8 @@ impl Services {
             priority: request.priority,
         });
         let enabled = request.publishing_enabled;
-        let make = |id| Subscription::new(id, &asked.session, pace, enabled, limits);
+        let make =
+            |id| Subscription::new(id, &asked.session, pace, enabled, self.registry.supplies());
         let subscription = self.registry.add(limits.total, make);
         let subscription = subscription.ok_or(StatusCode::BadTooManySubscriptions)?;
         let id = subscription.id;
