@@ -12,6 +12,7 @@ pub mod log_format;
 pub mod ports;
 mod publish;
 pub mod query;
+pub mod refusals;
 pub mod replay;
 pub mod time_text;
 pub mod view;

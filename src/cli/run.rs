@@ -16,6 +16,7 @@ use crate::app::clock::Clock;
 use crate::app::connection::Connections;
 use crate::app::engine::{self, EngineHandle};
 use crate::app::query::Queries;
+use crate::app::refusals::Refusals;
 use crate::config::NodeAddress;
 use crate::config::settings::{ChannelMode, MachineSettings, Security, Settings};
 use crate::domain::id::MachineId;
@@ -55,7 +56,7 @@ impl Running {
         let (engine, engine_thread) =
             engine::start(plant.clone(), Box::new(store), clock.clone()).map_err(store_failure)?;
         let queries = Queries::new(engine.clone());
-        let connections = Connections::default();
+        let (connections, refusals) = (Connections::default(), Refusals::default());
         let stop = CancellationToken::new();
         let users = Arc::new(Users::new(users::of(&settings)?, clock.clone()));
         tokio::spawn(users::follow(users.clone(), settings.clone(), stop.clone()));
@@ -68,6 +69,7 @@ impl Running {
             queries: queries.clone(),
             connections: connections.clone(),
             clock: clock.clone(),
+            refusals: refusals.clone(),
             process_units: process_units(&settings),
         };
         let server = server::start(opcua, &server_options(&settings), inputs, users.clone())
@@ -79,6 +81,7 @@ impl Running {
             users,
             clock: clock.clone(),
             connections: connections.clone(),
+            refusals,
             anonymous_read: settings.http.anonymous_read,
         };
         let bridge = tokio::spawn(http::serve(bridge, state, stop.clone()));

@@ -31,6 +31,7 @@ use crate::app::clock::Clock;
 use crate::app::connection::Connections;
 use crate::app::engine::EngineHandle;
 use crate::app::query::Queries;
+use crate::app::refusals::Refusals;
 use problem::Problem;
 
 /// Requests that are worked on at the same time; more are told to come again.
@@ -53,6 +54,8 @@ pub struct Bridge {
     pub clock: Arc<dyn Clock>,
     /// How the links to the machines are.
     pub connections: Connections,
+    /// Peers that the OPC UA server has turned away.
+    pub refusals: Refusals,
     /// Whether reading needs no user.
     pub anonymous_read: bool,
 }

@@ -72,6 +72,12 @@ pub async fn metrics(State(bridge): State<Bridge>) -> Response {
             .map_or(f64::NAN, |last| (now - last).ticks() as f64 / TICKS_PER_SECOND as f64)
     });
     gauge("mes_machine_last_value_age_seconds", "Age of the newest value", &age);
+    let refused = crate::app::refusals::Refusal::ALL.map(|refusal| {
+        let labels = format!("{{reason=\"{}\"}}", refusal.texts().0);
+        (labels, bridge.refusals.of(refusal) as f64)
+    });
+    let help = "Peers that the OPC UA server has turned away since the start";
+    gauge("mes_opcua_refusals", help, &refused);
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (kind, text).into_response()
 }

@@ -19,6 +19,7 @@ use super::wire::{self, Identities, Wire, raw_context};
 use crate::app::access::Users;
 use crate::app::clock::Clock;
 use crate::app::engine::{EngineHandle, Health};
+use crate::app::refusals::Refusals;
 use crate::domain::time::{Span, TICKS_PER_SECOND};
 
 /// Service level of a server that works (Part 4 §6.6.2).
@@ -130,6 +131,8 @@ pub struct Content {
     pub state: Arc<ServerState>,
     /// The namespaces.
     pub namespaces: NamespaceMap,
+    /// Where peers that are turned away are counted.
+    pub refusals: Refusals,
 }
 
 /// Starts the server of a plant on a listener.
@@ -176,6 +179,7 @@ pub async fn serve(
         limits: options.limits,
         clock: clock.clone(),
         context: ContextOwned::new(content.namespaces, raw_loaders(), decoding()),
+        refusals: content.refusals,
         trust_command: options.trust_command.clone(),
     });
     content.state.set_diagnostics(services.clone());
@@ -254,12 +258,12 @@ async fn own_identity(
 fn plant_content(uri: &str, inputs: SpaceInputs, limits: Limits) -> Result<Content, String> {
     let mut namespaces = NamespaceMap::new();
     namespaces.add_namespace(uri);
-    let clock = inputs.clock.clone();
+    let (clock, refusals) = (inputs.clock.clone(), inputs.refusals.clone());
     let plant = PlantSpace::new(inputs, &mut namespaces)?;
     let state = ServerState::new(clock.clone(), uri, uris(&namespaces), limits);
     let standard = StandardSpace::new(state.clone(), clock, &mut namespaces);
     let space: Arc<dyn Space> = Arc::new(WholeSpace::new(standard, plant));
-    Ok(Content { space, state, namespaces })
+    Ok(Content { space, state, namespaces, refusals })
 }
 
 /// The URIs of namespaces in the order of their indexes.

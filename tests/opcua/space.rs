@@ -11,6 +11,7 @@ use std::sync::{Arc, RwLock};
 use async_trait::async_trait;
 use linewright::app::access::{User, Users};
 use linewright::app::clock::Clock;
+use linewright::app::refusals::Refusals;
 use linewright::app::view::PlantView;
 use linewright::domain::role::{Permission, Role};
 use linewright::server::limits::Limits;
@@ -285,7 +286,8 @@ pub async fn start(pki: &Path, limits: Limits, count: usize) -> TestServer {
     let state = ServerState::new(clock.clone(), &uri, uris(&namespaces), limits);
     let standard = StandardSpace::new(state.clone(), clock.clone(), &mut namespaces);
     let space = Arc::new(TestSpace::new(standard, count));
-    let content = Content { space: space.clone(), state, namespaces };
+    let refusals = Refusals::default();
+    let content = Content { space: space.clone(), state, namespaces, refusals };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let options = ServerOptions {

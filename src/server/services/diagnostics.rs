@@ -28,7 +28,6 @@ pub struct Counts {
     timed_out: AtomicU32,
     rejected: AtomicU32,
     rejected_by_security: AtomicU32,
-    refused_peers: AtomicU32,
     last_line: Mutex<Option<Instant>>,
 }
 
@@ -76,12 +75,6 @@ impl Counts {
         if is_security(status) {
             one(&self.rejected_by_security);
         }
-    }
-
-    /// A peer was turned away; says whether it is worth a line in the log.
-    pub fn refused(&self, _: StatusCode) -> bool {
-        one(&self.refused_peers);
-        self.may_write_line()
     }
 
     /// Whether it is time for another line.

@@ -10,6 +10,7 @@ mod discovery;
 mod dispatch;
 mod encode;
 mod filter;
+mod handler;
 mod history;
 mod hub;
 mod identity;
@@ -34,23 +35,20 @@ pub use discovery::Endpoints;
 pub use hub::{Hub, Spot};
 pub use identity::Logons;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures::future::BoxFuture;
-use opcua::types::{Context, ContextOwned, DateTime, StatusCode};
+use opcua::types::{Context, ContextOwned, DateTime};
 
 use self::diagnostics::Counts;
 use self::publish::Surroundings;
 use self::registry::Registry;
 use self::sessions::Sessions;
 use super::limits::Limits;
-use super::pki::{NotTrusted, OwnIdentity};
+use super::pki::OwnIdentity;
 use super::space::{Event, Space};
 use super::time::now_date_time;
-use super::wire::{ChannelInfo, Handler, Reply};
 use crate::app::clock::Clock;
+use crate::app::refusals::Refusals;
 
 /// What the services are made of.
 pub struct Services {
@@ -65,6 +63,7 @@ pub struct Services {
     clock: Arc<dyn Clock>,
     context: ContextOwned,
     counts: Counts,
+    refusals: Refusals,
     /// The command that trusts a certificate, without its id.
     trust_command: String,
 }
@@ -85,6 +84,8 @@ pub struct Setup {
     pub clock: Arc<dyn Clock>,
     /// How things are encoded.
     pub context: ContextOwned,
+    /// Where peers that are turned away are counted.
+    pub refusals: Refusals,
     /// The command that trusts a certificate, without its id.
     pub trust_command: String,
 }
@@ -115,6 +116,7 @@ impl Services {
             clock: setup.clock,
             context: setup.context,
             counts: Counts::default(),
+            refusals: setup.refusals,
             trust_command: setup.trust_command,
         })
     }
@@ -145,34 +147,5 @@ impl Services {
     /// What answers to publish requests need.
     fn around<'a>(&'a self, context: &'a Context<'a>) -> Surroundings<'a> {
         Surroundings { clock: &*self.clock, context, limits: &self.limits.subscriptions }
-    }
-}
-
-impl Handler for Services {
-    fn handle(
-        self: Arc<Self>,
-        channel: Arc<ChannelInfo>,
-        request: u32,
-        body: Bytes,
-    ) -> BoxFuture<'static, Reply> {
-        Box::pin(dispatch::answer(self, channel, request, body))
-    }
-
-    fn opened(&self, channel: &ChannelInfo) {
-        self.audit_channel(channel);
-    }
-
-    fn closed(&self, channel: &ChannelInfo) {
-        self.sessions.channel_closed(channel.id);
-    }
-
-    fn refused(&self, peer: SocketAddr, status: StatusCode, reason: &str) {
-        if self.counts.refused(status) {
-            tracing::info!(%peer, %status, reason, "a peer was turned away");
-        }
-    }
-
-    fn certificate_refused(&self, peer: SocketAddr, why: &NotTrusted) {
-        self.audit_certificate(peer, why);
     }
 }

@@ -14,6 +14,7 @@ use super::protection::role_id;
 use super::tree::{Tree, TreeBuilder};
 use super::types::{TYPES_NAMESPACE, Types, id};
 use super::value::{ConnectionValue, KpiValue, LineValue, MachineValue, Source, StopValue};
+use crate::app::refusals::Refusal;
 use crate::domain::id::MachineId;
 use crate::domain::oee::evaluate::Equipment;
 use crate::domain::oee::loss::LossClass;
@@ -89,7 +90,19 @@ impl TreeBuilder<'_> {
         self.object("lots", "Lots", ("Lots", "Lots in the order of their numbers."), kind);
         self.link(&path, ReferenceTypeId::Organizes, "lots");
         self.reasons(&path);
+        self.refusals(&path);
         self.id(&path)
+    }
+
+    fn refusals(&mut self, site: &str) {
+        let path = format!("{site}/Refusals");
+        let texts = ("Refusals", "Peers that this server has turned away since its start.");
+        self.object(&path, "Refusals", texts, ObjectTypeId::FolderType.into());
+        self.link(site, ReferenceTypeId::HasComponent, &path);
+        for refusal in Refusal::ALL {
+            let (name, text) = refusal.texts();
+            self.plain(&path, name, text, DataTypeId::UInt64, Source::Refusals(refusal));
+        }
     }
 
     fn orders(&mut self, site: &str) {

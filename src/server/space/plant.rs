@@ -20,6 +20,7 @@ use crate::app::clock::Clock;
 use crate::app::connection::Connections;
 use crate::app::engine::EngineHandle;
 use crate::app::query::Queries;
+use crate::app::refusals::Refusals;
 use crate::app::view::PlantView;
 use crate::domain::id::MachineId;
 
@@ -34,6 +35,8 @@ pub struct SpaceInputs {
     pub connections: Connections,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Peers that were turned away.
+    pub refusals: Refusals,
     /// Units of process values, by machine and name.
     pub process_units: BTreeMap<(MachineId, String), String>,
 }
@@ -100,6 +103,7 @@ impl PlantSpace {
             plant: self.inputs.engine.plant(),
             view: &view,
             connections: &self.inputs.connections,
+            refusals: &self.inputs.refusals,
             now: self.inputs.clock.now(),
         };
         sight.value(source)

@@ -150,7 +150,7 @@ impl TreeBuilder<'_> {
             value_rank: -1,
             historizing: false,
         };
-        self.add(&path, name, (name, ""), kind);
+        self.add(&path, name, (name, property_text(name)), kind);
         if let Some(entry) = self.entries.get_mut(&path) {
             Arc::make_mut(&mut entry.node).browse_name = QualifiedName::new(0, name);
             entry.source = Some(Source::Constant(value));
@@ -267,6 +267,21 @@ impl TreeBuilder<'_> {
             self.property(&path, name, data_type, value);
         }
         self.id(&path)
+    }
+}
+
+/// What a property of OPC UA says.
+fn property_text(name: &str) -> &'static str {
+    match name {
+        "EngineeringUnits" => "Unit of the value, as UNECE Recommendation 20 names it.",
+        "EURange" => "The values that are to be expected.",
+        "Stepped" => "Whether a stored value holds until the next one.",
+        "InputArguments" => "What the method is called with.",
+        "OutputArguments" => "What the method gives back.",
+        "NamespaceUri" => "URI of the namespace.",
+        "NamespaceVersion" => "Version of the namespace; empty when it has none.",
+        "IsNamespaceSubset" => "Whether nodes of the namespace are missing here.",
+        _ => "A property.",
     }
 }
 

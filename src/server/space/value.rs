@@ -3,6 +3,7 @@
 use opcua::types::{DataValue, DateTime, LocalizedText, StatusCode, Variant};
 
 use crate::app::connection::Connections;
+use crate::app::refusals::{Refusal, Refusals};
 use crate::app::view::{KpiView, MachineView, OrderView, PlantView};
 use crate::domain::id::{LineId, MachineId};
 use crate::domain::oee::evaluate::Equipment;
@@ -37,6 +38,8 @@ pub enum Source {
     Line(LineId, LineValue),
     /// A figure.
     Kpi(Equipment, KpiValue),
+    /// Peers that were turned away.
+    Refusals(Refusal),
 }
 
 /// What a machine says.
@@ -113,6 +116,8 @@ pub struct Sight<'a> {
     pub view: &'a PlantView,
     /// The links.
     pub connections: &'a Connections,
+    /// Peers that were turned away.
+    pub refusals: &'a Refusals,
     /// The present.
     pub now: Timestamp,
 }
@@ -151,6 +156,7 @@ impl Sight<'_> {
             Source::Process(machine, name) => self.process(machine, name),
             Source::Line(line, value) => self.line(line, *value),
             Source::Kpi(equipment, value) => self.kpi(equipment, *value),
+            Source::Refusals(refusal) => self.good(self.refusals.of(*refusal).into(), self.now),
         }
     }
 

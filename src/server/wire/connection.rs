@@ -26,6 +26,7 @@ use super::channel::Channel;
 use super::encode::{Acknowledge, encode_message, read_hello, write_error};
 use super::frame::{Frame, FrameKind};
 use super::handler::{ChannelInfo, Outgoing, Reply};
+use crate::app::refusals;
 
 /// Requests of one connection that are worked on at once; more are not read.
 const IN_WORK_MAX: usize = 16;
@@ -56,6 +57,8 @@ pub(super) enum End {
     Closed,
     /// It was told to go.
     Refused(StatusCode, String),
+    /// Its certificate is not accepted; what is said of that to it.
+    Untrusted(String),
 }
 
 impl From<StatusCode> for End {
@@ -110,11 +113,19 @@ pub(super) async fn serve(
     if let Some((_, info)) = connection.channel.take() {
         connection.wire.handler.closed(&info);
     }
-    if let End::Refused(status, reason) = end {
-        connection.wire.note_refusal(peer, status, &reason);
-        write_error(status, &reason, &mut connection.out);
-        say_goodbye(&mut stream, &connection.out).await;
-    }
+    let (status, reason) = match end {
+        End::Closed => return,
+        End::Refused(status, reason) => {
+            connection.wire.note_refusal(peer, status, &reason);
+            (status, reason)
+        }
+        End::Untrusted(reason) => {
+            connection.wire.handler.refused(peer, refusals::Refusal::Certificate, &reason);
+            (StatusCode::BadSecurityChecksFailed, reason)
+        }
+    };
+    write_error(status, &reason, &mut connection.out);
+    say_goodbye(&mut stream, &connection.out).await;
 }
 
 /// Sends the last bytes and reads on for a moment, because a close with unread bytes would destroy
@@ -344,4 +355,39 @@ fn too_large(body: &[u8]) -> ResponseMessage {
     let handle = handle.map_or(0, |bytes| u32::from_le_bytes(*bytes));
     let header = ResponseHeader::new_service_result(handle, StatusCode::BadResponseTooLarge);
     ServiceFault { response_header: header }.into()
+}
+
+impl Wire {
+    /// A peer was turned away; peers that break the protocol again and again are banned.
+    fn note_refusal(&self, peer: SocketAddr, status: StatusCode, reason: &str) {
+        let Some(refusal) = refusal(status) else {
+            return;
+        };
+        // Whoever is slow or wants what is not offered is no attacker.
+        let is_error = !matches!(refusal, refusals::Refusal::TooSlow | refusals::Refusal::Policy);
+        if is_error && self.gate().error(Instant::now(), peer.ip()) {
+            tracing::warn!(%peer, "too many protocol errors; the address is banned for a minute");
+        }
+        self.handler.refused(peer, refusal, reason);
+    }
+}
+
+/// What kind of refusal a status is; none when we end on our own account.
+pub(super) fn refusal(status: StatusCode) -> Option<refusals::Refusal> {
+    match status {
+        StatusCode::BadShutdown => None,
+        StatusCode::BadTimeout | StatusCode::BadSecureChannelClosed => {
+            Some(refusals::Refusal::TooSlow)
+        }
+        StatusCode::BadSecurityPolicyRejected | StatusCode::BadSecurityModeRejected => {
+            Some(refusals::Refusal::Policy)
+        }
+        StatusCode::BadSecurityChecksFailed | StatusCode::BadNonceInvalid => {
+            Some(refusals::Refusal::Security)
+        }
+        StatusCode::BadTcpMessageTooLarge | StatusCode::BadTcpNotEnoughResources => {
+            Some(refusals::Refusal::TooLarge)
+        }
+        _ => Some(refusals::Refusal::Protocol),
+    }
 }

@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use crate::app::refusals::Refusal;
+
 /// Addresses that are remembered at most.
 const ADDRESSES_MAX: usize = 4096;
 
@@ -41,6 +43,16 @@ pub enum NotAdmitted {
 }
 
 impl NotAdmitted {
+    /// The reason as it is counted.
+    pub fn refusal(self) -> Refusal {
+        match self {
+            NotAdmitted::Full => Refusal::ConnectionsFull,
+            NotAdmitted::AddressFull => Refusal::AddressFull,
+            NotAdmitted::TooFast => Refusal::TooFast,
+            NotAdmitted::Banned => Refusal::Banned,
+        }
+    }
+
     /// A sentence for the log and the peer.
     pub fn reason(self) -> &'static str {
         match self {

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use opcua::core::ResponseMessage;
 use opcua::crypto::SecurityPolicy;
-use opcua::types::{MessageSecurityMode, StatusCode};
+use opcua::types::MessageSecurityMode;
 use tokio::sync::mpsc;
 
+use crate::app::refusals::Refusal;
 use crate::server::pki::{NotTrusted, PeerCertificate};
 
 /// What a channel is, for those who answer its requests.
@@ -117,7 +118,7 @@ pub trait Handler: Send + Sync + 'static {
     fn closed(&self, channel: &ChannelInfo);
 
     /// A peer was turned away.
-    fn refused(&self, peer: SocketAddr, status: StatusCode, reason: &str);
+    fn refused(&self, peer: SocketAddr, refusal: Refusal, reason: &str);
 
     /// A peer's certificate was refused.
     fn certificate_refused(&self, peer: SocketAddr, why: &NotTrusted);

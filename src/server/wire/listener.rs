@@ -54,7 +54,7 @@ pub async fn listen(wire: Arc<Wire>, listener: TcpListener, stop: CancellationTo
                 });
             }
             Err(why) => {
-                wire.handler.refused(peer, status(why), why.reason());
+                wire.handler.refused(peer, why.refusal(), why.reason());
                 if let Ok(permit) = telling.clone().try_acquire_owned() {
                     tasks.spawn(async move {
                         tell(stream, why).await;

@@ -20,15 +20,13 @@ pub use connection::OUTGOING_MAX;
 pub use handler::{ChannelInfo, Handler, Outgoing, Reply};
 pub use listener::listen;
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use opcua::crypto::SecurityPolicy;
 use opcua::types::{
-    ContextOwned, DecodingOptions, MessageSecurityMode, NamespaceMap, StatusCode,
-    TypeLoaderCollection,
+    ContextOwned, DecodingOptions, MessageSecurityMode, NamespaceMap, TypeLoaderCollection,
 };
 use tokio::sync::Semaphore;
 
@@ -138,17 +136,5 @@ impl Wire {
 
     fn gate(&self) -> std::sync::MutexGuard<'_, Gate> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A peer was turned away; peers that break the protocol again and again are banned.
-    fn note_refusal(&self, peer: SocketAddr, status: StatusCode, reason: &str) {
-        let is_error = !matches!(
-            status,
-            StatusCode::BadShutdown | StatusCode::BadTimeout | StatusCode::BadSecureChannelClosed
-        );
-        if is_error && self.gate().error(Instant::now(), peer.ip()) {
-            tracing::warn!(%peer, "too many protocol errors; the address is banned for a minute");
-        }
-        self.handler.refused(peer, status, reason);
     }
 }

@@ -190,7 +190,7 @@ async fn prove(
                 ),
                 None => "this client's certificate is not accepted".to_owned(),
             };
-            Err(End::Refused(StatusCode::BadSecurityChecksFailed, reason))
+            Err(End::Untrusted(reason))
         }
         Err(_) => Err(StatusCode::BadInternalError.into()),
     }
