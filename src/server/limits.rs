@@ -164,7 +164,7 @@ impl Default for Limits {
                 event_queue: 10_000,
                 queued_per_subscription: 100_000,
                 queued: 1_000_000,
-                publish_requests: 100,
+                publish_requests: 32,
                 retransmission: 100,
                 retransmission_bytes: 4 << 20,
                 retransmission_bytes_in_all: 64 << 20,

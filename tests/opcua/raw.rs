@@ -78,7 +78,11 @@ impl Raw {
 
     /// Connects and says nothing.
     pub async fn unknown(address: SocketAddr) -> Raw {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Raw::over(TcpStream::connect(address).await.unwrap())
+    }
+
+    /// Uses a connection on which nothing has been said.
+    pub fn over(stream: TcpStream) -> Raw {
         stream.set_nodelay(true).unwrap();
         Raw {
             stream,
@@ -97,10 +101,17 @@ impl Raw {
     /// Connects and says hello.
     pub async fn greet(address: SocketAddr) -> Result<Raw, Ended> {
         let mut raw = Raw::unknown(address).await;
-        raw.write(&hello(&format!("opc.tcp://{address}"))).await;
-        let (kind, _) = raw.read_frame().await?;
-        assert_eq!(&kind, b"ACKF");
+        raw.say_hello().await?;
         Ok(raw)
+    }
+
+    /// Says hello.
+    pub async fn say_hello(&mut self) -> Result<(), Ended> {
+        let peer = self.stream.peer_addr().map_err(|_| Ended { status: None })?;
+        self.write(&hello(&format!("opc.tcp://{peer}"))).await;
+        let (kind, _) = self.read_frame().await?;
+        assert_eq!(&kind, b"ACKF");
+        Ok(())
     }
 
     /// Opens or renews the channel.

@@ -192,6 +192,10 @@ impl Instance {
         status.success()
     }
 
+    pub fn pid(&self) -> u32 {
+        self.process.0.id()
+    }
+
     pub fn agent(&self) -> ureq::Agent {
         self.agent.clone()
     }

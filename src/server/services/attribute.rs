@@ -11,7 +11,7 @@ use super::Services;
 use super::dispatch::Asked;
 use super::encode::read_response;
 use super::request::{Read, ReadItem, WriteItem};
-use super::respond::{Operations, header};
+use super::respond::{Operations, header, take_turns};
 use crate::server::space::{Asker, CURRENT_READ, CURRENT_WRITE, Node, Protection};
 use crate::server::wire::Reply;
 
@@ -61,8 +61,9 @@ impl Services {
         }
         check_count(request.items.len(), self.limits.operations.read)?;
         let mut results = Vec::with_capacity(request.items.len());
-        for item in &request.items {
+        for (index, item) in request.items.iter().enumerate() {
             results.push(self.read_item(item, &asked.asker).await);
+            take_turns(index).await;
         }
         let mut operations = Operations::new(&asked.header);
         let statuses = results.iter().map(|value| value.status.unwrap_or(StatusCode::Good));

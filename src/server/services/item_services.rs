@@ -22,7 +22,7 @@ use super::hub::WatchedItem;
 use super::item::{DataWatch, Item, Settings, Watch};
 use super::queue::Queue;
 use super::request::{CreateItem, Items, Parameters, ReadItem, SetMode};
-use super::respond::{Operations, header};
+use super::respond::{Operations, header, take_turns};
 use super::subscription::Subscription;
 use crate::server::decode::{Reader, raw_body};
 use crate::server::space::{CURRENT_READ, Node};
@@ -74,7 +74,8 @@ impl Services {
         let mut room = self.hub.reserve(request.items.len(), limits.items);
         let mut results = Vec::with_capacity(request.items.len());
         let mut watched = Vec::with_capacity(request.items.len());
-        for item in request.items {
+        for (index, item) in request.items.into_iter().enumerate() {
+            take_turns(index).await;
             let made = match room {
                 0 => Err(refused(StatusCode::BadTooManyMonitoredItems)),
                 _ => self.create_item(asked, &subscription, item, timestamps).await,

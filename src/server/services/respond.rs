@@ -33,6 +33,16 @@ pub struct Operations {
     told: Option<Told>,
 }
 
+/// Operations of a request after which others get their turn.
+const TURN: usize = 200;
+
+/// Lets others have their turn after some operations: a large request must not let small ones wait.
+pub async fn take_turns(done: usize) {
+    if done % TURN == TURN - 1 {
+        tokio::task::yield_now().await;
+    }
+}
+
 impl Operations {
     /// Diagnostics as the request wants them.
     pub fn new(request: &RequestHeader) -> Operations {

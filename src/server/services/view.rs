@@ -12,7 +12,7 @@ use super::Services;
 use super::attribute::check_count;
 use super::dispatch::Asked;
 use super::request::{Browse, BrowseItem, Direction};
-use super::respond::{Operations, header};
+use super::respond::{Operations, header, take_turns};
 use super::session::BrowsePoint;
 use crate::server::space::{Asker, Reference};
 use crate::server::wire::Reply;
@@ -36,7 +36,8 @@ impl Services {
             wanted => (wanted as usize).min(most),
         };
         let mut results = Vec::with_capacity(request.items.len());
-        for item in &request.items {
+        for (index, item) in request.items.iter().enumerate() {
+            take_turns(index).await;
             let found = self.find_references(item, &asked.asker).await;
             results.push(match found {
                 Err(status) => bad(status),
@@ -87,6 +88,7 @@ impl Services {
         while told.len() < point.max
             && let Some(reference) = point.rest.pop()
         {
+            take_turns(told.len()).await;
             match self.describe(&reference, &point, &asked.asker).await {
                 Ok(Some(description)) => told.push(description),
                 Ok(None) => {}
@@ -218,7 +220,8 @@ impl Services {
         }
         self.visible(&path.starting_node, asker).await?;
         let mut at = vec![path.starting_node.clone()];
-        for element in elements {
+        for (index, element) in elements.iter().enumerate() {
+            take_turns(index).await;
             at = self.step(&at, element, asker).await?;
             if at.is_empty() {
                 return Err(StatusCode::BadNoMatch);

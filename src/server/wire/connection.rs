@@ -30,6 +30,9 @@ use crate::app::refusals;
 
 /// Requests of one connection that are worked on at once; more are not read.
 const IN_WORK_MAX: usize = 16;
+/// A request of more bytes has many operations: it is the only one of its connection while it is
+/// worked on, so that one client's large answers do not pile up.
+const LARGE: usize = 16 << 10;
 /// Responses that may wait for the connection.
 pub const OUTGOING_MAX: usize = 512;
 /// While so many bytes wait to be sent, nothing more is read or encoded.
@@ -86,6 +89,7 @@ pub(super) struct Connection {
     assembler: Assembler,
     body: Vec<u8>,
     work: FuturesUnordered<BoxFuture<'static, Outgoing>>,
+    has_large: bool,
 }
 
 /// Serves a connection until it ends.
@@ -108,6 +112,7 @@ pub(super) async fn serve(
         sender,
         body: Vec::new(),
         work: FuturesUnordered::new(),
+        has_large: false,
     };
     let end = connection.run(&mut stream, outgoing, &stop).await;
     if let Some((_, info)) = connection.channel.take() {
@@ -159,7 +164,7 @@ impl Connection {
         let mut progress = Instant::now();
         loop {
             let is_full = self.out.len() >= HIGH_WATER;
-            let may_read = !is_full && self.work.len() < IN_WORK_MAX;
+            let may_read = !is_full && self.work.len() < IN_WORK_MAX && !self.has_large;
             if self.out.is_empty() {
                 progress = Instant::now();
             }
@@ -171,6 +176,7 @@ impl Connection {
                     Ok(_) => progress = Instant::now(),
                 },
                 Some(done) = self.work.next(), if !is_full => {
+                    self.has_large &= !self.work.is_empty();
                     if let Err(end) = self.reply(done) {
                         return end;
                     }
@@ -288,14 +294,25 @@ impl Connection {
             return Ok(());
         };
         let request = message.request;
+        let permit = match message.body.len() >= LARGE {
+            true => Some(self.wire.large.clone().acquire_owned()),
+            false => None,
+        };
+        let is_large = permit.is_some();
         let handled = self.wire.handler.clone().handle(info.clone(), request, message.body);
-        let mut work: BoxFuture<'static, Outgoing> =
-            Box::pin(async move { Outgoing { request, reply: handled.await } });
+        let mut work: BoxFuture<'static, Outgoing> = Box::pin(async move {
+            let _permit = match permit {
+                Some(permit) => permit.await.ok(),
+                None => None,
+            };
+            Outgoing { request, reply: handled.await }
+        });
         // Most requests are answered at once; the others go on beside what comes next.
         match futures::poll!(&mut work) {
             std::task::Poll::Ready(done) => self.reply(done),
             std::task::Poll::Pending => {
                 self.work.push(work);
+                self.has_large |= is_large;
                 Ok(())
             }
         }

@@ -36,6 +36,8 @@ use super::pki::{OwnIdentity, TrustList};
 use crate::app::clock::Clock;
 use crate::domain::time::TICKS_PER_SECOND;
 
+/// Requests with many operations that are worked on at once.
+const LARGE_AT_ONCE: usize = 8;
 /// Proofs of identity that are checked at once: each costs a private key operation.
 const PROOFS_AT_ONCE: usize = 2;
 
@@ -63,6 +65,8 @@ pub struct Wire {
     own: RwLock<Arc<OwnIdentity>>,
     trust: TrustList,
     proofs: Semaphore,
+    /// Requests with many operations that are worked on at once.
+    large: Arc<Semaphore>,
     handler: Arc<dyn Handler>,
     clock: Arc<dyn Clock>,
     context: ContextOwned,
@@ -103,6 +107,7 @@ impl Wire {
             own: RwLock::new(identities.own),
             trust: identities.trust,
             proofs: Semaphore::new(PROOFS_AT_ONCE),
+            large: Arc::new(Semaphore::new(LARGE_AT_ONCE)),
             handler,
             clock,
             context,
