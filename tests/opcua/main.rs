@@ -8,6 +8,7 @@ mod attributes;
 mod events;
 mod hostile;
 mod items;
+mod pki;
 mod raw;
 mod secured;
 mod sessions;
