@@ -122,6 +122,18 @@ impl Users {
         self.users.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
+    /// Whether a user of this name still has the role, and a password or this certificate.
+    pub fn still_has(&self, name: &str, role: Role, certificate: Option<&str>) -> bool {
+        let users = self.users.read().unwrap_or_else(PoisonError::into_inner);
+        users.get(name).is_some_and(|user| {
+            let proves = match certificate {
+                Some(fingerprint) => user.certificates.iter().any(|one| one == fingerprint),
+                None => user.password_hash.is_some(),
+            };
+            user.role == role && proves
+        })
+    }
+
     /// The user to whom a certificate belongs; that he has its key is for the caller to check.
     pub fn by_certificate(&self, fingerprint: &str) -> Option<Caller> {
         let users = self.users.read().unwrap_or_else(PoisonError::into_inner);

@@ -85,7 +85,7 @@ pub fn run(command: &UserCommand) -> Outcome {
             let index = find(name, &settings, &kept)?;
             kept.remove(index);
             save(&settings, &kept)?;
-            eprintln!("user {name} removed; sessions that he has end when they are closed");
+            eprintln!("user {name} removed; his sessions on a running server end within seconds");
         }
         UserCommand::List { json, plant } => {
             let (settings, kept) = open(plant)?;

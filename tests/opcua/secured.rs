@@ -202,3 +202,18 @@ async fn passwords_cannot_be_tried_without_end_and_nobody_else_is_locked_out() {
     assert_eq!(locked, Some(StatusCode::BadUserAccessDenied));
     running.session().await;
 }
+
+#[tokio::test]
+async fn a_user_who_is_removed_has_no_session_any_more() {
+    let running = Running::new().await;
+    let client = log_on(&running, SECURED, ann("right")).await.unwrap();
+    let services = running.server.server.services();
+    services.end_outdated_sessions();
+    assert_eq!(services.usage().sessions, 1);
+    running.server.users.replace(Vec::new());
+    services.end_outdated_sessions();
+    assert_eq!(services.usage().sessions, 0);
+    let read = read_id(&id("number"), AttributeId::Value);
+    let status = client.session.read(&[read], TimestampsToReturn::Neither, 0.0).await.unwrap_err();
+    assert_eq!(status, StatusCode::BadSessionIdInvalid);
+}

@@ -264,6 +264,7 @@ impl Space for TestSpace {
 pub struct TestServer {
     pub server: RunningServer,
     pub space: Arc<TestSpace>,
+    pub users: Arc<Users>,
     pub address: std::net::SocketAddr,
 }
 
@@ -310,6 +311,6 @@ pub async fn start(pki: &Path, limits: Limits, count: usize) -> TestServer {
         certificates: Vec::new(),
     };
     let users = Arc::new(Users::new(vec![user], clock.clone()));
-    let server = serve(listener, &options, content, users, clock).await.unwrap();
-    TestServer { server, space, address }
+    let server = serve(listener, &options, content, users.clone(), clock).await.unwrap();
+    TestServer { server, space, users, address }
 }

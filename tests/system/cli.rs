@@ -1,8 +1,10 @@
 //! The command line: problems of a configuration all at once, exit codes, replay.
 
-use std::process::{Command, Output};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
-use super::support::BINARY;
+use super::support::{BINARY, Instance, configuration};
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(BINARY).args(arguments).output().unwrap()
@@ -165,4 +167,114 @@ fn replay_names_bad_lines_and_bad_arguments() {
     assert!(text.contains("log.jsonl:1:") && text.contains("sampel"), "{text}");
     let nobody = run(&[&base[..], &["--equipment", "L77"], &window].concat());
     assert_eq!(nobody.status.code(), Some(64));
+}
+
+/// Runs with a line on standard input.
+fn run_with(input: &str, arguments: &[&str]) -> Output {
+    let mut child = Command::new(BINARY)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that reads nothing may have ended already.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    let both = [&output.stdout[..], &output.stderr].concat();
+    String::from_utf8(both).unwrap()
+}
+
+fn rows(output: &Output) -> Vec<serde_json::Value> {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(output)))
+}
+
+#[test]
+fn users_are_added_changed_listed_and_removed_and_each_mistake_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path(), None);
+    let config = ["--config", config.to_str().unwrap()];
+    let user = |input: &str, arguments: &[&str]| {
+        run_with(input, &[&["user"], arguments, &config].concat())
+    };
+    let added = user("a long password\n", &["add", "ann", "--role", "operator"]);
+    assert!(added.status.success(), "{}", text(&added));
+    let sha = "ab".repeat(32);
+    let added = user("", &["add", "key", "--role", "engineer", "--certificate", &sha]);
+    assert!(added.status.success(), "{}", text(&added));
+    for (input, arguments, word) in [
+        ("a long password\n", &["add", "ann", "--role", "operator"][..], "already"),
+        ("a long password\n", &["add", "bob", "--role", "boss"], "supervisor"),
+        ("short\n", &["add", "bob", "--role", "operator"], "too short"),
+        ("", &["add", "b/b", "--role", "operator"], "letters"),
+        ("", &["add", "bob", "--role", "operator", "--certificate", "ab"], "SHA-256"),
+        ("", &["remove", "nobody"], "user list"),
+        ("", &["remove", "operator"], "in the configuration"),
+        ("", &["passwd", "nobody"], "user list"),
+    ] {
+        let refused = user(input, arguments);
+        assert_eq!(refused.status.code(), Some(64), "{arguments:?}: {}", text(&refused));
+        assert!(text(&refused).contains(word), "{arguments:?}: {}", text(&refused));
+    }
+    let listed = rows(&user("", &["list", "--json"]));
+    let own: Vec<_> = listed.iter().filter(|row| row["from"] == "users.toml").collect();
+    assert_eq!(own.len(), 2);
+    assert_eq!((&own[0]["name"], &own[0]["password"]), (&"ann".into(), &true.into()));
+    assert_eq!((&own[1]["password"], &own[1]["certificates"][0]), (&false.into(), &sha.into()));
+    let file = directory.path().join("data/users.toml");
+    let before = std::fs::read_to_string(&file).unwrap();
+    assert!(!before.contains("a long password"));
+    let changed = user("another long password\n", &["passwd", "ann"]);
+    assert!(changed.status.success(), "{}", text(&changed));
+    assert_ne!(std::fs::read_to_string(&file).unwrap(), before);
+    assert!(user("", &["remove", "ann"]).status.success());
+    let listed = rows(&user("", &["list", "--json"]));
+    assert!(listed.iter().all(|row| row["name"] != "ann"));
+}
+
+#[test]
+fn certificates_are_listed_trusted_rejected_shown_and_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path(), None);
+    let config_text = config.to_str().unwrap();
+    let pki = |arguments: &[&str]| run(&[&["pki"], arguments].concat());
+    let place = ["--config", config_text];
+    let early = pki(&[&["list"], &place[..]].concat());
+    assert_eq!(early.status.code(), Some(66));
+    assert!(text(&early).contains("start Linewright once"), "{}", text(&early));
+    Instance::start(&config).terminate();
+    let root = directory.path().join("data/pki/server");
+    let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/opcua/certificates/alone.der");
+    std::fs::copy(&other, root.join("rejected/alone.der")).unwrap();
+    let shown = pki(&["show", other.to_str().unwrap(), "--json"]);
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(shown["application_uri"], "urn:test:client");
+    let id = &shown["sha256"].as_str().unwrap()[..8];
+    let state = || {
+        let listed = rows(&pki(&[&["list", "--json"], &place[..]].concat()));
+        let found = listed.iter().find(|row| row["sha256"] == shown["sha256"]);
+        found.map(|row| row["place"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(state().as_deref(), Some("rejected"));
+    for (command, after) in
+        [("trust", Some("trusted")), ("reject", Some("rejected")), ("remove", None)]
+    {
+        let done = pki(&[&[command, id], &place[..]].concat());
+        assert!(done.status.success(), "{}", text(&done));
+        assert_eq!(state().as_deref(), after);
+    }
+    let unknown = pki(&[&["trust", "00000000"], &place[..]].concat());
+    assert_eq!(unknown.status.code(), Some(64));
+    let refused = pki(&["new-cert", "--config", config_text]);
+    assert_eq!(refused.status.code(), Some(64));
+    assert!(text(&refused).contains("--renew"), "{}", text(&refused));
+    let before = std::fs::read(root.join("own/cert.der")).unwrap();
+    let renewed = pki(&["new-cert", "--renew", "--config", config_text]);
+    assert!(renewed.status.success(), "{}", text(&renewed));
+    assert_ne!(std::fs::read(root.join("own/cert.der")).unwrap(), before);
+    let none = pki(&["show", config_text]);
+    assert_eq!(none.status.code(), Some(64));
 }

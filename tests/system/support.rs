@@ -186,7 +186,7 @@ impl Instance {
 
     /// SIGTERM; returns whether it ended in time and well.
     pub fn terminate(mut self) -> bool {
-        let pid = self.process.0.id().to_string();
+        let pid = self.pid().to_string();
         Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status().unwrap();
         let status = wait_for("the end", 30, || self.process.0.try_wait().unwrap());
         status.success()

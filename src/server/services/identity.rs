@@ -35,6 +35,19 @@ pub struct Logons {
     pub users: Arc<Users>,
 }
 
+impl Logons {
+    /// Whether somebody who has logged on could do so still.
+    pub fn holds(&self, identity: &Identity) -> bool {
+        match &identity.proof {
+            Proof::Anonymous => true,
+            Proof::Password => self.users.still_has(&identity.name, identity.role, None),
+            Proof::Certificate(fingerprint) => {
+                self.users.still_has(&identity.name, identity.role, Some(fingerprint))
+            }
+        }
+    }
+}
+
 /// A token as it was sent.
 enum Token {
     Anonymous,

@@ -276,8 +276,13 @@ impl Services {
         self.audit_session(session, "CloseSession", StatusCode::Good);
     }
 
-    /// Ends sessions that nobody uses any more.
+    /// Ends sessions that nobody uses any more, and those of users who are not what they were.
     pub fn end_outdated_sessions(&self) {
+        for session in self.sessions.all() {
+            if session.user().is_some_and(|user| !self.logons.holds(&user)) {
+                self.end_session(&session, true, "the user was removed or changed");
+            }
+        }
         for session in self.sessions.outdated() {
             self.counts.session_timed_out();
             // Its subscriptions wait for their own lifetime: the client may come back for them.
