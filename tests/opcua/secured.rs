@@ -215,5 +215,5 @@ async fn a_user_who_is_removed_has_no_session_any_more() {
     assert_eq!(services.usage().sessions, 0);
     let read = read_id(&id("number"), AttributeId::Value);
     let status = client.session.read(&[read], TimestampsToReturn::Neither, 0.0).await.unwrap_err();
-    assert_eq!(status, StatusCode::BadSessionIdInvalid);
+    assert_eq!(status.status(), StatusCode::BadSessionIdInvalid);
 }
