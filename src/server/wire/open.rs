@@ -22,7 +22,7 @@ use crate::server::pki::{NotTrusted, PeerCertificate};
 use crate::server::time::now_date_time;
 
 /// Shortest and longest life of a token.
-const LIFETIME_MIN: Duration = Duration::from_secs(10);
+const LIFETIME_MIN: Duration = Duration::from_secs(30);
 const LIFETIME_MAX: Duration = Duration::from_secs(3600);
 
 /// Who has opened a chunk, and what was inside.
