@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::clock::Clock;
 use super::ports::{Reader, RequestKey, Store, StoreError, StoredAnswer};
+pub use super::publish::Observed;
 use super::publish::Publisher;
 use super::view::PlantView;
 use super::writer::{Outside, Writer};
@@ -132,6 +133,7 @@ pub struct EngineHandle {
     machines: mpsc::Sender<MachineInput>,
     requests: mpsc::Sender<Request>,
     view: watch::Receiver<Arc<PlantView>>,
+    observed: broadcast::Sender<Observed>,
     health: watch::Receiver<Health>,
     reader: Arc<dyn Reader>,
     plant: Arc<Plant>,
@@ -181,6 +183,12 @@ impl EngineHandle {
         self.view.clone()
     }
 
+    /// Every value of a machine, in order, once it is durable. Who listens too slowly is told how
+    /// many commits he has missed.
+    pub fn observations(&self) -> broadcast::Receiver<Observed> {
+        self.observed.subscribe()
+    }
+
     /// Whether the writer works.
     pub fn health(&self) -> Health {
         self.health.borrow().clone()
@@ -226,12 +234,13 @@ pub fn start(
     let (machines, machine_queue) = mpsc::channel(MACHINE_QUEUE);
     let (requests, request_queue) = mpsc::channel(REQUEST_QUEUE);
     let (publisher, view) = Publisher::new();
+    let observed = publisher.observed();
     let (health_sender, health) = watch::channel(Health::Ready);
     let reader = store.reader();
     let recovered = store.recover()?;
     let writer =
         Writer::new(&plant, recovered, Outside { store, clock, publisher, health: health_sender });
-    let handle = EngineHandle { machines, requests, view, health, reader, plant };
+    let handle = EngineHandle { machines, requests, view, observed, health, reader, plant };
     let thread = std::thread::Builder::new()
         .name("engine".into())
         .spawn(move || writer.run(machine_queue, request_queue))

@@ -1,13 +1,16 @@
-//! Builds the published picture, touching only what changed.
+//! Builds the published picture, touching only what changed, and tells every value that has become
+//! durable: a picture shows the newest one only.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use super::view::{KpiView, MachineView, OrderView, PlantView};
 use crate::domain::core::Core;
 use crate::domain::event::Event;
+use crate::domain::evidence::Observation;
 use crate::domain::id::{LineId, MachineId, OrderId};
 use crate::domain::oee::evaluate::Equipment;
 use crate::domain::oee::stops::stops_in;
@@ -17,12 +20,24 @@ use crate::domain::time::{Span, Timestamp, Window};
 pub const KPI_INTERVAL: Span = Span::from_millis(250);
 /// Figures are computed again at least this often, since time itself changes them.
 pub const KPI_AGE_MAX: Span = Span::from_millis(1000);
+/// Commits whose values wait for those who listen; who is slower than that misses some.
+const OBSERVED_MAX: usize = 1024;
 /// Window of figures where no shift runs.
 const ROLLING: Span = Span::from_seconds(8 * 3600);
+
+/// Values of machines that have become durable together.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// When, just before the picture that shows them.
+    pub at: Instant,
+    /// The values in the order in which they came.
+    pub values: Arc<[Observation]>,
+}
 
 /// What has changed since the last picture.
 pub struct Publisher {
     sender: watch::Sender<Arc<PlantView>>,
+    observed: broadcast::Sender<Observed>,
     machines: BTreeSet<MachineId>,
     orders: BTreeSet<OrderId>,
     lines: BTreeSet<LineId>,
@@ -35,12 +50,34 @@ impl Publisher {
         let (sender, receiver) = watch::channel(Arc::default());
         let publisher = Publisher {
             sender,
+            observed: broadcast::Sender::new(OBSERVED_MAX),
             machines: BTreeSet::new(),
             orders: BTreeSet::new(),
             lines: BTreeSet::new(),
             kpis_at: Timestamp::MIN,
         };
         (publisher, receiver)
+    }
+
+    /// Where values that have become durable are told.
+    pub fn observed(&self) -> broadcast::Sender<Observed> {
+        self.observed.clone()
+    }
+
+    /// Tells the values among facts that are durable now.
+    pub fn tell(&self, facts: &[Event]) {
+        if self.observed.receiver_count() == 0 {
+            return;
+        }
+        let values = facts.iter().filter_map(|fact| match fact {
+            Event::Observed(observation) => Some(observation.clone()),
+            _ => None,
+        });
+        let values: Arc<[Observation]> = values.collect();
+        if !values.is_empty() {
+            // Nobody listens any more; that is as good as nobody listening.
+            let _ = self.observed.send(Observed { at: Instant::now(), values });
+        }
     }
 
     /// Marks everything as changed, after a start.

@@ -334,6 +334,7 @@ impl Writer {
         }
         self.resume_from = None;
         // Whoever is told that something is done finds it done when he looks.
+        self.outside.publisher.tell(&work.events);
         self.outside.publisher.publish(&self.core, now);
         for waiting in work.replies {
             // A caller that has gone away has its effect all the same.

@@ -1,17 +1,18 @@
-//! Hands values to those who watch them when the published picture changes, and each second for those
-//! that time itself changes; and the events between two pictures. Nothing is computed for a node
-//! that nobody watches.
+//! Hands values to those who watch them: every value of a machine that has become durable, what has
+//! changed in the published picture, and each second what time itself changes; and the events between
+//! two pictures. Nothing is computed for a node that nobody watches.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use opcua::types::{DataValue, NodeId};
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use super::services::{Hub, Services, Spot};
 use super::space::Space;
-use crate::app::engine::EngineHandle;
+use crate::app::engine::{EngineHandle, Observed};
 
 /// Values are pushed at most this often.
 const PUSH_INTERVAL: Duration = Duration::from_millis(50);
@@ -31,6 +32,7 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let mut views = engine.views();
+    let mut observations = engine.observations();
     let mut shown = engine.view();
     let mut tick = tokio::time::interval(TICK);
     let mut last = Last::new();
@@ -51,11 +53,45 @@ pub async fn run(
             services.emit(&event);
         }
         shown = view;
+        push_observed(&*space, services.hub(), &mut last, &mut observations);
         let stored = push_known(&*space, services.hub(), &mut last);
         if is_tick {
             turn = push_stored(&*space, services.hub(), &mut last, &stored, turn).await;
         }
         tokio::time::sleep(PUSH_INTERVAL).await;
+    }
+}
+
+/// Pushes the values that have become durable, each with its own time. A value that is older than
+/// one that was pushed is history only.
+fn push_observed(
+    space: &dyn Space,
+    hub: &Hub,
+    last: &mut Last,
+    observations: &mut broadcast::Receiver<Observed>,
+) {
+    loop {
+        let batch = match observations.try_recv() {
+            Ok(batch) => batch,
+            Err(broadcast::error::TryRecvError::Lagged(missed)) => {
+                tracing::error!(missed, "values came faster than they could be handed on");
+                continue;
+            }
+            Err(_) => break,
+        };
+        let mut changes = Vec::new();
+        for (node, value) in batch.values.iter().filter_map(|one| space.observed(one)) {
+            let spot = hub.spot(&node);
+            let known = last.get(&node);
+            let is_late =
+                known.is_some_and(|known| value.source_timestamp < known.source_timestamp);
+            if spot.is_watched() && !is_late {
+                let value = Arc::new(value);
+                last.insert(node, value.clone());
+                changes.push((spot, value));
+            }
+        }
+        hub.push_at(batch.at, &changes);
     }
 }
 

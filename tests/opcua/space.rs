@@ -13,6 +13,7 @@ use linewright::app::access::{User, Users};
 use linewright::app::clock::Clock;
 use linewright::app::refusals::Refusals;
 use linewright::app::view::PlantView;
+use linewright::domain::evidence::Observation;
 use linewright::domain::role::{Permission, Role};
 use linewright::server::limits::Limits;
 use linewright::server::space::{
@@ -253,6 +254,10 @@ impl Space for TestSpace {
 
     fn notifiers(&self, source: &NodeId) -> Vec<NodeId> {
         std::iter::successors(self.above.get(source), |id| self.above.get(*id)).cloned().collect()
+    }
+
+    fn observed(&self, _: &Observation) -> Option<(NodeId, DataValue)> {
+        None
     }
 
     fn events(&self, _: &PlantView, _: &PlantView) -> Vec<Event> {

@@ -48,6 +48,11 @@ impl Spot {
     pub fn new(node: &NodeId) -> Arc<Spot> {
         Arc::new(Spot { node: node.clone(), watchers: RwLock::default() })
     }
+
+    /// Whether anybody watches it.
+    pub fn is_watched(&self) -> bool {
+        !read(&self.watchers).is_empty()
+    }
 }
 
 /// A spot that is found by its node.
@@ -226,7 +231,12 @@ impl Hub {
 
     /// Hands new values to those who watch them.
     pub fn push(&self, changes: &[(Arc<Spot>, Arc<DataValue>)]) {
-        let now = Instant::now();
+        self.push_at(Instant::now(), changes);
+    }
+
+    /// Hands over values that were new at an instant; items that have begun later know them or newer
+    /// ones already.
+    pub fn push_at(&self, now: Instant, changes: &[(Arc<Spot>, Arc<DataValue>)]) {
         for (spot, value) in changes {
             for watcher in read(&spot.watchers).iter() {
                 watcher.subscription.offer(now, watcher.item, value);

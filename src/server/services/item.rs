@@ -81,6 +81,8 @@ pub struct Item {
     pub spot: Arc<Spot>,
     /// Which attribute.
     pub attribute: u32,
+    /// When it looked for the first time; what was new before that is nothing to it.
+    pub since: Instant,
     /// Mode.
     pub mode: MonitoringMode,
     /// What the client has asked for.
@@ -301,6 +303,7 @@ mod tests {
             id: 1,
             spot: Spot::new(&NodeId::new(1, "x")),
             attribute: 13,
+            since: Instant::now(),
             mode: MonitoringMode::Reporting,
             settings,
             watch: Watch::Data(DataWatch::new(DataFilter::default(), NumericRange::None)),

@@ -97,7 +97,7 @@ impl Services {
         self.hub.watch(&subscription, &watched);
         // The first values are read after the watch has begun, so no change is lost in between.
         let ids: Vec<_> = watched.iter().map(|item| item.id).collect();
-        self.look_at(&subscription, &ids, Instant::now()).await;
+        self.look_at(&subscription, &ids).await;
         if subscription.lock().is_closed() {
             self.delete_subscription(&subscription);
             return Err(StatusCode::BadSubscriptionIdInvalid);
@@ -137,6 +137,7 @@ impl Services {
             id,
             spot: spot.clone(),
             attribute,
+            since: Instant::now(),
             mode,
             settings,
             watch: prepared.watch,
@@ -311,12 +312,7 @@ impl Services {
     }
 
     /// Lets items look at the present values.
-    pub(super) async fn look_at(
-        &self,
-        subscription: &Arc<Subscription>,
-        items: &[u32],
-        now: Instant,
-    ) {
+    pub(super) async fn look_at(&self, subscription: &Arc<Subscription>, items: &[u32]) {
         for id in items {
             let watched = {
                 let state = subscription.lock();
@@ -326,6 +322,7 @@ impl Services {
             let Some((spot, attribute, asker)) = watched else {
                 continue;
             };
+            let now = Instant::now();
             let current = match attribute == AttributeId::Value as u32 {
                 true => self.space.current_value(&spot.node),
                 false => None,
@@ -436,7 +433,7 @@ impl Services {
             };
             request.items.iter().map(set).collect()
         };
-        self.look_at(&subscription, &begin, Instant::now()).await;
+        self.look_at(&subscription, &begin).await;
         let mut operations = Operations::new(&asked.header);
         let diagnostic_infos = operations.of(results.iter().copied());
         let mut response_header = header(&asked.header, self.now(), StatusCode::Good);

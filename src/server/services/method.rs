@@ -1,7 +1,6 @@
 //! Call (Part 4 §5.12): finding the method, who may call it, and the two methods of the Server
 //! object that are about subscriptions (Part 5 §9).
 
-use std::time::Instant;
 
 use opcua::types::{
     CallMethodResult, CallResponse, MethodId, NodeClass, NodeId, PermissionType, StatusCode,
@@ -156,7 +155,7 @@ impl Services {
             });
             again.collect::<Vec<_>>()
         };
-        self.look_at(subscription, &items, Instant::now()).await;
+        self.look_at(subscription, &items).await;
     }
 }
 

@@ -178,7 +178,7 @@ impl Subscription {
     pub fn offer(&self, now: Instant, item: u32, value: &Arc<DataValue>) {
         let mut state = self.lock();
         let crowded = state.is_crowded();
-        let Some(known) = state.items.get_mut(item) else {
+        let Some(known) = state.items.get_mut(item).filter(|known| known.since <= now) else {
             return;
         };
         let offered = known.offer(now, value, crowded);
@@ -192,6 +192,7 @@ impl Subscription {
         let Some(known) = state.items.get_mut(item).filter(|item| item.is_fresh()) else {
             return;
         };
+        known.since = now;
         let offered = known.offer(now, value, crowded);
         state.note(item, offered);
     }

@@ -52,7 +52,7 @@ pub fn build(
 }
 
 /// Name, description and unit of a counter role.
-fn counter_text(role: SignalRole) -> Option<(&'static str, &'static str)> {
+pub fn counter_text(role: SignalRole) -> Option<(&'static str, &'static str)> {
     match role {
         SignalRole::Good => Some(("Good", "Counter of good parts as the machine shows it.")),
         SignalRole::Reject => {

@@ -41,6 +41,7 @@ use async_trait::async_trait;
 use opcua::types::{DataValue, NodeId, NumericRange, StatusCode, Variant};
 
 use crate::app::view::PlantView;
+use crate::domain::evidence::Observation;
 
 /// What came of a method call.
 #[derive(Debug, Default)]
@@ -109,6 +110,10 @@ pub trait Space: Send + Sync + 'static {
 
     /// The objects at which events of a source are seen besides the source itself and the server.
     fn notifiers(&self, source: &NodeId) -> Vec<NodeId>;
+
+    /// The variable that shows a value of a machine, and how it shows it; none for a value that
+    /// cannot be used.
+    fn observed(&self, observation: &Observation) -> Option<(NodeId, DataValue)>;
 
     /// The events between two pictures of the plant.
     fn events(&self, before: &PlantView, after: &PlantView) -> Vec<Event>;

@@ -22,7 +22,9 @@ use crate::app::engine::EngineHandle;
 use crate::app::query::Queries;
 use crate::app::refusals::Refusals;
 use crate::app::view::PlantView;
+use crate::domain::evidence::Observation;
 use crate::domain::id::MachineId;
+use crate::domain::signal::Reading;
 
 /// What the space is read from.
 #[derive(Clone)]
@@ -247,6 +249,24 @@ impl PlantSpace {
     pub fn notifiers(&self, source: &NodeId) -> Vec<NodeId> {
         let above = |id: &NodeId| self.entry(id).and_then(|entry| entry.notifier.clone());
         std::iter::successors(above(source), above).collect()
+    }
+
+    /// The variable that shows a value of a machine, and how: with the machine's own time.
+    pub fn observed(&self, observation: &Observation) -> Option<(NodeId, DataValue)> {
+        let machine = &observation.machine;
+        let (name, value) = match observation.reading {
+            Reading::State(state) => ("State", Variant::Int32(state as i32)),
+            Reading::Count(count) => {
+                (equipment::counter_text(observation.role)?.0, Variant::UInt64(count))
+            }
+            Reading::Lot(_) | Reading::Unusable(_) => return None,
+        };
+        let path = match observation.reading {
+            Reading::Count(_) => format!("machine/{machine}/Counters/{name}"),
+            _ => format!("machine/{machine}/{name}"),
+        };
+        let value = data_value(Some(value), StatusCode::Good, observation.at, observation.received);
+        Some((NodeId::new(self.namespace, path), value))
     }
 
     /// The events between two pictures of the plant.

@@ -16,6 +16,7 @@ use super::standard::StandardSpace;
 use super::type_tree::TypeTree;
 use super::{CallOutcome, Space};
 use crate::app::view::PlantView;
+use crate::domain::evidence::Observation;
 
 /// Both spaces.
 pub struct WholeSpace {
@@ -119,6 +120,10 @@ impl Space for WholeSpace {
 
     fn notifiers(&self, source: &NodeId) -> Vec<NodeId> {
         self.plant.notifiers(source)
+    }
+
+    fn observed(&self, observation: &Observation) -> Option<(NodeId, DataValue)> {
+        self.plant.observed(observation)
     }
 
     fn events(&self, before: &PlantView, after: &PlantView) -> Vec<Event> {
