@@ -11,7 +11,6 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::clock::Clock;
 use super::ports::{Reader, RequestKey, Store, StoreError, StoredAnswer};
-pub use super::publish::Observed;
 use super::publish::Publisher;
 use super::view::PlantView;
 use super::writer::{Outside, Writer};
@@ -133,7 +132,7 @@ pub struct EngineHandle {
     machines: mpsc::Sender<MachineInput>,
     requests: mpsc::Sender<Request>,
     view: watch::Receiver<Arc<PlantView>>,
-    observed: broadcast::Sender<Observed>,
+    observed: broadcast::Sender<Arc<[Observation]>>,
     health: watch::Receiver<Health>,
     reader: Arc<dyn Reader>,
     plant: Arc<Plant>,
@@ -185,7 +184,7 @@ impl EngineHandle {
 
     /// Every value of a machine, in order, once it is durable. Who listens too slowly is told how
     /// many commits he has missed.
-    pub fn observations(&self) -> broadcast::Receiver<Observed> {
+    pub fn observations(&self) -> broadcast::Receiver<Arc<[Observation]>> {
         self.observed.subscribe()
     }
 

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::sync::{broadcast, watch};
 
@@ -25,19 +24,10 @@ const OBSERVED_MAX: usize = 1024;
 /// Window of figures where no shift runs.
 const ROLLING: Span = Span::from_seconds(8 * 3600);
 
-/// Values of machines that have become durable together.
-#[derive(Clone, Debug)]
-pub struct Observed {
-    /// When, just before the picture that shows them.
-    pub at: Instant,
-    /// The values in the order in which they came.
-    pub values: Arc<[Observation]>,
-}
-
 /// What has changed since the last picture.
 pub struct Publisher {
     sender: watch::Sender<Arc<PlantView>>,
-    observed: broadcast::Sender<Observed>,
+    observed: broadcast::Sender<Arc<[Observation]>>,
     machines: BTreeSet<MachineId>,
     orders: BTreeSet<OrderId>,
     lines: BTreeSet<LineId>,
@@ -60,7 +50,7 @@ impl Publisher {
     }
 
     /// Where values that have become durable are told.
-    pub fn observed(&self) -> broadcast::Sender<Observed> {
+    pub fn observed(&self) -> broadcast::Sender<Arc<[Observation]>> {
         self.observed.clone()
     }
 
@@ -76,7 +66,7 @@ impl Publisher {
         let values: Arc<[Observation]> = values.collect();
         if !values.is_empty() {
             // Nobody listens any more; that is as good as nobody listening.
-            let _ = self.observed.send(Observed { at: Instant::now(), values });
+            let _ = self.observed.send(values);
         }
     }
 

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::services::{Hub, Services, Spot};
 use super::space::Space;
-use crate::app::engine::{EngineHandle, Observed};
+use crate::app::engine::EngineHandle;
+use crate::domain::evidence::Observation;
 
 /// Values are pushed at most this often.
 const PUSH_INTERVAL: Duration = Duration::from_millis(50);
@@ -62,14 +63,14 @@ pub async fn run(
     }
 }
 
-/// Pushes the values that have become durable, each with its own time. A value that is older than
-/// one that was pushed is history only.
+/// Pushes the values that have become durable, each with its own time.
 fn push_observed(
     space: &dyn Space,
     hub: &Hub,
     last: &mut Last,
-    observations: &mut broadcast::Receiver<Observed>,
+    observations: &mut broadcast::Receiver<Arc<[Observation]>>,
 ) {
+    let mut changes = Vec::new();
     loop {
         let batch = match observations.try_recv() {
             Ok(batch) => batch,
@@ -79,20 +80,16 @@ fn push_observed(
             }
             Err(_) => break,
         };
-        let mut changes = Vec::new();
-        for (node, value) in batch.values.iter().filter_map(|one| space.observed(one)) {
+        for (node, value) in batch.iter().filter_map(|one| space.observed(one)) {
             let spot = hub.spot(&node);
-            let known = last.get(&node);
-            let is_late =
-                known.is_some_and(|known| value.source_timestamp < known.source_timestamp);
-            if spot.is_watched() && !is_late {
+            if spot.is_watched() {
                 let value = Arc::new(value);
                 last.insert(node, value.clone());
                 changes.push((spot, value));
             }
         }
-        hub.push_at(batch.at, &changes);
     }
+    hub.push_series(&changes);
 }
 
 /// Pushes what needs no store; gives the nodes that need it.
@@ -105,12 +102,22 @@ fn push_known(space: &dyn Space, hub: &Hub, last: &mut Last) -> Vec<Arc<Spot>> {
     let (mut changes, mut stored) = (Vec::new(), Vec::new());
     for spot in spots.iter() {
         match space.current_value(&spot.node) {
+            Some(value) if is_told_otherwise(space, last, spot, &value) => {}
             Some(value) => note(last, &mut changes, spot, value),
             None => stored.push(spot.clone()),
         }
     }
     hub.push(&changes);
     stored
+}
+
+/// A good value of a machine is told when it becomes durable, with all those before it; the picture
+/// could only overtake them.
+fn is_told_otherwise(space: &dyn Space, last: &Last, spot: &Spot, value: &DataValue) -> bool {
+    let is_good = |value: &DataValue| value.status.is_none_or(|status| status.is_good());
+    is_good(value)
+        && last.get(&spot.node).is_none_or(|last| is_good(last))
+        && space.is_observed(&spot.node)
 }
 
 /// Looks into the store for some of the nodes that need it, the next ones at each turn.

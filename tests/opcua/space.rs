@@ -260,6 +260,10 @@ impl Space for TestSpace {
         None
     }
 
+    fn is_observed(&self, _: &NodeId) -> bool {
+        false
+    }
+
     fn events(&self, _: &PlantView, _: &PlantView) -> Vec<Event> {
         Vec::new()
     }

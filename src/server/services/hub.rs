@@ -231,15 +231,21 @@ impl Hub {
 
     /// Hands new values to those who watch them.
     pub fn push(&self, changes: &[(Arc<Spot>, Arc<DataValue>)]) {
-        self.push_at(Instant::now(), changes);
-    }
-
-    /// Hands over values that were new at an instant; items that have begun later know them or newer
-    /// ones already.
-    pub fn push_at(&self, now: Instant, changes: &[(Arc<Spot>, Arc<DataValue>)]) {
+        let now = Instant::now();
         for (spot, value) in changes {
             for watcher in read(&spot.watchers).iter() {
                 watcher.subscription.offer(now, watcher.item, value);
+            }
+        }
+    }
+
+    /// Hands over values that have followed each other. An item that knows a newer one, because it
+    /// has begun with it, does not get those before.
+    pub fn push_series(&self, changes: &[(Arc<Spot>, Arc<DataValue>)]) {
+        let now = Instant::now();
+        for (spot, value) in changes {
+            for watcher in read(&spot.watchers).iter() {
+                watcher.subscription.offer_newer(now, watcher.item, value);
             }
         }
     }

@@ -81,8 +81,6 @@ pub struct Item {
     pub spot: Arc<Spot>,
     /// Which attribute.
     pub attribute: u32,
-    /// When it looked for the first time; what was new before that is nothing to it.
-    pub since: Instant,
     /// Mode.
     pub mode: MonitoringMode,
     /// What the client has asked for.
@@ -209,6 +207,15 @@ impl Item {
         Offered::one(self.queue.add_value(value, crowded))
     }
 
+    /// Whether it has reported a value with a later source time.
+    pub fn knows_newer(&self, value: &DataValue) -> bool {
+        let Watch::Data(watch) = &self.watch else {
+            return false;
+        };
+        let last = watch.last.as_ref().and_then(|last| last.source_timestamp);
+        last.is_some_and(|last| value.source_timestamp.is_some_and(|time| time < last))
+    }
+
     /// Whether it has not seen any value yet.
     pub fn is_fresh(&self) -> bool {
         let is_new = |watch: &DataWatch| watch.last.is_none() && !watch.has_pending();
@@ -303,7 +310,6 @@ mod tests {
             id: 1,
             spot: Spot::new(&NodeId::new(1, "x")),
             attribute: 13,
-            since: Instant::now(),
             mode: MonitoringMode::Reporting,
             settings,
             watch: Watch::Data(DataWatch::new(DataFilter::default(), NumericRange::None)),

@@ -137,7 +137,6 @@ impl Services {
             id,
             spot: spot.clone(),
             attribute,
-            since: Instant::now(),
             mode,
             settings,
             watch: prepared.watch,

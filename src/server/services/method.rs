@@ -1,7 +1,6 @@
 //! Call (Part 4 §5.12): finding the method, who may call it, and the two methods of the Server
 //! object that are about subscriptions (Part 5 §9).
 
-
 use opcua::types::{
     CallMethodResult, CallResponse, MethodId, NodeClass, NodeId, PermissionType, StatusCode,
     Variant,

@@ -178,7 +178,18 @@ impl Subscription {
     pub fn offer(&self, now: Instant, item: u32, value: &Arc<DataValue>) {
         let mut state = self.lock();
         let crowded = state.is_crowded();
-        let Some(known) = state.items.get_mut(item).filter(|known| known.since <= now) else {
+        let Some(known) = state.items.get_mut(item) else {
+            return;
+        };
+        let offered = known.offer(now, value, crowded);
+        state.note(item, offered);
+    }
+
+    /// Takes a value of a series for an item, unless the item knows a newer one.
+    pub fn offer_newer(&self, now: Instant, item: u32, value: &Arc<DataValue>) {
+        let mut state = self.lock();
+        let crowded = state.is_crowded();
+        let Some(known) = state.items.get_mut(item).filter(|item| !item.knows_newer(value)) else {
             return;
         };
         let offered = known.offer(now, value, crowded);
@@ -192,7 +203,6 @@ impl Subscription {
         let Some(known) = state.items.get_mut(item).filter(|item| item.is_fresh()) else {
             return;
         };
-        known.since = now;
         let offered = known.offer(now, value, crowded);
         state.note(item, offered);
     }

@@ -115,6 +115,9 @@ pub trait Space: Send + Sync + 'static {
     /// cannot be used.
     fn observed(&self, observation: &Observation) -> Option<(NodeId, DataValue)>;
 
+    /// Whether every value of a variable is told by [`Space::observed`].
+    fn is_observed(&self, id: &NodeId) -> bool;
+
     /// The events between two pictures of the plant.
     fn events(&self, before: &PlantView, after: &PlantView) -> Vec<Event>;
 }

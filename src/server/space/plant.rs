@@ -269,6 +269,15 @@ impl PlantSpace {
         Some((NodeId::new(self.namespace, path), value))
     }
 
+    /// Whether a variable shows values of a machine as they come.
+    pub fn is_observed(&self, id: &NodeId) -> bool {
+        let source = self.entry(id).and_then(|entry| entry.source.as_ref());
+        let is_value = |source: &Source| {
+            matches!(source, Source::Counter(..) | Source::Machine(_, MachineValue::State))
+        };
+        source.is_some_and(is_value)
+    }
+
     /// The events between two pictures of the plant.
     pub fn events(&self, before: &PlantView, after: &PlantView) -> Vec<Event> {
         let node = |id: &MachineId| NodeId::new(self.namespace, format!("machine/{id}"));

@@ -126,6 +126,10 @@ impl Space for WholeSpace {
         self.plant.observed(observation)
     }
 
+    fn is_observed(&self, id: &NodeId) -> bool {
+        self.plant.is_observed(id)
+    }
+
     fn events(&self, before: &PlantView, after: &PlantView) -> Vec<Event> {
         self.plant.events(before, after)
     }
