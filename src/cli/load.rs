@@ -11,7 +11,13 @@ use crate::config::settings::{Settings, Surroundings, UserSettings};
 use crate::domain::calendar::CivilZone;
 
 /// This computer.
-struct ThisComputer;
+struct ThisComputer {
+    /// Whether passwords of machines are fetched; whoever keeps users or certificates has none.
+    secrets: bool,
+}
+
+const SERVING: ThisComputer = ThisComputer { secrets: true };
+const KEEPING: ThisComputer = ThisComputer { secrets: false };
 
 impl Surroundings for ThisComputer {
     fn zone(&self, name: &str) -> Option<Arc<dyn CivilZone>> {
@@ -20,12 +26,15 @@ impl Surroundings for ThisComputer {
     }
 
     fn file(&self, path: &str) -> Result<String, String> {
+        if !self.secrets {
+            return Ok(String::new());
+        }
         let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
         Ok(text.trim_end_matches(['\r', '\n']).to_owned())
     }
 
     fn variable(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok()
+        if self.secrets { std::env::var(name).ok() } else { Some(String::new()) }
     }
 
     fn is_password_hash(&self, text: &str) -> bool {
@@ -35,7 +44,7 @@ impl Surroundings for ThisComputer {
 
 /// Reads and checks a text.
 pub fn from_text(file: &str, text: &str) -> Result<Settings, Vec<Problem>> {
-    crate::config::load(file, text, &ThisComputer)
+    crate::config::load(file, text, &SERVING)
 }
 
 /// Reads a file.
@@ -51,6 +60,13 @@ pub fn from_file(path: &Path) -> Result<Settings, Failure> {
     from_text(&path.display().to_string(), &read(path)?).map_err(|problems| failure(&problems))
 }
 
+/// Reads and checks a file for a command that talks to no machine: their passwords, which are for the
+/// account of the service, are not fetched.
+pub fn without_secrets(path: &Path) -> Result<Settings, Failure> {
+    let loaded = crate::config::load(&path.display().to_string(), &read(path)?, &KEEPING);
+    loaded.map_err(|problems| failure(&problems))
+}
+
 /// All problems as one failure.
 pub fn failure(problems: &[Problem]) -> Failure {
     let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
@@ -62,5 +78,5 @@ pub fn failure(problems: &[Problem]) -> Failure {
 
 /// Reads and checks a text of users.
 pub fn users_from_text(file: &str, text: &str) -> Result<Vec<UserSettings>, Vec<Problem>> {
-    crate::config::load_users(file, text, &ThisComputer)
+    crate::config::load_users(file, text, &SERVING)
 }

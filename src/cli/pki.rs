@@ -122,7 +122,7 @@ fn said(one: &Listed, what: &str) {
 fn data(place: &Where) -> Result<PathBuf, Failure> {
     match (&place.data, &place.config) {
         (Some(data), _) => Ok(data.clone()),
-        (None, Some(config)) => Ok(load::from_file(config)?.data),
+        (None, Some(config)) => Ok(load::without_secrets(config)?.data),
         (None, None) => Err(Failure::new(EXIT_USAGE, "give --data or --config")),
     }
 }
@@ -207,7 +207,7 @@ fn show(file: &Path, json: bool) -> Outcome {
 }
 
 fn new_certificate(config: &Path, renew: bool) -> Outcome {
-    let settings = load::from_file(config)?;
+    let settings = load::without_secrets(config)?;
     let root = settings.data.join("pki/server");
     let path = certificate_path(&root);
     if path.exists() && !renew {

@@ -96,7 +96,7 @@ pub fn run(command: &UserCommand) -> Outcome {
 }
 
 fn open(plant: &Plant) -> Result<(Settings, Vec<UserSettings>), Failure> {
-    let settings = load::from_file(&plant.config)?;
+    let settings = load::without_secrets(&plant.config)?;
     let kept = users::read(&users::path(&settings.data))?;
     Ok((settings, kept))
 }

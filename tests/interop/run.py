@@ -1,9 +1,11 @@
 """Foreign stacks against the running binary, in both directions.
 
 Starts the simulated plant, two foreign machines (asyncua, and node-opcua over an encrypted channel)
-and `linewright serve`, lets asyncua and node-opcua work as clients, and looks at what was counted of
-the foreign machines. Usage: run.py LINEWRIGHT_BINARY. Needs asyncua in this interpreter and
-node-opcua in node_modules. Ends with status 1 at the first thing that is not as it should be.
+and `linewright serve`; lets asyncua and node-opcua work as clients, and asyncua, node-opcua and o6
+(open62541) go over the whole surface of the server; lets tshark decode a session; and looks at what
+was counted of the foreign machines. Usage: run.py LINEWRIGHT_BINARY. Needs asyncua and o6 in this
+interpreter, node-opcua in node_modules and, to decode, tshark. Ends with status 1 at the first thing
+that is not as it should be.
 """
 
 import base64
@@ -20,6 +22,9 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+
+import certificates
+import recorder
 
 HERE = Path(__file__).parent
 DEMO = HERE.parent.parent / "config" / "demo.toml"
@@ -170,6 +175,8 @@ def configure(directory, opcua, http, first, press, welder):
         text = text.replace(f"127.0.0.1:{48401 + number}", f"127.0.0.1:{first + number}")
     text = text.replace('"127.0.0.1:4840"', f'"127.0.0.1:{opcua}"')
     text = text.replace('"127.0.0.1:8080"', f'"127.0.0.1:{http}"')
+    text = text.replace("[opcua]\n", '[opcua]\nmodes = ["Sign", "SignAndEncrypt"]\n'
+                        "connections_per_address = 30\n")
     path = directory / "interop.toml"
     path.write_text(text + MACHINES.format(press=press, welder=welder))
     return path
@@ -196,10 +203,42 @@ def trust(directory):
         shutil.move(certificate, trusted / certificate.name)
 
 
+def add_certificate_user(binary, config, directory):
+    """What an administrator does for a user who logs on with a certificate."""
+    certificates.make(directory, "app", "urn:linewright:interop:client")
+    certificates.make(directory, "user", "urn:linewright:interop:user")
+    shown = subprocess.run([binary, "pki", "show", str(directory / "user.der"), "--json"],
+                           check=True, capture_output=True)
+    sha = json.loads(shown.stdout)["sha256"]
+    subprocess.run([binary, "user", "add", "certified", "--role", "engineer", "--certificate", sha,
+                    "--config", str(config)], check=True)
+
+
+def work(client):
+    """Lets a client do its work."""
+    done = subprocess.run([str(part) for part in client], timeout=240, check=False)
+    if done.returncode != 0:
+        fail(f"{Path(client[1]).name} ended with status {done.returncode}")
+
+
+def check_capture(recorded):
+    """tshark understands every message of a session."""
+    recorded.finish()
+    if shutil.which("tshark") is None:
+        print("tshark is not installed: the captured session is not decoded")
+        return
+    messages, wrong = recorder.decode(recorded.path)
+    if messages < 500 or wrong:
+        fail(f"tshark decodes {messages} messages and complains: {wrong[:5]}")
+    print(f"tshark: {messages} messages, none malformed")
+
+
 def run(binary, directory, programs):
     opcua, http, press, welder = free_ports(4)
     first = 48_601
     config = configure(directory, opcua, http, first, press, welder)
+    folder = directory / "certificates"
+    add_certificate_user(binary, config, folder)
     programs.start("plant", binary, "simulate", "--calm", "--speed", "4", "--machine-port", str(first))
     programs.start("press", sys.executable, str(HERE / "machine_asyncua.py"), str(press))
     pki = directory / "welder-pki"
@@ -221,14 +260,14 @@ def run(binary, directory, programs):
                lambda: bridge.call("GET", "/v1/orders/WO-1")["totals"]["good"] > 2)
     url = f"opc.tcp://127.0.0.1:{opcua}"
     user = ("operator", "operator-demo-password")
-    clients = [
-        [sys.executable, HERE / "client_asyncua.py", url, url, *user, directory / "asyncua", "WO-1"],
-        ["node", HERE / "client_node_opcua.js", url, url, *user, directory / "node", "WO-1"],
-    ]
-    for client in clients:
-        done = subprocess.run([str(part) for part in client], timeout=240, check=False)
-        if done.returncode != 0:
-            fail(f"{client[1].name} ended with status {done.returncode}")
+    recorded = recorder.Recorder(opcua, directory / "session.pcap")
+    open_url = f"opc.tcp://127.0.0.1:{recorded.port}"
+    work([sys.executable, HERE / "client_asyncua.py", open_url, url, *user, directory / "asyncua", "WO-1"])
+    work(["node", HERE / "client_node_opcua.js", open_url, url, *user, directory / "node", "WO-1"])
+    check_capture(recorded)
+    work([sys.executable, HERE / "surface_asyncua.py", url, folder])
+    work([sys.executable, HERE / "surface_o6.py", url, folder])
+    work(["node", HERE / "surface_node_opcua.js", url, folder, directory / "node-surface"])
     for machine in ("Press", "Welder"):
         wait_until(f"parts of {machine}", 60, lambda: bridge.kpi(machine)["counts"]["good"] >= 60)
         print(f"{machine}: {check_machine(bridge, machine)} parts of a foreign machine")
@@ -248,7 +287,7 @@ def main():
             raise
         finally:
             programs.stop()
-    print("interop: 2 foreign clients and 2 foreign machines, all as it should be")
+    print("interop: 3 foreign clients and 2 foreign machines, all as it should be")
 
 
 main()

@@ -196,7 +196,12 @@ fn rows(output: &Output) -> Vec<serde_json::Value> {
 fn users_are_added_changed_listed_and_removed_and_each_mistake_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let config = configuration(directory.path(), None);
+    // Whoever keeps users need not know the passwords of machines.
+    let secret = "user = \"mes\"\npassword_env = \"NO_SUCH_VARIABLE\"\n[[machine.signal]]";
+    let file = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, file.replacen("[[machine.signal]]", secret, 1)).unwrap();
     let config = ["--config", config.to_str().unwrap()];
+    assert!(text(&run(&["check-config", config[1]])).contains("NO_SUCH_VARIABLE"));
     let user = |input: &str, arguments: &[&str]| {
         run_with(input, &[&["user"], arguments, &config].concat())
     };
