@@ -15,5 +15,6 @@ pub mod time;
 pub mod wire;
 
 pub use start::{
-    Content, Mode, Offer, Policy, RunningServer, ServerOptions, application_uri, serve, start, uris,
+    Content, Mode, Offer, Policy, RunningServer, ServerOptions, application_uri, decoding, serve,
+    start, uris,
 };

@@ -219,7 +219,7 @@ impl RunningServer {
 }
 
 /// Decoding limits for clients that have logged on; lengths are checked against what is there.
-fn decoding() -> DecodingOptions {
+pub fn decoding() -> DecodingOptions {
     DecodingOptions {
         max_string_length: STRING_MAX,
         max_byte_string_length: STRING_MAX,

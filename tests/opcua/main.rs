@@ -5,6 +5,10 @@
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
 mod attributes;
+mod corpus;
+#[expect(clippy::expect_used, reason = "a test fails by panicking")]
+#[path = "../fuzz/drivers.rs"]
+mod drivers;
 mod events;
 mod hostile;
 mod items;

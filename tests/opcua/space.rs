@@ -125,7 +125,7 @@ pub fn value_at(value: impl Into<Variant>, at: DateTime) -> DataValue {
 }
 
 impl TestSpace {
-    fn new(standard: StandardSpace, count: usize) -> TestSpace {
+    pub fn new(standard: StandardSpace, count: usize) -> TestSpace {
         let types = TypeTree::new(&[standard.nodes()]);
         let mut space = TestSpace {
             standard,
