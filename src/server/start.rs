@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opcua::crypto::SecurityPolicy;
-use opcua::types::{ContextOwned, DecodingOptions, DepthGauge, MessageSecurityMode, NamespaceMap};
+use opcua::types::{DecodingOptions, DepthGauge, MessageSecurityMode, NamespaceMap};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::decode::raw_context;
 use super::limits::Limits;
 use super::pki::{OwnIdentity, TrustList};
 use super::push;
 use super::services::{Endpoints, Logons, Services, Setup};
 use super::space::{PlantSpace, ServerState, Space, SpaceInputs, StandardSpace, WholeSpace};
-use super::wire::{self, Identities, Wire, raw_context};
+use super::wire::{self, Identities, Wire};
 use crate::app::access::Users;
 use crate::app::clock::Clock;
 use crate::app::engine::{EngineHandle, Health};
@@ -178,14 +179,14 @@ pub async fn serve(
         own: own.clone(),
         limits: options.limits,
         clock: clock.clone(),
-        context: ContextOwned::new(content.namespaces, raw_loaders(), decoding()),
+        context: raw_context(content.namespaces, decoding()),
         refusals: content.refusals,
         trust_command: options.trust_command.clone(),
     });
     content.state.set_diagnostics(services.clone());
     let trust = TrustList::new(&options.pki, options.trust_all_clients)?;
     let identities = Identities { own, trust };
-    let (limits, context) = (options.limits.wire, raw_context(decoding()));
+    let (limits, context) = (options.limits.wire, raw_context(NamespaceMap::new(), decoding()));
     let wire = Wire::new(limits, offered, identities, context, services.clone(), clock.clone());
     let stop = CancellationToken::new();
     let tasks = vec![
@@ -228,12 +229,6 @@ pub fn decoding() -> DecodingOptions {
         decoding_depth_gauge: DepthGauge::new(super::decode::walk::DEPTH_MAX as u64),
         ..DecodingOptions::default()
     }
-}
-
-fn raw_loaders() -> opcua::types::TypeLoaderCollection {
-    let mut loaders = opcua::types::TypeLoaderCollection::new_empty();
-    loaders.add_type_loader(opcua::types::FallbackTypeLoader);
-    loaders
 }
 
 async fn own_identity(

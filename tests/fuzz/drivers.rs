@@ -10,20 +10,22 @@ use std::time::{Duration, Instant};
 use linewright::app::access::Users;
 use linewright::app::clock::Clock;
 use linewright::app::refusals::Refusals;
+use linewright::server::decode::raw_context;
 use linewright::server::limits::Limits;
 use linewright::server::pki::OwnIdentity;
 use linewright::server::services::{Endpoints, Logons, Services, Setup};
 use linewright::server::space::{Event, ServerState, StandardSpace};
 use linewright::server::wire::admission::{Admission, Phase, Verdict};
-use linewright::server::wire::{ChannelInfo, Handler, Reply, raw_context};
+use linewright::server::wire::{ChannelInfo, Handler, Reply};
 use linewright::server::{decoding, uris};
 use linewright::sys::WallClock;
 use opcua::core::{Message, RequestMessage, ResponseMessage};
 use opcua::crypto::SecurityPolicy;
 use opcua::types::{
-    ActivateSessionRequest, AttributeId, BinaryDecodable, BinaryEncodable, Context, ContextOwned,
-    CreateSessionRequest, CreateSubscriptionRequest, DateTime, MessageSecurityMode, NamespaceMap,
-    NodeId, ObjectId, ObjectTypeId, RequestHeader, TimestampsToReturn,
+    ActivateSessionRequest, AttributeId, BinaryDecodable, BinaryEncodable, CloseSessionRequest,
+    Context, ContextOwned, CreateSessionRequest, CreateSubscriptionRequest, DateTime,
+    MessageSecurityMode, NamespaceMap, NodeId, ObjectId, ObjectTypeId, RequestHeader,
+    TimestampsToReturn,
 };
 use tokio::sync::mpsc;
 
@@ -104,7 +106,7 @@ fn world() -> &'static World {
             own: Arc::new(own),
             users: Arc::new(Users::new(Vec::new(), clock.clone())),
             clock,
-            context: Arc::new(raw_context(decoding())),
+            context: Arc::new(raw_context(NamespaceMap::new(), decoding())),
         }
     })
 }
@@ -133,7 +135,7 @@ impl Session {
             own: world.own.clone(),
             limits: Limits::default(),
             clock: world.clock.clone(),
-            context: raw_context(decoding()),
+            context: raw_context(NamespaceMap::new(), decoding()),
             refusals: Refusals::default(),
             trust_command: String::new(),
         });
@@ -167,6 +169,13 @@ impl Session {
 
     async fn handle(&self, body: Vec<u8>) -> Reply {
         self.services.clone().handle(self.channel.clone(), 1, body.into()).await
+    }
+
+    /// Ends the session with all that it has.
+    async fn end(&self) {
+        let request_header = self.header();
+        self.ask(CloseSessionRequest { request_header, delete_subscriptions: true }).await;
+        assert_eq!(self.services.usage().items, 0, "items are left");
     }
 
     async fn ask(&self, request: impl Into<RequestMessage>) -> ResponseMessage {
@@ -274,6 +283,7 @@ pub fn messages(data: &[u8]) {
             bytes.extend_from_slice(body);
             check(&session.handle(bytes).await);
         }
+        session.end().await;
     });
 }
 
@@ -294,6 +304,7 @@ pub fn filters(data: &[u8]) {
         while let Ok(sent) = session.outgoing.try_recv() {
             check(&sent.reply);
         }
+        session.end().await;
     });
 }
 

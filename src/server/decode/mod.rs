@@ -1,7 +1,10 @@
 //! Reading what peers send: every length is checked against what is there, and nothing that can
 //! nest is decoded before it has been walked over.
 
+mod raw;
 pub mod walk;
+
+pub use raw::raw_context;
 
 use std::io::Cursor;
 

@@ -25,13 +25,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use opcua::crypto::SecurityPolicy;
-use opcua::types::{
-    ContextOwned, DecodingOptions, MessageSecurityMode, NamespaceMap, TypeLoaderCollection,
-};
+use opcua::types::{ContextOwned, MessageSecurityMode, NamespaceMap};
 use tokio::sync::Semaphore;
 
 use self::admission::AdmissionLimits;
 use self::gate::{Gate, GateLimits};
+use super::decode::raw_context;
 use super::pki::{OwnIdentity, TrustList};
 use crate::app::clock::Clock;
 use crate::domain::time::TICKS_PER_SECOND;
@@ -74,13 +73,6 @@ pub struct Wire {
     ids: AtomicU32,
 }
 
-/// A context for encoding and decoding that keeps the bodies of extension objects as they are.
-pub fn raw_context(options: DecodingOptions) -> ContextOwned {
-    let mut loaders = TypeLoaderCollection::new_empty();
-    loaders.add_type_loader(opcua::types::type_loader::FallbackTypeLoader);
-    ContextOwned::new(NamespaceMap::new(), loaders, options)
-}
-
 /// Certificates of both sides.
 pub struct Identities {
     /// Ours.
@@ -111,7 +103,7 @@ impl Wire {
             handler,
             clock,
             context,
-            early_context: raw_context(encode::early_options()),
+            early_context: raw_context(NamespaceMap::new(), encode::early_options()),
             // Ids begin where nobody guesses them.
             ids: AtomicU32::new(fastrand::u32(1..1 << 30)),
         })
