@@ -2,7 +2,12 @@
 //! honest client from another address gets its answers: the 99th percentile is below a second.
 
 #![allow(missing_docs, reason = "tests are documented by their names")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod connections;
 mod messages;

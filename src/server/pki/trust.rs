@@ -29,7 +29,7 @@ pub struct NotTrusted {
     /// A sentence.
     pub reason: String,
     /// The certificate, when it could be parsed.
-    pub certificate: Option<PeerCertificate>,
+    pub certificate: Option<Box<PeerCertificate>>,
 }
 
 #[derive(Default)]
@@ -89,7 +89,7 @@ impl TrustList {
                 if is_new && let Err(error) = self.keep(&leaf) {
                     tracing::warn!(%error, "a refused certificate could not be kept");
                 }
-                Err(NotTrusted { status, reason, certificate: Some(leaf) })
+                Err(NotTrusted { status, reason, certificate: Some(Box::new(leaf)) })
             }
         }
     }

@@ -10,7 +10,7 @@ use opcua::types::{
 use super::Services;
 use super::dispatch::Asked;
 use super::encode::read_response;
-use super::request::{Read, ReadItem, WriteItem};
+use super::request::{ReadItem, ReadNodes, WriteItem};
 use super::respond::{Operations, header, take_turns};
 use crate::server::space::{Asker, CURRENT_READ, CURRENT_WRITE, Node, Protection};
 use crate::server::wire::Reply;
@@ -54,7 +54,11 @@ pub fn check_encoding(encoding: &QualifiedName, attribute: u32) -> Result<(), St
 }
 
 impl Services {
-    pub(super) async fn read(&self, asked: &Asked, request: Read) -> Result<Reply, StatusCode> {
+    pub(super) async fn read(
+        &self,
+        asked: &Asked,
+        request: ReadNodes,
+    ) -> Result<Reply, StatusCode> {
         let wanted = request.timestamps.ok_or(StatusCode::BadTimestampsToReturnInvalid)?;
         if request.max_age.is_nan() || request.max_age < 0.0 {
             return Err(StatusCode::BadMaxAgeInvalid);

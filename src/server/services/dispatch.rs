@@ -179,7 +179,7 @@ async fn serve(
     use ObjectId as O;
     match service {
         O::ReadRequest_Encoding_DefaultBinary => {
-            let request = incoming.behind(services, read::Read::read)?;
+            let request = incoming.behind(services, read::ReadNodes::read)?;
             services.read(&asked, request).await
         }
         O::WriteRequest_Encoding_DefaultBinary => {
@@ -216,6 +216,20 @@ async fn serve(
         O::CancelRequest_Encoding_DefaultBinary => {
             Ok(services.cancel(&asked, &incoming.whole(services)?))
         }
+        _ => serve_subscriptions(services, asked, service, incoming).await,
+    }
+}
+
+/// Services of subscriptions and monitored items.
+async fn serve_subscriptions(
+    services: &Arc<Services>,
+    asked: Asked,
+    service: ObjectId,
+    incoming: Incoming,
+) -> Result<Reply, StatusCode> {
+    use super::request as read;
+    use ObjectId as O;
+    match service {
         O::CreateMonitoredItemsRequest_Encoding_DefaultBinary => {
             let request = incoming.behind(services, read::read_create_items)?;
             services.create_items(&asked, request).await

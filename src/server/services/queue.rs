@@ -46,6 +46,7 @@ pub struct Queue {
 #[derive(Debug)]
 enum Entries {
     Few(Option<Entry>),
+    #[expect(clippy::box_collection, reason = "there are many items and few long queues")]
     Many(Box<VecDeque<Entry>>),
 }
 
@@ -189,10 +190,10 @@ impl Queue {
     /// Takes the next entry to be reported.
     pub fn take(&mut self) -> Option<Entry> {
         // Lost oldest ones are missing before the others, lost newest ones after them.
-        if self.discard_oldest || self.entries.len() == 0 {
-            if let Some(fields) = self.overflow.take() {
-                return Some(Entry::Event(fields));
-            }
+        if (self.discard_oldest || self.entries.len() == 0)
+            && let Some(fields) = self.overflow.take()
+        {
+            return Some(Entry::Event(fields));
         }
         self.entries.pop_front()
     }

@@ -49,7 +49,7 @@ impl ReadItem {
 
 /// A read.
 #[derive(Debug)]
-pub struct Read {
+pub struct ReadNodes {
     /// How old a value may be, in ms.
     pub max_age: f64,
     /// Which timestamps are wanted.
@@ -58,11 +58,11 @@ pub struct Read {
     pub items: Vec<ReadItem>,
 }
 
-impl Read {
+impl ReadNodes {
     /// Reads the request behind its header.
-    pub fn read(reader: &mut Reader<'_>) -> Result<Read, StatusCode> {
+    pub fn read(reader: &mut Reader<'_>) -> Result<ReadNodes, StatusCode> {
         let (max_age, timestamps) = (reader.plain()?, timestamps(reader)?);
-        Ok(Read { max_age, timestamps, items: reader.array(ReadItem::read)? })
+        Ok(ReadNodes { max_age, timestamps, items: reader.array(ReadItem::read)? })
     }
 }
 

@@ -224,9 +224,7 @@ impl Node {
                 Some((data_type.clone(), *value_rank))
             }
             NodeKind::Type { node, .. } => match &**node {
-                NodeType::Variable(variable) => {
-                    Some((variable.data_type().clone(), variable.value_rank()))
-                }
+                NodeType::Variable(variable) => Some((variable.data_type(), variable.value_rank())),
                 _ => None,
             },
             _ => None,
