@@ -242,15 +242,37 @@ async def transfers(client, other, index):
     expect_codes("deleting what was transferred", deleted, CODES.Good)
 
 
-async def audited(client, url):
-    """Another one comes; an engineer sees it as an event."""
-    changes = Changes()
-    subscription = await client.create_subscription(100, changes)
-    await subscription.subscribe_events(evtypes=ua.ObjectIds.AuditSessionEventType)
-    async with Client(url):
+async def audited(client, other, url, index):
+    """Another one comes, writes and calls; an engineer sees that as events, with who it was."""
+    async def see(kind, deed):
+        changes = Changes()
+        subscription = await client.create_subscription(100, changes)
+        await subscription.subscribe_events(evtypes=kind)
+        await deed()
         event = await asyncio.wait_for(changes.events.get(), 10)
-    expect(event.Message.Text, f"an event without a message: {event}")
-    await subscription.delete()
+        expect(event.Message.Text, f"an event without a message: {event}")
+        await subscription.delete()
+        return event
+
+    async def come():
+        async with Client(url):
+            pass
+
+    async def write():
+        value = ua.WriteValue(ua.NodeId("machine/L1-Filler/State", index), ua.AttributeIds.Value, None,
+                              ua.DataValue(1))
+        await other.uaclient.write(ua.WriteParameters([value]))
+
+    async def call():
+        orders = ua.NodeId("orders", index)
+        await other.uaclient.call([ua.CallMethodRequest(
+            orders, ua.NodeId("orders/PauseOrder", index), [ua.Variant("nobody-knows-me")])])
+
+    await see(ua.ObjectIds.AuditSessionEventType, come)
+    for kind, deed in ((ua.ObjectIds.AuditWriteUpdateEventType, write),
+                       (ua.ObjectIds.AuditUpdateMethodEventType, call)):
+        event = await see(kind, deed)
+        expect(event.ClientUserId == "supervisor", f"the event names {event.ClientUserId}")
 
 
 async def stolen(client, url, certificates):
@@ -285,8 +307,9 @@ async def main(url, certificates):
         await stolen(client, url, certificates)
         await subscription.delete()
     engineer = await secured(url, certificates, POLICIES[0], MODES[1], certificate_user=True)
-    async with engineer:
-        await audited(engineer, url)
+    other = await secured(url, certificates, POLICIES[2], MODES[1], SUPERVISOR)
+    async with engineer, other:
+        await audited(engineer, other, url, index)
     print(f"asyncua surface: {logons} logons, every service")
 
 

@@ -251,3 +251,30 @@ async fn lifetimes_of_channels_are_bounded_and_a_channel_is_issued_once() {
     let again = client.open(SecurityTokenRequestType::Issue, 0).await.unwrap_err();
     assert!(again.status.is_some_and(|status| status.is_bad()), "{again:?}");
 }
+
+#[tokio::test]
+async fn a_stop_is_announced_to_those_who_are_there() {
+    let Running { server, _pki } = Running::new().await;
+    let mut client = Raw::session(server.address).await;
+    let stopping = tokio::spawn(server.server.stop());
+    loop {
+        let state = read_value(&mut client, VariableId::Server_ServerStatus_State).await;
+        if state == 4_i32.into() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let reason = read_value(&mut client, VariableId::Server_ServerStatus_ShutdownReason).await;
+    let text = opcua::types::LocalizedText::new("en", "Linewright is stopping");
+    assert_eq!(reason, text.into());
+    let left = VariableId::Server_ServerStatus_SecondsTillShutdown;
+    let Variant::UInt32(left) = read_value(&mut client, left).await else { panic!("no time") };
+    assert!(left <= 5, "{left} s");
+    stopping.await.unwrap();
+    let ended = loop {
+        if let Err(ended) = client.receive().await {
+            break ended;
+        }
+    };
+    assert_eq!(ended.status, Some(StatusCode::BadShutdown));
+}

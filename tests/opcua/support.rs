@@ -43,7 +43,7 @@ pub fn copy_keys(from: &Path, to: &Path) {
 /// A server with its directory.
 pub struct Running {
     pub server: TestServer,
-    _pki: tempfile::TempDir,
+    pub _pki: tempfile::TempDir,
 }
 
 impl Running {

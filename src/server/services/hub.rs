@@ -18,6 +18,9 @@ use crate::server::space::{Asker, Event, Protection, Space};
 /// The attribute whose changes are handed over.
 const VALUE: u32 = opcua::types::AttributeId::Value as u32;
 
+/// Values for one subscription under one lock.
+const RUN_MAX: usize = 256;
+
 struct ValueWatcher {
     subscription: Arc<Subscription>,
     item: u32,
@@ -47,6 +50,12 @@ impl Spot {
     /// A node that nobody watches yet.
     pub fn new(node: &NodeId) -> Arc<Spot> {
         Arc::new(Spot { node: node.clone(), watchers: RwLock::default() })
+    }
+
+    /// The subscription and item that watch it first.
+    fn first_watcher(&self) -> Option<(u32, u32)> {
+        let watchers = read(&self.watchers);
+        watchers.first().map(|watcher| (watcher.subscription.id, watcher.item))
     }
 
     /// Whether anybody watches it.
@@ -225,29 +234,24 @@ impl Hub {
     /// The nodes whose values are watched.
     pub fn watched(&self) -> Arc<Vec<Arc<Spot>>> {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        let list = || Arc::new(read(&self.values).iter().map(|known| known.0.clone()).collect());
+        let list = || {
+            let mut spots: Vec<_> = read(&self.values).iter().map(|one| one.0.clone()).collect();
+            // Those of one subscription stand together, so that it is locked once for many.
+            spots.sort_by_cached_key(|spot| spot.first_watcher());
+            Arc::new(spots)
+        };
         watched.get_or_insert_with(list).clone()
     }
 
     /// Hands new values to those who watch them.
     pub fn push(&self, changes: &[(Arc<Spot>, Arc<DataValue>)]) {
-        let now = Instant::now();
-        for (spot, value) in changes {
-            for watcher in read(&spot.watchers).iter() {
-                watcher.subscription.offer(now, watcher.item, value);
-            }
-        }
+        offer(changes, |_, _| true);
     }
 
     /// Hands over values that have followed each other. An item that knows a newer one, because it
     /// has begun with it, does not get those before.
     pub fn push_series(&self, changes: &[(Arc<Spot>, Arc<DataValue>)]) {
-        let now = Instant::now();
-        for (spot, value) in changes {
-            for watcher in read(&spot.watchers).iter() {
-                watcher.subscription.offer_newer(now, watcher.item, value);
-            }
-        }
+        offer(changes, |item, value| !item.knows_newer(value));
     }
 
     /// Hands an event to those who watch its source, what is above that, or the server. Each of
@@ -282,6 +286,28 @@ impl Hub {
     /// Whether anybody watches events.
     pub fn has_event_watchers(&self) -> bool {
         !read(&self.events).is_empty()
+    }
+}
+
+/// Offers values to the items that watch, in runs: neighbours often belong to one subscription, which
+/// then is locked once for many.
+fn offer(changes: &[(Arc<Spot>, Arc<DataValue>)], wants: fn(&Item, &DataValue) -> bool) {
+    let now = Instant::now();
+    let mut run = Vec::with_capacity(RUN_MAX);
+    let mut of: Option<Arc<Subscription>> = None;
+    for (spot, value) in changes {
+        for watcher in read(&spot.watchers).iter() {
+            let is_same = of.as_ref().is_some_and(|one| Arc::ptr_eq(one, &watcher.subscription));
+            if (!is_same || run.len() == RUN_MAX)
+                && let Some(subscription) = of.replace(watcher.subscription.clone())
+            {
+                subscription.offer(now, run.drain(..), wants);
+            }
+            run.push((watcher.item, value));
+        }
+    }
+    if let Some(subscription) = of {
+        subscription.offer(now, run.drain(..), wants);
     }
 }
 

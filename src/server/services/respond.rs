@@ -34,11 +34,11 @@ pub struct Operations {
 }
 
 /// Operations of a request after which others get their turn.
-const TURN: usize = 200;
+const TURN: usize = 1000;
 
 /// Lets others have their turn after some operations: a large request must not let small ones wait.
 pub async fn take_turns(done: usize) {
-    if done % TURN == TURN - 1 {
+    if done > 0 && done.is_multiple_of(TURN) {
         tokio::task::yield_now().await;
     }
 }

@@ -174,26 +174,22 @@ impl Subscription {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a value for an item.
-    pub fn offer(&self, now: Instant, item: u32, value: &Arc<DataValue>) {
+    /// Takes values for items that want them.
+    pub fn offer<'a>(
+        &self,
+        now: Instant,
+        values: impl Iterator<Item = (u32, &'a Arc<DataValue>)>,
+        wants: fn(&Item, &DataValue) -> bool,
+    ) {
         let mut state = self.lock();
-        let crowded = state.is_crowded();
-        let Some(known) = state.items.get_mut(item) else {
-            return;
-        };
-        let offered = known.offer(now, value, crowded);
-        state.note(item, offered);
-    }
-
-    /// Takes a value of a series for an item, unless the item knows a newer one.
-    pub fn offer_newer(&self, now: Instant, item: u32, value: &Arc<DataValue>) {
-        let mut state = self.lock();
-        let crowded = state.is_crowded();
-        let Some(known) = state.items.get_mut(item).filter(|item| !item.knows_newer(value)) else {
-            return;
-        };
-        let offered = known.offer(now, value, crowded);
-        state.note(item, offered);
+        for (item, value) in values {
+            let crowded = state.is_crowded();
+            let known = state.items.get_mut(item).filter(|known| wants(known, value));
+            if let Some(known) = known {
+                let offered = known.offer(now, value, crowded);
+                state.note(item, offered);
+            }
+        }
     }
 
     /// Takes the value with which an item begins, unless a newer one has come meanwhile.

@@ -32,7 +32,7 @@ use crate::app::refusals;
 const IN_WORK_MAX: usize = 16;
 /// A request of more bytes has many operations: it is the only one of its connection while it is
 /// worked on, so that one client's large answers do not pile up.
-const LARGE: usize = 16 << 10;
+const LARGE: usize = 64 << 10;
 /// Responses that may wait for the connection.
 pub const OUTGOING_MAX: usize = 512;
 /// While so many bytes wait to be sent, nothing more is read or encoded.
