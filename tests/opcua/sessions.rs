@@ -7,7 +7,7 @@ use opcua::core::ResponseMessage;
 use opcua::types::{
     ActivateSessionRequest, AttributeId, CancelRequest, CloseSessionRequest, NodeId, ReadRequest,
     SecurityTokenRequestType, StatusCode, TimestampsToReturn, TransferSubscriptionsRequest,
-    VariableId,
+    VariableId, Variant,
 };
 
 use super::raw::{Raw, result};
