@@ -265,7 +265,7 @@ async fn a_stop_is_announced_to_those_who_are_there() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let reason = read_value(&mut client, VariableId::Server_ServerStatus_ShutdownReason).await;
-    let text = opcua::types::LocalizedText::new("en", "Linewright is stopping");
+    let text = opcua::types::LocalizedText::from("Linewright is stopping");
     assert_eq!(reason, text.into());
     let left = VariableId::Server_ServerStatus_SecondsTillShutdown;
     let Variant::UInt32(left) = read_value(&mut client, left).await else { panic!("no time") };
