@@ -438,7 +438,7 @@ async fn compare() {
         line("memory, MB", ours.memory_mb, stack.memory_mb, "at most 0.5");
         line("handing over 100 000 changes, ms", ours.push_ms, stack.push_ms, "at most 0.5");
         // A publishing interval of a second takes a second, whoever keeps it.
-        let wanted = if interval == "10 ms" { "at most 0.5" } else { "the interval itself" };
+        let wanted = if *interval == "10 ms" { "at most 0.5" } else { "the interval itself" };
         line("until all are delivered, ms", ours.delivered_ms, stack.delivered_ms, wanted);
     }
     println!("-- 60 rounds of 5000 items and CloseSession: before, after");
