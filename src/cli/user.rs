@@ -26,7 +26,7 @@ pub struct Plant {
 /// What to do with users.
 #[derive(Subcommand)]
 pub enum UserCommand {
-    /// Add a user; reads the password from standard input unless there is a certificate
+    /// Add a user; asks for a password, or reads it from standard input, unless there is a certificate
     Add {
         /// Name
         name: String,
@@ -39,7 +39,7 @@ pub enum UserCommand {
         #[command(flatten)]
         plant: Plant,
     },
-    /// Change a user's password; reads the new one from standard input
+    /// Change a user's password; asks for the new one, or reads it from standard input
     Passwd {
         /// Name
         name: String,

@@ -110,9 +110,10 @@ pub fn create(root: &Path, uri: &str, hosts: &[String]) -> Result<(), String> {
         key_size: KEY_BITS,
         common_name: "Linewright".into(),
         organization: "Linewright".into(),
-        organizational_unit: "MES".into(),
-        country: "XX".into(),
-        state: "none".into(),
+        // Where we stand is not ours to say: empty parts are left out of the name.
+        organizational_unit: String::new(),
+        country: String::new(),
+        state: String::new(),
         alt_host_names: X509Data::alt_host_names(uri, addresses, false, true, false),
         certificate_duration_days: VALID_DAYS,
     };

@@ -23,9 +23,11 @@ const HISTORY_VALUES_MAX: u32 = 1000;
 const STRING_MAX: u32 = 4 << 20;
 
 /// The facets of Part 7 that tests with foreign clients cover.
-const PROFILES: [&str; 4] = [
+const PROFILES: [&str; 6] = [
     "http://opcfoundation.org/UA-Profile/Server/StandardUA2017",
     "http://opcfoundation.org/UA-Profile/Server/DataAccess",
+    "http://opcfoundation.org/UA-Profile/Server/StandardEventSubscription",
+    "http://opcfoundation.org/UA-Profile/Server/Auditing",
     "http://opcfoundation.org/UA-Profile/Server/Methods",
     "http://opcfoundation.org/UA-Profile/Server/HistoricalRawData",
 ];
