@@ -9,7 +9,7 @@ use opcua::types::{
 
 use super::Services;
 use super::dispatch::Asked;
-use super::encode::read_response;
+use super::encode::ReadResults;
 use super::request::{ReadItem, ReadNodes, WriteItem};
 use super::respond::{Operations, header, take_turns};
 use crate::server::space::{Asker, CURRENT_READ, CURRENT_WRITE, Node, Protection};
@@ -32,10 +32,46 @@ fn failed(status: StatusCode) -> DataValue {
     DataValue { status: Some(status), ..DataValue::default() }
 }
 
-/// A node, if the asker may know of it.
-fn visible_to(node: Arc<Node>, asker: &Asker) -> Result<Arc<Node>, StatusCode> {
+/// Whether the asker may know of a node.
+fn check_visible(node: &Node, asker: &Asker) -> Result<(), StatusCode> {
     let browsable = node.protection.permissions(asker.role).contains(PermissionType::Browse);
-    if browsable { Ok(node) } else { Err(StatusCode::BadNodeIdUnknown) }
+    if browsable { Ok(()) } else { Err(StatusCode::BadNodeIdUnknown) }
+}
+
+/// What a read asks of a node.
+enum Wanted<'a> {
+    /// The value of a variable, or a part of it.
+    Value(&'a NumericRange),
+    /// What the node says of itself.
+    Attribute(AttributeId),
+}
+
+/// Whether a read makes sense, and the asker may do it.
+fn check_read<'a>(
+    node: &Node,
+    item: &'a ReadItem,
+    asker: &Asker,
+) -> Result<Wanted<'a>, StatusCode> {
+    check_visible(node, asker)?;
+    let range = item.range.as_ref().map_err(|status| *status)?;
+    let attribute = AttributeId::from_u32(item.attribute);
+    let attribute = attribute.map_err(|_| StatusCode::BadAttributeIdInvalid)?;
+    check_encoding(&item.encoding, item.attribute)?;
+    if attribute == AttributeId::Value && node.class() == NodeClass::Variable {
+        check_access(node, asker, CURRENT_READ, StatusCode::BadNotReadable)?;
+        return Ok(Wanted::Value(range));
+    }
+    Ok(Wanted::Attribute(attribute))
+}
+
+/// The part of a value that is wanted.
+fn part(mut value: DataValue, range: &NumericRange) -> Result<DataValue, StatusCode> {
+    if !range.is_none()
+        && let Some(whole) = value.value.take()
+    {
+        value.value = Some(whole.range_of(range)?);
+    }
+    Ok(value)
 }
 
 /// Whether values can be given in an encoding: only in binary (Part 4 §7.17).
@@ -64,19 +100,21 @@ impl Services {
             return Err(StatusCode::BadMaxAgeInvalid);
         }
         check_count(request.items.len(), self.limits.operations.read)?;
-        let mut results = Vec::with_capacity(request.items.len());
+        let mut results = ReadResults::new(wanted, request.items.len());
         for (index, item) in request.items.iter().enumerate() {
-            results.push(self.read_item(item, &asked.asker).await);
+            let read = match self.read_at_once(item, &asked.asker) {
+                Some(read) => read,
+                None => self.read_from_store(item, &asked.asker).await,
+            };
+            results.add(&read.unwrap_or_else(failed), &self.context.context())?;
             take_turns(index).await;
         }
         let mut operations = Operations::new(&asked.header);
-        let statuses = results.iter().map(|value| value.status.unwrap_or(StatusCode::Good));
-        let diagnostic_infos = operations.of(statuses);
+        let diagnostic_infos = operations.of(results.statuses().iter().copied());
         let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
         operations.finish(&mut response_header);
         let context = self.context.context();
-        let (header, infos) = (&response_header, &diagnostic_infos);
-        Ok(Reply::Encoded(read_response(header, &results, wanted, infos, &context)?))
+        Ok(Reply::Encoded(results.finish(&response_header, &diagnostic_infos, &context)?))
     }
 
     /// A node that an asker may know of.
@@ -89,42 +127,46 @@ impl Services {
             Some(node) => node,
             None => self.space.node(id).await?.ok_or(StatusCode::BadNodeIdUnknown)?,
         };
-        visible_to(node, asker)
+        check_visible(&node, asker)?;
+        Ok(node)
     }
 
     /// An attribute of a node as an asker sees it.
     pub(super) async fn read_item(&self, item: &ReadItem, asker: &Asker) -> DataValue {
-        match self.read_value(item, asker).await {
-            Ok(value) => value,
-            Err(status) => failed(status),
+        let read = match self.read_at_once(item, asker) {
+            Some(read) => read,
+            None => self.read_from_store(item, asker).await,
+        };
+        read.unwrap_or_else(failed)
+    }
+
+    /// Reads what needs no store; `None` for what does.
+    fn read_at_once(
+        &self,
+        item: &ReadItem,
+        asker: &Asker,
+    ) -> Option<Result<DataValue, StatusCode>> {
+        let (node, value) = match item.attribute == AttributeId::Value as u32 {
+            true => self.space.sight(&item.node)?,
+            false => (self.space.known(&item.node)?, None),
+        };
+        match check_read(&node, item, asker) {
+            Err(status) => Some(Err(status)),
+            Ok(Wanted::Value(range)) => value.map(|value| part(value, range)),
+            Ok(Wanted::Attribute(attribute)) => Some(self.own_attribute(&node, attribute, asker)),
         }
     }
 
-    async fn read_value(&self, item: &ReadItem, asker: &Asker) -> Result<DataValue, StatusCode> {
-        let is_value = item.attribute == AttributeId::Value as u32;
-        let (node, current) = match self.space.sight(&item.node).filter(|_| is_value) {
-            Some((node, current)) => (visible_to(node, asker)?, current),
-            None => (self.visible(&item.node, asker).await?, None),
-        };
-        let range = item.range.as_ref().map_err(|status| *status)?;
-        let attribute = AttributeId::from_u32(item.attribute);
-        let attribute = attribute.map_err(|_| StatusCode::BadAttributeIdInvalid)?;
-        check_encoding(&item.encoding, item.attribute)?;
-        let mut value = if is_value && node.class() == NodeClass::Variable {
-            check_access(&node, asker, CURRENT_READ, StatusCode::BadNotReadable)?;
-            match current {
-                Some(value) => value,
-                None => self.space.value(&item.node).await,
-            }
-        } else {
-            self.own_attribute(&node, attribute, asker)?
-        };
-        if !range.is_none()
-            && let Some(whole) = value.value.take()
-        {
-            value.value = Some(whole.range_of(range)?);
+    async fn read_from_store(
+        &self,
+        item: &ReadItem,
+        asker: &Asker,
+    ) -> Result<DataValue, StatusCode> {
+        let node = self.visible(&item.node, asker).await?;
+        match check_read(&node, item, asker)? {
+            Wanted::Value(range) => part(self.space.value(&item.node).await, range),
+            Wanted::Attribute(attribute) => self.own_attribute(&node, attribute, asker),
         }
-        Ok(value)
     }
 
     fn own_attribute(

@@ -9,6 +9,7 @@ use opcua::types::{
 
 use super::queue::Entry;
 use super::subscription::Notification;
+use crate::server::time::ticks;
 
 /// Encodings of the parts of a message.
 const DATA_CHANGE: u16 = 811;
@@ -57,7 +58,7 @@ fn count(number: usize) -> u32 {
 
 /// Writes a time (Part 6 §5.2.2.5): what cannot be told is the earliest or latest one.
 fn put_time(out: &mut Vec<u8>, time: DateTime) {
-    let ticks = time.ticks();
+    let ticks = ticks(&time);
     out.put_i64_le(match ticks {
         ..=0 => 0,
         LATEST.. => i64::MAX,
@@ -199,23 +200,46 @@ pub fn publish_response(
     Ok(Bytes::from(out))
 }
 
-/// A read response.
-pub fn read_response(
-    header: &ResponseHeader,
-    results: &[DataValue],
+/// The results of a read, written as they are found.
+pub struct ReadResults {
     wanted: TimestampsToReturn,
-    diagnostics: &Option<Vec<DiagnosticInfo>>,
-    context: &Context<'_>,
-) -> Result<Bytes, StatusCode> {
-    let mut out = Vec::with_capacity(128 + results.len() * 40);
-    put_id(&mut out, READ_RESPONSE);
-    header.encode(&mut out, context)?;
-    out.put_u32_le(count(results.len()));
-    for value in results {
-        put_data_value(&mut out, value, value.status, wanted, context)?;
+    statuses: Vec<StatusCode>,
+    values: Vec<u8>,
+}
+
+impl ReadResults {
+    /// Room for so many results.
+    pub fn new(wanted: TimestampsToReturn, count: usize) -> ReadResults {
+        let (statuses, values) = (Vec::with_capacity(count), Vec::with_capacity(count * 32));
+        ReadResults { wanted, statuses, values }
     }
-    diagnostics.encode(&mut out, context)?;
-    Ok(Bytes::from(out))
+
+    /// Adds the next one.
+    pub fn add(&mut self, value: &DataValue, context: &Context<'_>) -> Result<(), StatusCode> {
+        self.statuses.push(value.status.unwrap_or(StatusCode::Good));
+        put_data_value(&mut self.values, value, value.status, self.wanted, context)
+    }
+
+    /// The statuses of all.
+    pub fn statuses(&self) -> &[StatusCode] {
+        &self.statuses
+    }
+
+    /// The response.
+    pub fn finish(
+        self,
+        header: &ResponseHeader,
+        diagnostics: &Option<Vec<DiagnosticInfo>>,
+        context: &Context<'_>,
+    ) -> Result<Bytes, StatusCode> {
+        let mut out = Vec::with_capacity(128 + self.values.len());
+        put_id(&mut out, READ_RESPONSE);
+        header.encode(&mut out, context)?;
+        out.put_u32_le(count(self.statuses.len()));
+        out.put_slice(&self.values);
+        diagnostics.encode(&mut out, context)?;
+        Ok(Bytes::from(out))
+    }
 }
 
 /// A republish response with a message.
