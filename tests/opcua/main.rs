@@ -19,3 +19,4 @@ mod sessions;
 mod space;
 mod subscriptions;
 mod support;
+mod unfinished;

@@ -51,6 +51,8 @@ pub struct TestSpace {
     above: HashMap<NodeId, NodeId>,
     /// How often a value was asked for.
     pub reads: AtomicUsize,
+    /// Whether the store answers; what is asked of it meanwhile waits. Only `stored` is in it.
+    pub store: tokio::sync::watch::Sender<bool>,
 }
 
 /// A node with its value.
@@ -134,6 +136,7 @@ impl TestSpace {
             references: HashMap::new(),
             above: HashMap::new(),
             reads: AtomicUsize::new(0),
+            store: tokio::sync::watch::Sender::new(true),
         };
         let mut builder = Builder(&mut space);
         builder.object("root", &ObjectId::ObjectsFolder.into());
@@ -143,6 +146,7 @@ impl TestSpace {
         }
         let writable = Protection::Writable(Permission::Report);
         builder.variable("number", (DataTypeId::Int32, 1_i32.into()), Protection::Open);
+        builder.variable("stored", (DataTypeId::Int32, 1_i32.into()), Protection::Open);
         builder.variable("text", (DataTypeId::String, "text".into()), Protection::Open);
         let array = Variant::from(vec![1_i32, 2, 3, 4]);
         builder.variable("array", (DataTypeId::Int32, array), Protection::Open);
@@ -172,6 +176,17 @@ impl TestSpace {
         space
     }
 
+    /// Waits for the store, if it is needed.
+    async fn ask_store(&self, node: &NodeId) {
+        if *node == id("stored") {
+            self.store.subscribe().wait_for(|answers| *answers).await.unwrap();
+        }
+    }
+
+    fn held(&self, node: &NodeId) -> Option<&Held> {
+        self.nodes.get(node).filter(|_| *node != id("stored"))
+    }
+
     pub fn set(&self, id: &NodeId, value: DataValue) {
         self.set_shared(id, Arc::new(value));
     }
@@ -194,12 +209,13 @@ impl Space for TestSpace {
     fn known(&self, id: &NodeId) -> Option<Arc<Node>> {
         match id.namespace {
             0 => self.standard.node(id).cloned(),
-            _ => self.nodes.get(id).map(|held| held.node.clone()),
+            _ => self.held(id).map(|held| held.node.clone()),
         }
     }
 
     async fn node(&self, id: &NodeId) -> Result<Option<Arc<Node>>, StatusCode> {
-        Ok(self.known(id))
+        self.ask_store(id).await;
+        Ok(self.known(id).or_else(|| self.nodes.get(id).map(|held| held.node.clone())))
     }
 
     async fn references(&self, id: &NodeId) -> Result<Vec<Reference>, StatusCode> {
@@ -212,7 +228,7 @@ impl Space for TestSpace {
         self.reads.fetch_add(1, Ordering::Relaxed);
         match id.namespace {
             0 => self.standard.value(id),
-            _ => Some((**self.nodes.get(id)?.value.read().unwrap().as_ref()?).clone()),
+            _ => Some((**self.held(id)?.value.read().unwrap().as_ref()?).clone()),
         }
     }
 
@@ -221,13 +237,15 @@ impl Space for TestSpace {
         if id.namespace == 0 {
             return Some((self.standard.node(id)?.clone(), self.standard.value(id)));
         }
-        let held = self.nodes.get(id)?;
+        let held = self.held(id)?;
         let value = held.value.read().unwrap();
         Some((held.node.clone(), value.as_ref().map(|value| (**value).clone())))
     }
 
     async fn value(&self, id: &NodeId) -> DataValue {
-        self.current_value(id).unwrap_or_default()
+        self.ask_store(id).await;
+        let stored = || (**self.nodes.get(id)?.value.read().unwrap().as_ref()?).clone().into();
+        self.current_value(id).or_else(stored).unwrap_or_default()
     }
 
     async fn write(

@@ -366,6 +366,12 @@ async fn the_items_of_a_subscription_can_be_asked_for_and_their_values_sent_agai
     assert!(fault(&mut client, request).await.is_good());
     let again = collect(&mut client, 1).await;
     assert_eq!(again[0].1.value, Some(1_i32.into()));
+    // What waits to be told is news enough.
+    running.push(&id("number"), value_at(2_i32, DateTime::from(2)));
+    let request = call(&mut client, MethodId::Server_ResendData, vec![known.into()]);
+    assert!(fault(&mut client, request).await.is_good());
+    let once: Vec<_> = collect(&mut client, 1).await.into_iter().map(|(_, v)| v.value).collect();
+    assert_eq!(once, [Some(2_i32.into())]);
     // Another session has no business with it.
     for method in [MethodId::Server_GetMonitoredItems, MethodId::Server_ResendData] {
         let request = call(&mut other, method, vec![known.into()]);

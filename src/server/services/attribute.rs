@@ -28,7 +28,8 @@ pub fn with_timestamps(mut value: DataValue, wanted: TimestampsToReturn) -> Data
     value
 }
 
-fn failed(status: StatusCode) -> DataValue {
+/// What is told of a value that cannot be had.
+pub fn failed(status: StatusCode) -> DataValue {
     DataValue { status: Some(status), ..DataValue::default() }
 }
 
@@ -141,7 +142,7 @@ impl Services {
     }
 
     /// Reads what needs no store; `None` for what does.
-    fn read_at_once(
+    pub(super) fn read_at_once(
         &self,
         item: &ReadItem,
         asker: &Asker,

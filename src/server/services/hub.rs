@@ -10,7 +10,7 @@ use hashbrown::{HashMap, HashSet};
 use opcua::types::{DataValue, NodeId, ObjectId, PermissionType};
 
 use super::filter::event::{EventFilter, overflow_type};
-use super::item::{Item, Watch};
+use super::item::Item;
 use super::queue::Fields;
 use super::subscription::Subscription;
 use crate::server::space::{Asker, Event, Protection, Space};
@@ -166,11 +166,15 @@ impl Hub {
         }
     }
 
-    /// Items of a subscription watch no longer.
-    pub fn unwatch(&self, subscription: &Arc<Subscription>, items: &[Item]) {
+    /// Items of a subscription watch their nodes no longer.
+    pub fn unwatch<'a>(
+        &self,
+        subscription: &Arc<Subscription>,
+        items: impl Iterator<Item = (&'a NodeId, u32)>,
+    ) {
         let mut by_node: HashMap<&NodeId, HashSet<u32>> = HashMap::new();
-        for item in items {
-            by_node.entry(&item.spot.node).or_default().insert(item.id);
+        for (node, item) in items {
+            by_node.entry(node).or_default().insert(item);
         }
         let is_gone = |of: &Arc<Subscription>, item: u32, gone: &HashSet<u32>| {
             Arc::ptr_eq(of, subscription) && gone.contains(&item)
@@ -198,18 +202,18 @@ impl Hub {
         if has_fewer {
             self.forget_watched();
         }
-        if items.iter().any(|item| matches!(item.watch, Watch::Events(_))) {
-            let mut events = write(&self.events);
-            for (node, gone) in &by_node {
-                if let Some(watchers) = events.get_mut(*node) {
-                    watchers.retain(|one| !is_gone(&one.subscription, one.item, gone));
-                    if watchers.is_empty() {
-                        events.remove(*node);
-                    }
+        if !self.has_event_watchers() {
+            return;
+        }
+        let mut events = write(&self.events);
+        for (node, gone) in &by_node {
+            if let Some(watchers) = events.get_mut(*node) {
+                watchers.retain(|one| !is_gone(&one.subscription, one.item, gone));
+                if watchers.is_empty() {
+                    events.remove(*node);
                 }
             }
         }
-        self.release(items.len());
     }
 
     /// An item wants other events from now on.

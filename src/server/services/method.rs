@@ -1,14 +1,17 @@
 //! Call (Part 4 §5.12): finding the method, who may call it, and the two methods of the Server
 //! object that are about subscriptions (Part 5 §9).
 
+use std::sync::Arc;
+
 use opcua::types::{
-    CallMethodResult, CallResponse, MethodId, NodeClass, NodeId, PermissionType, StatusCode,
-    Variant,
+    CallMethodResult, CallResponse, MethodId, MonitoringMode, NodeClass, NodeId, PermissionType,
+    StatusCode, Variant,
 };
 
 use super::Services;
 use super::attribute::{check_count, check_restrictions};
 use super::dispatch::Asked;
+use super::item::Item;
 use super::request::CallItem;
 use super::respond::{Operations, header};
 use super::subscription::Subscription;
@@ -21,7 +24,7 @@ fn refused(status: StatusCode) -> CallOutcome {
 
 impl Services {
     pub(super) async fn call(
-        &self,
+        self: &Arc<Self>,
         asked: &Asked,
         items: Vec<CallItem>,
     ) -> Result<Reply, StatusCode> {
@@ -48,7 +51,11 @@ impl Services {
         Ok(CallResponse { response_header, results: Some(results), diagnostic_infos }.into())
     }
 
-    async fn call_item(&self, asked: &Asked, item: &CallItem) -> Result<CallOutcome, StatusCode> {
+    async fn call_item(
+        self: &Arc<Self>,
+        asked: &Asked,
+        item: &CallItem,
+    ) -> Result<CallOutcome, StatusCode> {
         let asker = &*asked.asker;
         self.visible(&item.object, asker).await?;
         let method = self.method_of(&item.object, &item.method).await?;
@@ -98,7 +105,7 @@ impl Services {
         &self,
         asked: &Asked,
         arguments: &[Variant],
-    ) -> Result<std::sync::Arc<Subscription>, StatusCode> {
+    ) -> Result<Arc<Subscription>, StatusCode> {
         let id = match arguments {
             [Variant::UInt32(id)] => *id,
             [] => return Err(StatusCode::BadArgumentsMissing),
@@ -134,7 +141,7 @@ impl Services {
     }
 
     async fn resend_data(
-        &self,
+        self: &Arc<Self>,
         asked: &Asked,
         arguments: &[Variant],
     ) -> Result<CallOutcome, StatusCode> {
@@ -143,18 +150,20 @@ impl Services {
         Ok(CallOutcome { status: StatusCode::Good, ..CallOutcome::default() })
     }
 
-    /// Lets every reporting item of a subscription report its present value again.
-    pub(super) async fn resend(&self, subscription: &std::sync::Arc<Subscription>) {
+    /// Lets every reporting item of a subscription report its present value again, unless a newer
+    /// one waits to be reported already (Part 4 §5.14.7.2).
+    pub(super) async fn resend(self: &Arc<Self>, subscription: &Arc<Subscription>) {
         let items = {
             let mut state = subscription.lock();
-            let reporting = state.items.iter_mut().filter(|item| item.reports());
-            let again = reporting.map(|item| {
+            let is_silent =
+                |item: &&mut Item| item.mode == MonitoringMode::Reporting && item.queue.is_empty();
+            let again = state.items.iter_mut().filter(is_silent).map(|item| {
                 item.resend();
                 item.id
             });
             again.collect::<Vec<_>>()
         };
-        self.look_at(subscription, &items).await;
+        self.look_at(subscription, items).await;
     }
 }
 

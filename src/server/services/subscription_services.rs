@@ -184,7 +184,9 @@ impl Services {
     /// Ends a subscription and all its items.
     pub(super) fn delete_subscription(&self, subscription: &Arc<Subscription>) {
         let items = subscription.lock().close();
-        self.hub.unwatch(subscription, &items);
+        let places = items.iter().map(|item| (&item.spot.node, item.id));
+        self.hub.unwatch(subscription, places);
+        self.hub.release(items.len());
         self.registry.remove(subscription.id);
         subscription.changed.notify_one();
     }
