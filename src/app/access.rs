@@ -1,8 +1,7 @@
 //! Who a caller is: user names with argon2id hashes or certificates, the same for every interface.
 //!
 //! A password never leaves this module and never reaches a log. Wrong passwords cost the same time as
-//! right ones. Who has given too many of them waits: the user as far as he comes from there, and the
-//! place that they come from. So nobody can lock others out, and an administrator waits only briefly.
+//! right ones, and are counted in [`super::attempts`].
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -11,22 +10,9 @@ use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, Salt
 use argon2::{Argon2, password_hash};
 use sha2::{Digest, Sha256};
 
+use super::attempts::{ADMIN_LOCKED_FOR, Attempts, LOCKED_FOR, Turns};
 use super::clock::Clock;
 use crate::domain::role::Role;
-use crate::domain::time::{Span, Timestamp};
-
-/// Wrong passwords of a user in a row, from one place, after which he has to wait there.
-const USER_FAILURES_MAX: u32 = 5;
-/// Wrong passwords from one place in a row, whoever is named, after which it has to wait.
-const ORIGIN_FAILURES_MAX: u32 = 20;
-/// How long they wait.
-const LOCKED_FOR: Span = Span::from_seconds(60);
-/// How long an administrator waits: somebody must be able to help.
-const ADMIN_LOCKED_FOR: Span = Span::from_seconds(2);
-/// How long a password that was right needs no new hashing.
-const REMEMBERED_FOR: Span = Span::from_seconds(300);
-/// Users and places that are remembered; the oldest are forgotten first.
-const REMEMBERED_MAX: usize = 4096;
 
 /// Where calls come from that have no place of their own.
 pub const HTTP: &str = "http";
@@ -51,6 +37,8 @@ pub struct Caller {
     pub name: String,
     /// Role.
     pub role: Role,
+    /// Which of the users who have had this name he is: one who was changed is another.
+    pub version: u64,
 }
 
 /// Why somebody was not let in.
@@ -60,163 +48,166 @@ pub enum Denied {
     Wrong,
     /// Too many wrong passwords; try again after a minute.
     Locked,
+    /// Too many others wait for their passwords to be checked; try again.
+    Busy,
 }
 
-/// What is remembered between calls.
+/// A user, and since which change of the users he is as he is.
+struct Entry {
+    user: User,
+    version: u64,
+}
+
+impl Entry {
+    fn caller(&self) -> Caller {
+        Caller { name: self.user.name.clone(), role: self.user.role, version: self.version }
+    }
+}
+
+/// The users by their names.
 #[derive(Default)]
-struct Attempts {
-    failures: u32,
-    locked_until: Option<Timestamp>,
-    /// Hash of the password that was last right, and until when it is trusted.
-    proved: Option<([u8; 32], Timestamp)>,
-    last: Timestamp,
+struct Known {
+    entries: BTreeMap<String, Entry>,
+    changes: u64,
 }
 
-/// Whose attempts are counted together.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Counted {
-    User(String, String),
-    Origin(String),
+impl Known {
+    fn replace(&mut self, users: Vec<User>) {
+        self.changes += 1;
+        let mut before = std::mem::take(&mut self.entries);
+        for user in users {
+            let same = before.remove(&user.name).filter(|entry| entry.user == user);
+            let version = same.map_or(self.changes, |entry| entry.version);
+            self.entries.insert(user.name.clone(), Entry { user, version });
+        }
+    }
 }
 
 /// The configured users.
 pub struct Users {
-    users: RwLock<BTreeMap<String, User>>,
-    attempts: Mutex<BTreeMap<Counted, Attempts>>,
+    known: RwLock<Known>,
+    attempts: Mutex<Attempts>,
+    /// Passwords that wait to be checked. Those of HTTP have a queue of their own, since all of HTTP
+    /// may come through one proxy and cannot be locked out.
+    turns: Turns,
+    turns_of_http: Turns,
     clock: Arc<dyn Clock>,
     /// Checked for unknown names, so that they take as long as known ones.
     decoy: String,
 }
 
-fn by_name(users: Vec<User>) -> BTreeMap<String, User> {
-    users.into_iter().map(|user| (user.name.clone(), user)).collect()
-}
-
-impl Attempts {
-    fn fail(&mut self, now: Timestamp, max: u32, wait: Span) {
-        self.failures += 1;
-        if self.failures >= max {
-            self.failures = 0;
-            self.locked_until = Some(now + wait);
-        }
-    }
-
-    fn is_locked(&self, now: Timestamp) -> bool {
-        self.locked_until.is_some_and(|until| now < until)
-    }
-}
-
 impl Users {
     /// The users and the clock that measures how long a lock lasts.
     pub fn new(users: Vec<User>, clock: Arc<dyn Clock>) -> Users {
-        let decoy = hash_password("no user has this password").unwrap_or_default();
-        Users { users: RwLock::new(by_name(users)), attempts: Mutex::default(), clock, decoy }
+        let mut known = Known::default();
+        known.replace(users);
+        Users {
+            known: RwLock::new(known),
+            attempts: Mutex::default(),
+            turns: Turns::default(),
+            turns_of_http: Turns::default(),
+            clock,
+            decoy: hash_password("no user has this password").unwrap_or_default(),
+        }
     }
 
     /// Puts other users in place of those that are known.
     pub fn replace(&self, users: Vec<User>) {
-        *self.users.write().unwrap_or_else(PoisonError::into_inner) = by_name(users);
+        self.known.write().unwrap_or_else(PoisonError::into_inner).replace(users);
+        // What was right a moment ago may be so no longer.
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).forget_proofs();
     }
 
-    fn find(&self, name: &str) -> Option<User> {
-        self.users.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    /// A user with the hash of his password.
+    fn find(&self, name: &str) -> Option<(Caller, Option<String>)> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = known.entries.get(name)?;
+        Some((entry.caller(), entry.user.password_hash.clone()))
     }
 
-    /// Whether a user of this name still has the role, and a password or this certificate.
-    pub fn still_has(&self, name: &str, role: Role, certificate: Option<&str>) -> bool {
-        let users = self.users.read().unwrap_or_else(PoisonError::into_inner);
-        users.get(name).is_some_and(|user| {
-            let proves = match certificate {
-                Some(fingerprint) => user.certificates.iter().any(|one| one == fingerprint),
-                None => user.password_hash.is_some(),
-            };
-            user.role == role && proves
-        })
+    /// Whether a caller could prove himself still as he has done: neither he nor what he needs for
+    /// it has changed.
+    pub fn still_has(&self, name: &str, version: u64) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.entries.get(name).is_some_and(|entry| entry.version == version)
     }
 
     /// The user to whom a certificate belongs; that he has its key is for the caller to check.
     pub fn by_certificate(&self, fingerprint: &str) -> Option<Caller> {
-        let users = self.users.read().unwrap_or_else(PoisonError::into_inner);
-        let owns = |user: &&User| user.certificates.iter().any(|one| one == fingerprint);
-        let user = users.values().find(owns)?;
-        Some(Caller { name: user.name.clone(), role: user.role })
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let owns = |entry: &&Entry| entry.user.certificates.iter().any(|one| one == fingerprint);
+        known.entries.values().find(owns).map(Entry::caller)
     }
 
-    /// Checks name and password of a call from a place. Blocks for some milliseconds of hashing.
+    /// Checks name and password of a call from a place. Blocks for some milliseconds of hashing, and
+    /// while others have their turn.
     pub fn prove(&self, name: &str, password: &str, origin: &str) -> Result<Caller, Denied> {
-        let now = self.clock.now();
-        let counted = Counted::User(name.to_owned(), origin.to_owned());
-        let digest: [u8; 32] = Sha256::digest(password.as_bytes()).into();
-        let user = self.find(name);
-        self.check_locks(&counted, origin, &digest, now)?;
-        let caller = user.as_ref().map(|user| Caller { name: user.name.clone(), role: user.role });
-        if let Some(caller) = caller.clone().filter(|_| self.is_remembered(&counted, &digest, now))
+        // The password that was right a moment ago waits for nobody.
+        let remembered = {
+            let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+            attempts.remembered(name, origin, self.clock.now())
+        };
+        if remembered == Some(digest(password))
+            && let Some((caller, _)) = self.find(name)
         {
             return Ok(caller);
         }
-        let hash = user.as_ref().and_then(|user| user.password_hash.as_deref());
-        let right = verify(hash.unwrap_or(&self.decoy), password) && hash.is_some();
-        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(caller) = caller.filter(|_| right) {
-            let proved = Some((digest, now + REMEMBERED_FOR));
-            attempts.insert(counted, Attempts { proved, last: now, ..Attempts::default() });
-            attempts.remove(&Counted::Origin(origin.to_owned()));
-            forget(&mut attempts);
-            return Ok(caller);
-        }
-        if let Some(user) = user {
-            let is_admin = user.role == Role::Admin;
-            let wait = if is_admin { ADMIN_LOCKED_FOR } else { LOCKED_FOR };
-            let of_user = attempts.entry(counted).or_default();
-            of_user.last = now;
-            of_user.fail(now, USER_FAILURES_MAX, wait);
-        }
-        // All of HTTP may come through one proxy: it is no place that could be locked.
-        if origin != HTTP {
-            let of_origin = attempts.entry(Counted::Origin(origin.to_owned())).or_default();
-            of_origin.last = now;
-            of_origin.fail(now, ORIGIN_FAILURES_MAX, LOCKED_FOR);
-        }
-        forget(&mut attempts);
-        Err(Denied::Wrong)
+        self.prove_sealed(name, || Some(password.to_owned()), origin)
     }
 
-    /// A lock holds for everything but the password that was right a moment ago.
-    fn check_locks(
+    /// Checks name and password of a call from a place, where the password has to be opened first,
+    /// which costs work too: nothing is opened for somebody who is locked.
+    pub fn prove_sealed(
         &self,
-        counted: &Counted,
+        name: &str,
+        open: impl FnOnce() -> Option<String>,
         origin: &str,
-        digest: &[u8; 32],
-        now: Timestamp,
-    ) -> Result<(), Denied> {
-        if self.is_remembered(counted, digest, now) {
-            return Ok(());
-        }
-        let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_origin = Counted::Origin(origin.to_owned());
-        let is_locked = |key| attempts.get(key).is_some_and(|one: &Attempts| one.is_locked(now));
-        if is_locked(counted) || is_locked(&of_origin) {
+    ) -> Result<Caller, Denied> {
+        let turns = if origin == HTTP { &self.turns_of_http } else { &self.turns };
+        let _turn = turns.wait().ok_or(Denied::Busy)?;
+        let now = self.clock.now();
+        let (locked, remembered) = {
+            let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+            (attempts.is_locked(name, origin, now), attempts.remembered(name, origin, now))
+        };
+        // A lock holds for everything but the password that was right a moment ago.
+        if locked && remembered.is_none() {
             return Err(Denied::Locked);
         }
-        Ok(())
-    }
-
-    fn is_remembered(&self, counted: &Counted, digest: &[u8; 32], now: Timestamp) -> bool {
-        let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        let proved = attempts.get(counted).and_then(|one| one.proved);
-        proved.is_some_and(|(known, until)| known == *digest && now < until)
+        let (caller, hash) = self.find(name).unzip();
+        let password = open();
+        let tried = password.as_deref().map(digest);
+        if let Some(caller) = caller.clone().filter(|_| tried.is_some() && tried == remembered) {
+            return Ok(caller);
+        }
+        if locked {
+            return Err(Denied::Locked);
+        }
+        let is_right = password.is_some_and(|password| {
+            let hash = hash.flatten();
+            verify(hash.as_deref().unwrap_or(&self.decoy), &password) && hash.is_some()
+        });
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        match (caller, tried) {
+            (Some(caller), Some(tried)) if is_right => {
+                attempts.succeed(name, origin, tried, now);
+                Ok(caller)
+            }
+            (caller, _) => {
+                let wait = caller.map(|caller| match caller.role {
+                    Role::Admin => ADMIN_LOCKED_FOR,
+                    _ => LOCKED_FOR,
+                });
+                // All of HTTP may come through one proxy: it is no place that could be locked.
+                attempts.fail(wait.map(|wait| (name, wait)), origin, origin != HTTP, now);
+                Err(Denied::Wrong)
+            }
+        }
     }
 }
 
-/// Keeps memory bounded, whatever names and places are tried.
-fn forget(attempts: &mut BTreeMap<Counted, Attempts>) {
-    if attempts.len() <= REMEMBERED_MAX {
-        return;
-    }
-    let mut ages: Vec<Timestamp> = attempts.values().map(|one| one.last).collect();
-    ages.sort_unstable();
-    let middle = ages[ages.len() / 2];
-    attempts.retain(|_, one| one.last > middle);
+fn digest(password: &str) -> [u8; 32] {
+    Sha256::digest(password.as_bytes()).into()
 }
 
 fn verify(hash: &str, password: &str) -> bool {
@@ -239,8 +230,11 @@ pub fn hash_password(password: &str) -> Result<String, password_hash::Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::sync::atomic::{AtomicI64, Ordering};
+
+    use super::super::attempts::{ORIGIN_FAILURES_MAX, USER_FAILURES_MAX};
+    use super::*;
+    use crate::domain::time::Timestamp;
 
     struct SetClock(AtomicI64);
 
@@ -333,16 +327,46 @@ mod tests {
     }
 
     #[test]
-    fn memory_does_not_grow_with_names_and_places() {
-        let mut attempts = BTreeMap::new();
-        for number in 0..20_000 {
-            let last = Timestamp::from_ticks(number);
-            attempts.insert(
-                Counted::Origin(number.to_string()),
-                Attempts { last, ..Attempts::default() },
-            );
-            forget(&mut attempts);
+    fn a_password_that_was_changed_is_wrong_at_once() {
+        let users = users(&clock());
+        let before = users.prove("ann", "right", "here").unwrap();
+        assert!(users.still_has("ann", before.version));
+        let changed = User {
+            name: "ann".into(),
+            role: Role::Operator,
+            password_hash: Some(hash_password("another").unwrap()),
+            certificates: Vec::new(),
+        };
+        users.replace(vec![changed.clone()]);
+        assert!(!users.still_has("ann", before.version));
+        assert_eq!(users.prove("ann", "right", "here"), Err(Denied::Wrong));
+        let after = users.prove("ann", "another", "here").unwrap();
+        users.replace(vec![changed]);
+        assert!(users.still_has("ann", after.version), "nothing has changed");
+    }
+
+    #[test]
+    fn many_tries_at_once_are_no_more_tries_and_nothing_is_opened_for_who_is_locked() {
+        let users = users(&clock());
+        let opened = std::sync::atomic::AtomicUsize::new(0);
+        let open = || {
+            opened.fetch_add(1, Ordering::Relaxed);
+            Some("wrong".to_owned())
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..30 {
+                scope.spawn(|| users.prove_sealed("ann", open, "here").unwrap_err());
+            }
+        });
+        assert_eq!(opened.load(Ordering::Relaxed), USER_FAILURES_MAX as usize);
+    }
+
+    #[test]
+    fn a_password_that_cannot_be_opened_is_a_wrong_one() {
+        let users = users(&clock());
+        for _ in 0..USER_FAILURES_MAX {
+            assert_eq!(users.prove_sealed("ann", || None, "here"), Err(Denied::Wrong));
         }
-        assert!(attempts.len() <= REMEMBERED_MAX);
+        assert_eq!(users.prove("ann", "right", "here"), Err(Denied::Locked));
     }
 }

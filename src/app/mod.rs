@@ -4,6 +4,7 @@
 //! [`replay`] feeds a recorded log through the same core. Adapters meet in [`ports`].
 
 pub mod access;
+mod attempts;
 pub mod clock;
 pub mod connection;
 pub mod engine;

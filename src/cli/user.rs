@@ -78,7 +78,9 @@ pub fn run(command: &UserCommand) -> Outcome {
             let index = find(name, &settings, &kept)?;
             kept[index].password_hash = Some(read_and_hash()?);
             save(&settings, &kept)?;
-            eprintln!("password of {name} changed");
+            eprintln!(
+                "password of {name} changed; his sessions on a running server end within seconds"
+            );
         }
         UserCommand::Remove { name, plant } => {
             let (settings, mut kept) = open(plant)?;

@@ -44,6 +44,9 @@ impl FromRequestParts<Bridge> for Known {
             Ok(Err(Denied::Locked)) => {
                 Err(Problem::unauthenticated("too many wrong passwords; wait a minute"))
             }
+            Ok(Err(Denied::Busy)) => {
+                Err(Problem::unavailable("too many passwords wait to be checked"))
+            }
             Err(_) => Err(Problem::unavailable("the password could not be checked")),
         }
     }

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use linewright::app::access::{User, hash_password};
+use linewright::domain::role::Role;
 use opcua::client::{Client, ClientBuilder, IdentityToken, Password, Session};
 use opcua::crypto::SecurityPolicy;
 use opcua::types::{
@@ -204,7 +206,19 @@ async fn passwords_cannot_be_tried_without_end_and_nobody_else_is_locked_out() {
 }
 
 #[tokio::test]
-async fn a_user_who_is_removed_has_no_session_any_more() {
+async fn a_user_who_is_removed_or_changed_has_no_session_any_more() {
+    let running = Running::new().await;
+    log_on(&running, SECURED, ann("right")).await.unwrap();
+    let changed = User {
+        name: "ann".into(),
+        role: Role::Operator,
+        password_hash: Some(hash_password("another").unwrap()),
+        certificates: Vec::new(),
+    };
+    running.server.users.replace(vec![changed]);
+    running.server.server.services().end_outdated_sessions();
+    assert_eq!(running.server.server.services().usage().sessions, 0);
+    assert!(log_on(&running, SECURED, ann("right")).await.is_err());
     let running = Running::new().await;
     let client = log_on(&running, SECURED, ann("right")).await.unwrap();
     let services = running.server.server.services();

@@ -185,13 +185,16 @@ pub async fn publish(client: &mut Raw) -> PublishResponse {
 
 /// Publishes until a message has notifications.
 pub async fn next_news(client: &mut Raw) -> PublishResponse {
-    loop {
-        let response = publish(client).await;
-        let parts = response.notification_message.notification_data.as_deref();
-        if parts.is_some_and(|parts| !parts.is_empty()) {
-            return response;
+    let news = async {
+        loop {
+            let response = publish(client).await;
+            let parts = response.notification_message.notification_data.as_deref();
+            if parts.is_some_and(|parts| !parts.is_empty()) {
+                return response;
+            }
         }
-    }
+    };
+    tokio::time::timeout(Duration::from_secs(20), news).await.unwrap()
 }
 
 pub fn changes(message: &NotificationMessage) -> Vec<(u32, DataValue)> {

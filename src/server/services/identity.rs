@@ -38,13 +38,7 @@ pub struct Logons {
 impl Logons {
     /// Whether somebody who has logged on could do so still.
     pub fn holds(&self, identity: &Identity) -> bool {
-        match &identity.proof {
-            Proof::Anonymous => true,
-            Proof::Password => self.users.still_has(&identity.name, identity.role, None),
-            Proof::Certificate(fingerprint) => {
-                self.users.still_has(&identity.name, identity.role, Some(fingerprint))
-            }
-        }
+        identity.version.is_none_or(|version| self.users.still_has(&identity.name, version))
     }
 }
 
@@ -109,8 +103,8 @@ impl Services {
                 if !self.endpoints.takes_anonymous(channel.policy) {
                     return Err(StatusCode::BadIdentityTokenRejected);
                 }
-                let proof = Proof::Anonymous;
-                Ok(Identity { name: String::new(), role: Role::Observer, proof })
+                let (name, role, proof) = (String::new(), Role::Observer, Proof::Anonymous);
+                Ok(Identity { name, role, proof, version: None })
             }
             Token::UserName { name, password, algorithm } => {
                 if channel.policy == SecurityPolicy::None {
@@ -139,15 +133,12 @@ impl Services {
     ) -> Result<Identity, StatusCode> {
         let (users, own) = (self.logons.users.clone(), self.own.clone());
         let proved = tokio::task::spawn_blocking(move || {
-            let password = secret.open(&own).ok_or(Denied::Wrong)?;
-            users.prove(&name, &password, &origin)
+            users.prove_sealed(&name, || secret.open(&own), &origin)
         });
         match proved.await {
-            Ok(Ok(caller)) => {
-                let proof = Proof::Password;
-                Ok(Identity { name: caller.name, role: caller.role, proof })
-            }
+            Ok(Ok(caller)) => Ok(Identity::of(caller, Proof::Password)),
             Ok(Err(Denied::Wrong | Denied::Locked)) => Err(StatusCode::BadUserAccessDenied),
+            Ok(Err(Denied::Busy)) => Err(StatusCode::BadServerTooBusy),
             Err(_) => Err(StatusCode::BadInternalError),
         }
     }
@@ -174,8 +165,7 @@ impl Services {
         }
         verify_signature(policy, &certificate, &self.own, signature, nonce)
             .map_err(|_| StatusCode::BadUserSignatureInvalid)?;
-        let proof = Proof::Certificate(certificate.fingerprint);
-        Ok(Identity { name: caller.name, role: caller.role, proof })
+        Ok(Identity::of(caller, Proof::Certificate(certificate.fingerprint)))
     }
 }
 

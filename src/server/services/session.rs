@@ -10,6 +10,7 @@ use opcua::types::{
 };
 
 use super::publish::Publishing;
+use crate::app::access::Caller;
 use crate::domain::role::Role;
 use crate::domain::time::Timestamp;
 use crate::server::pki::PeerCertificate;
@@ -36,6 +37,16 @@ pub struct Identity {
     pub role: Role,
     /// How it was proved.
     pub proof: Proof,
+    /// Which of the users who have had this name; none for an anonymous one.
+    pub version: Option<u64>,
+}
+
+impl Identity {
+    /// A user who has proved who he is.
+    pub fn of(caller: Caller, proof: Proof) -> Identity {
+        let Caller { name, role, version } = caller;
+        Identity { name, role, proof, version: Some(version) }
+    }
 }
 
 /// What a session has that changes with its channel and user.
