@@ -11,7 +11,7 @@ use super::Services;
 use super::dispatch::Asked;
 use super::encode::ReadResults;
 use super::request::{ReadItem, ReadNodes, WriteItem};
-use super::respond::{Operations, header, take_turns};
+use super::respond::{Operations, header, take_turns, to_the_end};
 use crate::server::space::{Asker, CURRENT_READ, CURRENT_WRITE, Node, Protection};
 use crate::server::wire::Reply;
 
@@ -193,13 +193,18 @@ impl Services {
     }
 
     pub(super) async fn write(
-        &self,
-        asked: &Asked,
+        self: &Arc<Self>,
+        asked: Asked,
         items: Vec<WriteItem>,
     ) -> Result<Reply, StatusCode> {
         check_count(items.len(), self.limits.operations.write)?;
+        let services = self.clone();
+        to_the_end(async move { services.write_all(&asked, &items).await }).await
+    }
+
+    async fn write_all(&self, asked: &Asked, items: &[WriteItem]) -> Reply {
         let mut results = Vec::with_capacity(items.len());
-        for item in &items {
+        for item in items {
             let status = match self.write_item(item, &asked.asker).await {
                 Ok(()) => StatusCode::Good,
                 Err(status) => status,
@@ -211,7 +216,7 @@ impl Services {
         let diagnostic_infos = operations.of(results.iter().copied());
         let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
         operations.finish(&mut response_header);
-        Ok(WriteResponse { response_header, results: Some(results), diagnostic_infos }.into())
+        WriteResponse { response_header, results: Some(results), diagnostic_infos }.into()
     }
 
     async fn write_item(&self, item: &WriteItem, asker: &Asker) -> Result<(), StatusCode> {

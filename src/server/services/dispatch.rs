@@ -184,7 +184,7 @@ async fn serve(
         }
         O::WriteRequest_Encoding_DefaultBinary => {
             let items = incoming.behind(services, read::read_write)?;
-            services.write(&asked, items).await
+            services.write(asked, items).await
         }
         O::BrowseRequest_Encoding_DefaultBinary => {
             let request = incoming.behind(services, read::Browse::read)?;
@@ -204,7 +204,7 @@ async fn serve(
         }
         O::CallRequest_Encoding_DefaultBinary => {
             let items = incoming.behind(services, read::read_call)?;
-            services.call(&asked, items).await
+            services.call(asked, items).await
         }
         O::HistoryReadRequest_Encoding_DefaultBinary => {
             let request = incoming.behind(services, read::HistoryRead::read)?;

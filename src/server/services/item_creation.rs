@@ -16,7 +16,7 @@ use super::item::{Item, Watch};
 use super::item_watch::{NotPrepared, filter_result, refused};
 use super::queue::Queue;
 use super::request::{CreateItem, Items, ReadItem};
-use super::respond::{Operations, header, take_turns};
+use super::respond::{Operations, header, take_turns, to_the_end};
 use super::subscription::Subscription;
 use crate::server::space::Asker;
 use crate::server::wire::Reply;
@@ -179,8 +179,8 @@ impl Services {
         Ok((watched, result))
     }
 
-    /// Lets items look at the present values. It is not left half done: who asks for it may be gone
-    /// before the store has answered, and items without a first value would stay silent.
+    /// Lets items look at the present values: an item without a first value would stay silent until
+    /// the next change.
     pub(super) async fn look_at(
         self: &Arc<Self>,
         subscription: &Arc<Subscription>,
@@ -191,13 +191,13 @@ impl Services {
             return;
         }
         let (services, subscription) = (self.clone(), subscription.clone());
-        let looking = tokio::spawn(async move {
+        let looking = async move {
             for id in items {
                 services.look_into_store(&subscription, id).await;
             }
-        });
-        // It ends early only when the whole process does.
-        let _ = looking.await;
+        };
+        // At the end of the process nobody looks any more.
+        let _ = to_the_end(looking).await;
     }
 
     /// Whether nothing is left to be looked at, because the value was at hand or is not wanted.

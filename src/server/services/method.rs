@@ -13,7 +13,7 @@ use super::attribute::{check_count, check_restrictions};
 use super::dispatch::Asked;
 use super::item::Item;
 use super::request::CallItem;
-use super::respond::{Operations, header};
+use super::respond::{Operations, header, to_the_end};
 use super::subscription::Subscription;
 use crate::server::space::CallOutcome;
 use crate::server::wire::Reply;
@@ -25,12 +25,17 @@ fn refused(status: StatusCode) -> CallOutcome {
 impl Services {
     pub(super) async fn call(
         self: &Arc<Self>,
-        asked: &Asked,
+        asked: Asked,
         items: Vec<CallItem>,
     ) -> Result<Reply, StatusCode> {
         check_count(items.len(), self.limits.operations.call)?;
+        let services = self.clone();
+        to_the_end(async move { services.call_all(&asked, &items).await }).await
+    }
+
+    async fn call_all(self: &Arc<Self>, asked: &Asked, items: &[CallItem]) -> Reply {
         let mut results = Vec::with_capacity(items.len());
-        for item in &items {
+        for item in items {
             let called = match self.call_item(asked, item).await {
                 Ok(called) => called,
                 Err(status) => refused(status),
@@ -48,7 +53,7 @@ impl Services {
         let diagnostic_infos = operations.of(results.iter().map(|result| result.status_code));
         let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
         operations.finish(&mut response_header);
-        Ok(CallResponse { response_header, results: Some(results), diagnostic_infos }.into())
+        CallResponse { response_header, results: Some(results), diagnostic_infos }.into()
     }
 
     async fn call_item(

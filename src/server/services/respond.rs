@@ -43,6 +43,19 @@ pub async fn take_turns(done: usize) {
     }
 }
 
+/// Does work to its end, even if its client has gone or waits no longer meanwhile: what has an
+/// effect is not left half done, and is audited.
+pub async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, StatusCode> {
+    match tokio::spawn(work).await {
+        Ok(done) => Ok(done),
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // Only the end of the process ends it early.
+        Err(_) => Err(StatusCode::BadShutdown),
+    }
+}
+
 impl Operations {
     /// Diagnostics as the request wants them.
     pub fn new(request: &RequestHeader) -> Operations {
@@ -148,5 +161,19 @@ mod tests {
         let header = header(&asked, DateTime::null(), StatusCode::BadTooManyOperations);
         assert_eq!(header.service_diagnostics.symbolic_id, Some(0));
         assert_eq!(header.string_table.unwrap()[0].as_ref(), "BadTooManyOperations");
+    }
+    #[tokio::test]
+    async fn work_goes_on_when_nobody_waits_for_it_any_more() {
+        let (begin, begun) = tokio::sync::oneshot::channel();
+        let (end, ended) = tokio::sync::oneshot::channel();
+        let work = async move {
+            begun.await.unwrap();
+            end.send(()).unwrap();
+        };
+        let mut waiting = Box::pin(to_the_end(work));
+        assert!(futures::poll!(&mut waiting).is_pending());
+        drop(waiting);
+        begin.send(()).unwrap();
+        ended.await.unwrap();
     }
 }
