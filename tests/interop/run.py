@@ -104,6 +104,22 @@ def free_ports(count):
     return ports
 
 
+def free_block(count):
+    """The first of some ports that follow each other, where no outgoing connection can be."""
+    for first in range(20_000, 30_000, count):
+        sockets = [socket.socket() for _ in range(count)]
+        try:
+            for number, one in enumerate(sockets):
+                one.bind(("127.0.0.1", first + number))
+            return first
+        except OSError:
+            continue
+        finally:
+            for one in sockets:
+                one.close()
+    fail("no ports are free")
+
+
 class Bridge:
     """The HTTP bridge as the ERP uses it."""
 
@@ -235,7 +251,7 @@ def check_capture(recorded):
 
 def run(binary, directory, programs):
     opcua, http, press, welder = free_ports(4)
-    first = 48_601
+    first = free_block(5)
     config = configure(directory, opcua, http, first, press, welder)
     folder = directory / "certificates"
     add_certificate_user(binary, config, folder)
@@ -243,6 +259,7 @@ def run(binary, directory, programs):
     programs.start("press", sys.executable, str(HERE / "machine_asyncua.py"), str(press))
     pki = directory / "welder-pki"
     programs.start("welder", "node", str(HERE / "machine_node_opcua.js"), str(welder), str(pki))
+    wait_until("the start of the plant", 60, lambda: programs.said("plant", f":{first + 4}"))
     for machine in ("press", "welder"):
         wait_until(f"the start of {machine}", 60, lambda: programs.said(machine, "ready"))
     programs.start("linewright", binary, "serve", "--config", str(config), WELDER_PASSWORD="press-secret")
