@@ -347,6 +347,44 @@ fn call(client: &mut Raw, method: MethodId, arguments: Vec<Variant>) -> CallRequ
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_subscription_that_many_take_at_once_is_in_one_session_in_the_end() {
+    let running = Running::new().await;
+    let mut first = running.session().await;
+    let known = subscribe(&mut first).await;
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(running.session().await);
+    }
+    for _ in 0..50 {
+        let taking = clients.into_iter().map(|mut client| {
+            tokio::spawn(async move {
+                let request = transfer(&mut client, vec![known], false);
+                client.call(request).await.unwrap();
+                client
+            })
+        });
+        clients = Vec::new();
+        for taking in taking.collect::<Vec<_>>() {
+            clients.push(taking.await.unwrap());
+        }
+        let mut owners = 0;
+        for client in &mut clients {
+            let request = SetPublishingModeRequest {
+                request_header: client.header(),
+                publishing_enabled: true,
+                subscription_ids: Some(vec![known]),
+            };
+            let ResponseMessage::SetPublishingMode(set) = client.call(request).await.unwrap()
+            else {
+                panic!("no answer")
+            };
+            owners += usize::from(set.results.unwrap()[0].is_good());
+        }
+        assert_eq!(owners, 1);
+    }
+}
+
 #[tokio::test]
 async fn the_items_of_a_subscription_can_be_asked_for_and_their_values_sent_again() {
     let running = Running::new().await;

@@ -17,6 +17,7 @@ pub struct Registry {
     last: AtomicU32,
     made: AtomicU32,
     supplies: Supplies,
+    moving: Mutex<()>,
 }
 
 /// What all subscriptions share.
@@ -48,12 +49,19 @@ impl Registry {
             last: AtomicU32::new(0),
             made: AtomicU32::new(0),
             supplies: Supplies::new(limits),
+            moving: Mutex::default(),
         }
     }
 
     /// What all subscriptions share.
     pub fn supplies(&self) -> &Supplies {
         &self.supplies
+    }
+
+    /// Held while a subscription moves from session to session: who takes it finds it whole, and in
+    /// one session only.
+    pub fn move_one(&self) -> MutexGuard<'_, ()> {
+        self.moving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u32, Arc<Subscription>>> {

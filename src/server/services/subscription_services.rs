@@ -273,6 +273,7 @@ impl Services {
 
     /// Takes a subscription over from another session of the same user.
     fn transfer(&self, asked: &Asked, id: u32) -> Result<Arc<Subscription>, StatusCode> {
+        let _moving = self.registry.move_one();
         let subscription = self.registry.find(id).ok_or(StatusCode::BadSubscriptionIdInvalid)?;
         let session = &asked.session;
         let owner = subscription.lock().owner.clone();
