@@ -6,12 +6,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
-use argon2::{Argon2, password_hash};
 use sha2::{Digest, Sha256};
 
 use super::attempts::{ADMIN_LOCKED_FOR, Attempts, LOCKED_FOR, Turns};
 use super::clock::Clock;
+use super::password::{Verifier, hash_password};
 use crate::domain::role::Role;
 
 /// Where calls come from that have no place of their own.
@@ -91,6 +90,7 @@ pub struct Users {
     /// may come through one proxy and cannot be locked out.
     turns: Turns,
     turns_of_http: Turns,
+    verifier: Mutex<Verifier>,
     clock: Arc<dyn Clock>,
     /// Checked for unknown names, so that they take as long as known ones.
     decoy: String,
@@ -106,6 +106,7 @@ impl Users {
             attempts: Mutex::default(),
             turns: Turns::default(),
             turns_of_http: Turns::default(),
+            verifier: Mutex::default(),
             clock,
             decoy: hash_password("no user has this password").unwrap_or_default(),
         }
@@ -185,7 +186,8 @@ impl Users {
         }
         let is_right = password.is_some_and(|password| {
             let hash = hash.flatten();
-            verify(hash.as_deref().unwrap_or(&self.decoy), &password) && hash.is_some()
+            let mut verifier = self.verifier.lock().unwrap_or_else(PoisonError::into_inner);
+            verifier.verify(hash.as_deref().unwrap_or(&self.decoy), &password) && hash.is_some()
         });
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         match (caller, tried) {
@@ -208,24 +210,6 @@ impl Users {
 
 fn digest(password: &str) -> [u8; 32] {
     Sha256::digest(password.as_bytes()).into()
-}
-
-fn verify(hash: &str, password: &str) -> bool {
-    let Ok(parsed) = PasswordHash::new(hash) else {
-        return false;
-    };
-    Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok()
-}
-
-/// Whether a text is an argon2id hash in PHC form.
-pub fn is_password_hash(text: &str) -> bool {
-    PasswordHash::new(text).is_ok_and(|hash| hash.algorithm.as_str() == "argon2id")
-}
-
-/// The argon2id hash of a password, for the configuration.
-pub fn hash_password(password: &str) -> Result<String, password_hash::Error> {
-    let salt = SaltString::generate(&mut password_hash::rand_core::OsRng);
-    Ok(Argon2::default().hash_password(password.as_bytes(), &salt)?.to_string())
 }
 
 #[cfg(test)]

@@ -21,8 +21,9 @@ pub const ADMIN_LOCKED_FOR: Span = Span::from_seconds(2);
 const REMEMBERED_FOR: Span = Span::from_seconds(300);
 /// Users and places that are remembered; the oldest are forgotten first.
 const REMEMBERED_MAX: usize = 4096;
-/// Passwords that wait to be checked; more are turned away.
-const WAITING_MAX: usize = 64;
+/// Passwords that wait to be checked; more are turned away, so that those who wait for them do not
+/// take all the places of those who need no check.
+const WAITING_MAX: usize = 16;
 
 /// Whose attempts are counted together.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -10,6 +10,7 @@ pub mod connection;
 pub mod engine;
 pub mod kpi_report;
 pub mod log_format;
+pub mod password;
 pub mod ports;
 mod publish;
 pub mod query;

@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 
 use super::{EXIT_SOFTWARE, EXIT_USAGE, Failure, Outcome};
-use crate::app::access::hash_password;
+use crate::app::password::hash_password;
 
 /// Shortest password that is accepted.
 const LENGTH_MIN: usize = 12;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{EXIT_NO_INPUT, EXIT_USAGE, Failure};
-use crate::app::access::is_password_hash;
+use crate::app::password::is_password_hash;
 use crate::app::time_text::IanaZone;
 use crate::config::problem::Problem;
 use crate::config::settings::{Settings, Surroundings, UserSettings};

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use linewright::app::access::{User, hash_password};
+use linewright::app::access::User;
+use linewright::app::password::hash_password;
 use linewright::domain::role::Role;
 use opcua::client::{Client, ClientBuilder, IdentityToken, Password, Session};
 use opcua::crypto::SecurityPolicy;

@@ -334,7 +334,7 @@ pub async fn start(pki: &Path, limits: Limits, count: usize) -> TestServer {
     let user = User {
         name: "ann".into(),
         role: Role::Operator,
-        password_hash: Some(linewright::app::access::hash_password("right").unwrap()),
+        password_hash: Some(linewright::app::password::hash_password("right").unwrap()),
         certificates: Vec::new(),
     };
     let users = Arc::new(Users::new(vec![user], clock.clone()));

@@ -1,8 +1,10 @@
 //! Attacks on what there is only so much of: sessions, subscriptions, rejected certificates, the
 //! time of the processor.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use opcua::core::ResponseMessage;
 use opcua::types::{
     AttributeId, CloseSessionRequest, CreateMonitoredItemsRequest, CreateSubscriptionRequest,
@@ -158,5 +160,34 @@ async fn readers_that_do_not_listen_to_their_answers() {
     let all = futures::future::join_all(attacks);
     let over = tokio::time::timeout(Duration::from_secs(3), all).await;
     assert!(over.is_err(), "they end only because time is up");
+    target.stands();
+}
+
+#[test]
+fn passwords_that_many_try_at_once() {
+    let target = Target::start();
+    // Somebody who has proved himself waits for nobody.
+    assert_eq!(target.instance.get("/v1/orders").status, 200);
+    let url = format!("{}/v1/orders", target.instance.http);
+    std::thread::scope(|scope| {
+        for number in 0..60 {
+            let (agent, url, target) = (target.instance.agent(), &url, &target);
+            scope.spawn(move || {
+                while target.goes_on() {
+                    let stranger = BASE64.encode(format!("stranger{number}:a wrong password"));
+                    let request =
+                        agent.get(url).header("Authorization", format!("Basic {stranger}"));
+                    let status = request.call().unwrap().status().as_u16();
+                    assert!([401, 503].contains(&status), "{status}");
+                }
+            });
+        }
+        while target.goes_on() {
+            let start = Instant::now();
+            // One who is told to come again does so.
+            while target.instance.get("/v1/orders").status == 503 {}
+            assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        }
+    });
     target.stands();
 }
