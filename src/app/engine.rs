@@ -88,6 +88,8 @@ pub struct MachineExtract {
     pub machine: MachineId,
     /// The instant before which evidence is in the archive.
     pub archived_to: Timestamp,
+    /// The oldest instant of which there is evidence in memory.
+    pub oldest: Option<Timestamp>,
     /// The evidence, without what the store has rows for.
     pub evidence: MachineEvidence,
 }

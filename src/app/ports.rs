@@ -133,6 +133,8 @@ pub trait Reader: Send + Sync {
     fn orders(&self, after: Option<&OrderId>, limit: usize) -> Result<Vec<Order>, StoreError>;
     /// Archived evidence of a window, with the values that hold at its start.
     fn evidence(&self, machine: &MachineId, window: Window) -> Result<EvidenceBlock, StoreError>;
+    /// The oldest instant of which evidence is archived.
+    fn first_evidence(&self, machine: &MachineId) -> Result<Option<Timestamp>, StoreError>;
     /// Reports and classifications of a window.
     fn remarks(&self, machine: &MachineId, window: Window) -> Result<Remarks, StoreError>;
     /// Runs of a line that touch a window, in order of time.

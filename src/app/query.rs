@@ -126,6 +126,23 @@ impl Queries {
         .await
     }
 
+    /// The oldest instant about which anything is known of a piece of equipment.
+    pub async fn oldest(&self, equipment: &Equipment) -> Result<Option<Timestamp>, QueryError> {
+        let machines = equipment.machines(self.engine.plant());
+        let nothing = Window { from: Timestamp::from_ticks(0), to: Timestamp::from_ticks(0) };
+        let extract = self.engine.extract(machines, nothing).await?;
+        let reader = self.engine.reader().clone();
+        blocking(move || {
+            let mut oldest: Option<Timestamp> = None;
+            for machine in extract.machines {
+                let archived = reader.first_evidence(&machine.machine)?;
+                oldest = [oldest, machine.oldest, archived].into_iter().flatten().min();
+            }
+            Ok(oldest)
+        })
+        .await
+    }
+
     /// Figures of a piece of equipment in a window.
     pub async fn kpi(&self, equipment: &Equipment, window: Window) -> Result<Kpi, QueryError> {
         let facts = self.facts(equipment, window).await?;

@@ -284,6 +284,7 @@ impl Writer {
             extract.machines.push(MachineExtract {
                 machine: machine.clone(),
                 archived_to: self.core.archived_to(machine),
+                oldest: evidence.oldest(),
                 evidence: evidence.extract(window),
             });
             lines.extend(self.core.plant().machines.get(machine).map(|m| m.line.clone()));

@@ -21,7 +21,7 @@ use crate::domain::id::{LineId, LotId, MachineId, OrderId};
 use crate::domain::order::{Order, OrderRun};
 use crate::domain::series::Point;
 use crate::domain::signal::SignalRole;
-use crate::domain::time::Window;
+use crate::domain::time::{Timestamp, Window};
 
 /// Rows of the journal read in one transaction.
 const JOURNAL_PAGE: usize = 256;
@@ -204,6 +204,25 @@ impl Reader for RedbReader {
             lots: self.points(machine, EvidenceKind::Lots, window, |_| true)?,
             counts,
         })
+    }
+
+    fn first_evidence(&self, machine: &MachineId) -> Result<Option<Timestamp>> {
+        let read = self.current()?.begin_read().map_err(failed)?;
+        let table = read.open_table(EVIDENCE).map_err(failed)?;
+        let mut first: Option<Timestamp> = None;
+        let counters = COUNTERS.map(EvidenceKind::Count);
+        let others = [EvidenceKind::States, EvidenceKind::Links, EvidenceKind::Lots];
+        for kind in others.into_iter().chain(counters) {
+            let start = Key::of(machine.as_str()).byte(kind.byte());
+            let end = after_prefix(&start);
+            let mut rows = table.range(start.0.as_slice()..end.0.as_slice()).map_err(failed)?;
+            if let Some(row) = rows.next() {
+                // A row is found under the time of its first value.
+                let at = Key::time_of(row.map_err(failed)?.0.value());
+                first = first.into_iter().chain(at).min();
+            }
+        }
+        Ok(first)
     }
 
     fn remarks(&self, machine: &MachineId, window: Window) -> Result<Remarks> {

@@ -85,6 +85,12 @@ impl Key {
     pub fn time(self, at: Timestamp) -> Key {
         self.number((at.ticks() as u64) ^ (1 << 63))
     }
+
+    /// The instant at the end of a key.
+    pub fn time_of(key: &[u8]) -> Option<Timestamp> {
+        let number = u64::from_be_bytes(*key.last_chunk::<8>()?);
+        Some(Timestamp::from_ticks((number ^ (1 << 63)) as i64))
+    }
 }
 
 /// Which values of a machine an evidence row holds.
@@ -127,5 +133,8 @@ mod tests {
         let key = |ticks| Key::of("M1").time(Timestamp::from_ticks(ticks)).0;
         assert!(key(-5) < key(0) && key(0) < key(7) && key(7) < key(i64::MAX));
         assert!(Key::of("A").0 < Key::of("AB").0);
+        for ticks in [-5, 0, 7, i64::MAX] {
+            assert_eq!(Key::time_of(&key(ticks)), Some(Timestamp::from_ticks(ticks)));
+        }
     }
 }

@@ -118,33 +118,34 @@ impl Services {
             return Err(unsupported);
         }
         check_access(&node, &asked.asker, HISTORY_READ, unsupported)?;
-        let point = if item.point.is_empty() {
-            HistoryPoint { node: item.node.clone(), given: 0, now: self.clock.now() }
-        } else {
-            let known = self.take_point(asked, item);
-            known.ok_or(StatusCode::BadContinuationPointInvalid)?
+        let point = match item.point.is_empty() {
+            true => None,
+            false => {
+                let known = self.take_point(asked, item);
+                Some(known.ok_or(StatusCode::BadContinuationPointInvalid)?)
+            }
         };
+        let now = point.as_ref().map_or_else(|| self.clock.now(), |point| point.now);
         let request = RawHistoryRequest {
             start: timestamp(&details.start_time),
             end: timestamp(&details.end_time),
             limit: usize::try_from(details.num_values_per_node).unwrap_or(usize::MAX),
             bounds: details.return_bounds,
-            skip: point.given,
-            now: point.now,
+            after: point.map(|point| point.place),
+            now,
         };
         let page = self.space.history(&item.node, &request).await?;
-        let given = point.given + page.values.len();
         let mut continuation_point = ByteString::null();
-        if page.more {
+        let is_empty = page.values.is_empty() && page.next.is_none() && request.after.is_none();
+        if let Some(place) = page.next {
             let mut points = asked.session.points();
             if points.history.len() >= self.limits.sessions.history_points {
                 return Err(StatusCode::BadNoContinuationPoints);
             }
             let number = points.number();
-            points.history.insert(number, HistoryPoint { given, ..point });
+            points.history.insert(number, HistoryPoint { node: item.node.clone(), place, now });
             continuation_point = ByteString::from(number.to_le_bytes().to_vec());
         }
-        let is_empty = given == 0;
         let values =
             page.values.into_iter().map(|value| with_timestamps(part(value, range), wanted));
         let data = HistoryData { data_values: Some(values.collect()) };

@@ -14,7 +14,7 @@ use crate::app::access::Caller;
 use crate::domain::role::Role;
 use crate::domain::time::Timestamp;
 use crate::server::pki::PeerCertificate;
-use crate::server::space::{Asker, Reference};
+use crate::server::space::{Asker, Place, Reference};
 use crate::server::wire::ChannelInfo;
 
 /// How somebody has proved who he is.
@@ -84,8 +84,8 @@ pub struct BrowsePoint {
 pub struct HistoryPoint {
     /// Of which variable.
     pub node: NodeId,
-    /// Values that were given.
-    pub given: usize,
+    /// How far it has come.
+    pub place: Place,
     /// The present when the read began, so that all pages are of the same answer.
     pub now: Timestamp,
 }

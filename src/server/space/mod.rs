@@ -8,6 +8,7 @@ mod changes;
 mod equipment;
 mod event;
 mod history;
+mod history_source;
 mod methods;
 mod node;
 mod nodeset;
@@ -23,7 +24,7 @@ mod virtual_nodes;
 mod whole;
 
 pub use event::Event;
-pub use history::{HistoryPage, RawHistoryRequest};
+pub use history::{HistoryPage, Place, RawHistoryRequest};
 pub use node::{
     CURRENT_READ, CURRENT_WRITE, HISTORY_READ, Node, NodeKind, Reference, SUBSCRIBE_TO_EVENTS,
 };

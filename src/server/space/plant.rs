@@ -7,7 +7,8 @@ use opcua::types::{AttributeId, DataValue, Identifier, NamespaceMap, NodeId, Sta
 
 use super::equipment;
 use super::event::Event;
-use super::history::{self, Figure, HistoryPage, RawHistoryRequest, Stored};
+use super::history::{self, HistoryPage, RawHistoryRequest};
+use super::history_source::{Figure, PlantSource, Stored};
 use super::node::{Node, NodeKind, Reference, type_attribute};
 use super::nodeset::NodeSet;
 use super::protection::Asker;
@@ -241,8 +242,9 @@ impl PlantSpace {
         request: &RawHistoryRequest,
     ) -> Result<HistoryPage, StatusCode> {
         let stored = self.stored(id).ok_or(StatusCode::BadHistoryOperationUnsupported)?;
-        let plant = self.inputs.engine.plant();
-        history::read(&self.inputs.queries, plant, &stored, request).await
+        let (queries, plant) = (&self.inputs.queries, self.inputs.engine.plant());
+        let source = PlantSource { queries, plant, stored: &stored, now: request.now };
+        history::read(&source, request).await
     }
 
     /// The objects at which events of a source are seen besides the source and the server.
