@@ -1,7 +1,7 @@
 //! Who a caller is: user names with argon2id hashes or certificates, the same for every interface.
 //!
 //! A password never leaves this module and never reaches a log. Wrong passwords cost the same time as
-//! right ones, and are counted in [`super::attempts`].
+//! right ones, and are counted in the module `attempts`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
