@@ -11,7 +11,7 @@ use super::Services;
 use super::dispatch::Asked;
 use super::encode::ReadResults;
 use super::request::{ReadItem, ReadNodes, WriteItem};
-use super::respond::{Operations, header, take_turns, to_the_end};
+use super::respond::{take_turns, to_the_end};
 use crate::server::space::{Asker, CURRENT_READ, CURRENT_WRITE, Node, Protection};
 use crate::server::wire::Reply;
 
@@ -110,10 +110,8 @@ impl Services {
             results.add(&read.unwrap_or_else(failed), &self.context.context())?;
             take_turns(index).await;
         }
-        let mut operations = Operations::new(&asked.header);
-        let diagnostic_infos = operations.of(results.statuses().iter().copied());
-        let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
-        operations.finish(&mut response_header);
+        let (response_header, diagnostic_infos) =
+            self.operations_header(asked, results.statuses().iter().copied());
         let context = self.context.context();
         Ok(Reply::Encoded(results.finish(&response_header, &diagnostic_infos, &context)?))
     }
@@ -212,10 +210,8 @@ impl Services {
             self.audit_write(asked, item, status);
             results.push(status);
         }
-        let mut operations = Operations::new(&asked.header);
-        let diagnostic_infos = operations.of(results.iter().copied());
-        let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
-        operations.finish(&mut response_header);
+        let (response_header, diagnostic_infos) =
+            self.operations_header(asked, results.iter().copied());
         WriteResponse { response_header, results: Some(results), diagnostic_infos }.into()
     }
 

@@ -11,7 +11,7 @@ use super::Services;
 use super::attribute::{check_access, check_count, check_encoding, with_timestamps};
 use super::dispatch::Asked;
 use super::request::{HistoryItem, HistoryRead};
-use super::respond::{Operations, header};
+use super::respond::header;
 use super::session::HistoryPoint;
 use crate::server::decode::{Reader, raw_body};
 use crate::server::space::{HISTORY_READ, RawHistoryRequest};
@@ -83,10 +83,8 @@ impl Services {
                 }
             });
         }
-        let mut operations = Operations::new(&asked.header);
-        let diagnostic_infos = operations.of(results.iter().map(|result| result.status_code));
-        let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
-        operations.finish(&mut response_header);
+        let (response_header, diagnostic_infos) =
+            self.operations_header(asked, results.iter().map(|result| result.status_code));
         Ok(HistoryReadResponse { response_header, results: Some(results), diagnostic_infos }.into())
     }
 

@@ -16,7 +16,7 @@ use super::item::{Item, Watch};
 use super::item_watch::{NotPrepared, filter_result, refused};
 use super::queue::Queue;
 use super::request::{CreateItem, Items, ReadItem};
-use super::respond::{Operations, header, take_turns, to_the_end};
+use super::respond::{take_turns, to_the_end};
 use super::subscription::Subscription;
 use crate::server::space::Asker;
 use crate::server::wire::Reply;
@@ -122,10 +122,8 @@ impl Services {
         let ids = making.made.iter().map(|item| item.id).collect();
         self.look_at(&subscription, ids).await;
         making.keep();
-        let mut operations = Operations::new(&asked.header);
-        let diagnostic_infos = operations.of(results.iter().map(|result| result.status_code));
-        let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
-        operations.finish(&mut response_header);
+        let (response_header, diagnostic_infos) =
+            self.operations_header(asked, results.iter().map(|result| result.status_code));
         let results = Some(results);
         Ok(CreateMonitoredItemsResponse { response_header, results, diagnostic_infos }.into())
     }

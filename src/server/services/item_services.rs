@@ -14,7 +14,7 @@ use super::dispatch::Asked;
 use super::item::Watch;
 use super::item_watch::{NotPrepared, filter_result, refused};
 use super::request::{Items, Parameters, ReadItem, SetMode};
-use super::respond::{Operations, header};
+use super::respond::header;
 use super::subscription::Subscription;
 use crate::server::wire::Reply;
 
@@ -39,10 +39,8 @@ impl Services {
                 },
             });
         }
-        let mut operations = Operations::new(&asked.header);
-        let diagnostic_infos = operations.of(results.iter().map(|result| result.status_code));
-        let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
-        operations.finish(&mut response_header);
+        let (response_header, diagnostic_infos) =
+            self.operations_header(asked, results.iter().map(|result| result.status_code));
         let results = Some(results);
         Ok(ModifyMonitoredItemsResponse { response_header, results, diagnostic_infos }.into())
     }
@@ -110,10 +108,8 @@ impl Services {
             request.items.iter().map(set).collect()
         };
         self.look_at(&subscription, begin).await;
-        let mut operations = Operations::new(&asked.header);
-        let diagnostic_infos = operations.of(results.iter().copied());
-        let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
-        operations.finish(&mut response_header);
+        let (response_header, diagnostic_infos) =
+            self.operations_header(asked, results.iter().copied());
         let results = Some(results);
         Ok(SetMonitoringModeResponse { response_header, results, diagnostic_infos }.into())
     }
@@ -191,10 +187,8 @@ impl Services {
         let places = gone.iter().map(|item| (&item.spot.node, item.id));
         self.hub.unwatch(&subscription, places);
         self.hub.release(gone.len());
-        let mut operations = Operations::new(&asked.header);
-        let diagnostic_infos = operations.of(results.iter().copied());
-        let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
-        operations.finish(&mut response_header);
+        let (response_header, diagnostic_infos) =
+            self.operations_header(asked, results.iter().copied());
         let results = Some(results);
         Ok(DeleteMonitoredItemsResponse { response_header, results, diagnostic_infos }.into())
     }

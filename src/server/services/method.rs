@@ -13,7 +13,7 @@ use super::attribute::{check_count, check_restrictions};
 use super::dispatch::Asked;
 use super::item::Item;
 use super::request::CallItem;
-use super::respond::{Operations, header, to_the_end};
+use super::respond::to_the_end;
 use super::subscription::Subscription;
 use crate::server::space::CallOutcome;
 use crate::server::wire::Reply;
@@ -49,10 +49,8 @@ impl Services {
                 output_arguments: Some(called.outputs),
             });
         }
-        let mut operations = Operations::new(&asked.header);
-        let diagnostic_infos = operations.of(results.iter().map(|result| result.status_code));
-        let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
-        operations.finish(&mut response_header);
+        let (response_header, diagnostic_infos) =
+            self.operations_header(asked, results.iter().map(|result| result.status_code));
         CallResponse { response_header, results: Some(results), diagnostic_infos }.into()
     }
 

@@ -5,6 +5,8 @@ use opcua::types::{
     StatusCode, UAString,
 };
 
+use super::Services;
+use super::dispatch::Asked;
 use crate::server::wire::Reply;
 
 /// The header of an answer.
@@ -28,8 +30,24 @@ pub fn fault(request: &RequestHeader, at: DateTime, status: StatusCode) -> Reply
     ServiceFault { response_header: header(request, at, status) }.into()
 }
 
+impl Services {
+    /// The header of an answer with the results of operations, and what is to be said of each of
+    /// them where the client wants it.
+    pub(super) fn operations_header(
+        &self,
+        asked: &Asked,
+        statuses: impl Iterator<Item = StatusCode> + Clone,
+    ) -> (ResponseHeader, Option<Vec<DiagnosticInfo>>) {
+        let mut operations = Operations::new(&asked.header);
+        let diagnostic_infos = operations.of(statuses);
+        let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
+        operations.finish(&mut response_header);
+        (response_header, diagnostic_infos)
+    }
+}
+
 /// Diagnostics of operations, with the texts that they share.
-pub struct Operations {
+struct Operations {
     told: Option<Told>,
 }
 

@@ -16,7 +16,7 @@ use super::attribute::check_count;
 use super::dispatch::Asked;
 use super::encode::{republish_response, status_change};
 use super::publish::Waiting;
-use super::respond::{Operations, header};
+use super::respond::header;
 use super::session::Session;
 use super::subscription::{Cycle, Pace, Subscription};
 use crate::server::wire::Reply;
@@ -149,10 +149,8 @@ impl Services {
             Ok(())
         };
         let results: Vec<_> = ids.iter().map(|id| set(id).err().unwrap_or_default()).collect();
-        let mut operations = Operations::new(&asked.header);
-        let diagnostic_infos = operations.of(results.iter().copied());
-        let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
-        operations.finish(&mut response_header);
+        let (response_header, diagnostic_infos) =
+            self.operations_header(asked, results.iter().copied());
         let results = Some(results);
         Ok(SetPublishingModeResponse { response_header, results, diagnostic_infos }.into())
     }
@@ -173,10 +171,8 @@ impl Services {
             Err(status) => status,
         };
         let results: Vec<_> = ids.iter().map(delete).collect();
-        let mut operations = Operations::new(&asked.header);
-        let diagnostic_infos = operations.of(results.iter().copied());
-        let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
-        operations.finish(&mut response_header);
+        let (response_header, diagnostic_infos) =
+            self.operations_header(asked, results.iter().copied());
         let results = Some(results);
         Ok(DeleteSubscriptionsResponse { response_header, results, diagnostic_infos }.into())
     }
@@ -263,10 +259,8 @@ impl Services {
                 }
             });
         }
-        let mut operations = Operations::new(&asked.header);
-        let diagnostic_infos = operations.of(results.iter().map(|result| result.status_code));
-        let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
-        operations.finish(&mut response_header);
+        let (response_header, diagnostic_infos) =
+            self.operations_header(asked, results.iter().map(|result| result.status_code));
         let results = Some(results);
         Ok(TransferSubscriptionsResponse { response_header, results, diagnostic_infos }.into())
     }

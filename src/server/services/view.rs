@@ -12,7 +12,7 @@ use super::Services;
 use super::attribute::check_count;
 use super::dispatch::Asked;
 use super::request::{Browse, BrowseItem, Direction};
-use super::respond::{Operations, header, take_turns};
+use super::respond::{header, take_turns};
 use super::session::BrowsePoint;
 use crate::server::space::{Asker, Reference};
 use crate::server::wire::Reply;
@@ -47,10 +47,8 @@ impl Services {
                 }
             });
         }
-        let mut operations = Operations::new(&asked.header);
-        let diagnostic_infos = operations.of(results.iter().map(|result| result.status_code));
-        let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
-        operations.finish(&mut response_header);
+        let (response_header, diagnostic_infos) =
+            self.operations_header(asked, results.iter().map(|result| result.status_code));
         Ok(BrowseResponse { response_header, results: Some(results), diagnostic_infos }.into())
     }
 
@@ -170,10 +168,8 @@ impl Services {
                 Some(point) => self.page(asked, point).await,
             });
         }
-        let mut operations = Operations::new(&asked.header);
-        let diagnostic_infos = operations.of(results.iter().map(|result| result.status_code));
-        let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
-        operations.finish(&mut response_header);
+        let (response_header, diagnostic_infos) =
+            self.operations_header(asked, results.iter().map(|result| result.status_code));
         Ok(BrowseNextResponse { response_header, results: Some(results), diagnostic_infos }.into())
     }
 
@@ -192,10 +188,8 @@ impl Services {
             };
             results.push(BrowsePathResult { status_code, targets });
         }
-        let mut operations = Operations::new(&asked.header);
-        let diagnostic_infos = operations.of(results.iter().map(|result| result.status_code));
-        let mut response_header = header(&asked.header, self.now(), StatusCode::Good);
-        operations.finish(&mut response_header);
+        let (response_header, diagnostic_infos) =
+            self.operations_header(asked, results.iter().map(|result| result.status_code));
         let results = Some(results);
         Ok(TranslateBrowsePathsToNodeIdsResponse { response_header, results, diagnostic_infos }
             .into())
