@@ -191,7 +191,8 @@ impl Users {
         });
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         match (caller, tried) {
-            (Some(caller), Some(tried)) if is_right => {
+            // A proof counts only if the user has not changed meanwhile; nobody forgets proofs now.
+            (Some(caller), Some(tried)) if is_right && self.still_has(name, caller.version) => {
                 attempts.succeed(name, origin, tried, now);
                 Ok(caller)
             }
