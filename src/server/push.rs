@@ -76,6 +76,8 @@ fn push_observed(
             Ok(batch) => batch,
             Err(broadcast::error::TryRecvError::Lagged(missed)) => {
                 tracing::error!(missed, "values came faster than they could be handed on");
+                hub.push_series(&std::mem::take(&mut changes));
+                push_after_loss(space, hub, last);
                 continue;
             }
             Err(_) => break,
@@ -90,6 +92,19 @@ fn push_observed(
         }
     }
     hub.push_series(&changes);
+}
+
+/// Values were lost on their way: the present ones take their place and say so. What is still on its
+/// way comes after them and ends with what is newest.
+fn push_after_loss(space: &dyn Space, hub: &Hub, last: &mut Last) {
+    let mut changes = Vec::new();
+    for spot in hub.watched().iter().filter(|spot| space.is_observed(&spot.node)) {
+        if let Some(value) = space.current_value(&spot.node).map(Arc::new) {
+            last.insert(spot.node.clone(), value.clone());
+            changes.push((spot.clone(), value));
+        }
+    }
+    hub.push_after_loss(&changes);
 }
 
 /// Pushes what needs no store; gives the nodes that need it.

@@ -157,6 +157,22 @@ async fn a_full_queue_loses_the_end_that_was_chosen_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_value_before_which_others_were_lost_on_their_way_says_so() {
+    let running = Running::new().await;
+    let mut client = running.session().await;
+    let subscription = subscribe(&mut client).await;
+    watch(&mut client, subscription, vec![item(&id("number"), 1)]).await;
+    collect(&mut client, 1).await;
+    let hub = running.server.server.services().hub();
+    let spot = hub.spot(&id("number"));
+    hub.push_after_loss(&[(spot.clone(), good(7_i32, 7).into())]);
+    hub.push_series(&[(spot, good(8_i32, 8).into())]);
+    let seen = collect(&mut client, 2).await;
+    let lost = |value: &DataValue| value.status.unwrap_or_default().bits() & OVERFLOW == OVERFLOW;
+    assert_eq!(seen.iter().map(|(_, v)| lost(v)).collect::<Vec<_>>(), [true, false]);
+}
+
+#[tokio::test]
 async fn an_item_of_a_part_of_an_array_sees_that_part_only() {
     let running = Running::new().await;
     let mut client = running.session().await;

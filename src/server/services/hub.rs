@@ -11,7 +11,7 @@ use opcua::types::{DataValue, NodeId, ObjectId, PermissionType};
 
 use super::filter::event::{EventFilter, overflow_type};
 use super::item::Item;
-use super::queue::Fields;
+use super::queue::{Entry, Fields};
 use super::subscription::Subscription;
 use crate::server::space::{Asker, Event, Protection, Space};
 
@@ -249,13 +249,22 @@ impl Hub {
 
     /// Hands new values to those who watch them.
     pub fn push(&self, changes: &[(Arc<Spot>, Arc<DataValue>)]) {
-        offer(changes, |_, _| true);
+        offer(changes, |_, _, _| true);
     }
 
-    /// Hands over values that have followed each other. An item that knows a newer one, because it
-    /// has begun with it, does not get those before.
+    /// Hands over values that have followed each other. An item that has just begun with a newer one
+    /// does not get those before.
     pub fn push_series(&self, changes: &[(Arc<Spot>, Arc<DataValue>)]) {
-        offer(changes, |item, value| !item.knows_newer(value));
+        offer(changes, |item, now, value| !item.begins_after(now, value));
+    }
+
+    /// Hands over values before which others were lost; each of them says so.
+    pub fn push_after_loss(&self, changes: &[(Arc<Spot>, Arc<DataValue>)]) {
+        let marked = changes.iter().map(|(spot, value)| {
+            let status = Entry::status(value, true);
+            (spot.clone(), Arc::new(DataValue { status, ..(**value).clone() }))
+        });
+        self.push(&marked.collect::<Vec<_>>());
     }
 
     /// Hands an event to those who watch its source, what is above that, or the server. Each of
@@ -295,7 +304,7 @@ impl Hub {
 
 /// Offers values to the items that watch, in runs: neighbours often belong to one subscription, which
 /// then is locked once for many.
-fn offer(changes: &[(Arc<Spot>, Arc<DataValue>)], wants: fn(&Item, &DataValue) -> bool) {
+fn offer(changes: &[(Arc<Spot>, Arc<DataValue>)], wants: fn(&Item, Instant, &DataValue) -> bool) {
     let now = Instant::now();
     let mut run = Vec::with_capacity(RUN_MAX);
     let mut of: Option<Arc<Subscription>> = None;

@@ -34,6 +34,8 @@ pub struct DataWatch {
     last: Option<Arc<DataValue>>,
     /// When values are looked at; items that report every change have no pace.
     pace: Option<Box<Pace>>,
+    /// When it got the value with which it began.
+    began: Option<Instant>,
 }
 
 /// When an item looks at values.
@@ -53,7 +55,7 @@ impl DataWatch {
     /// Has seen nothing yet.
     pub fn new(filter: DataFilter, range: NumericRange) -> DataWatch {
         let range = (!range.is_none()).then(|| Box::new(range));
-        DataWatch { filter, range, last: None, pace: None }
+        DataWatch { filter, range, last: None, pace: None, began: None }
     }
 }
 
@@ -126,6 +128,8 @@ impl Offered {
     }
 }
 
+/// How long values may be on their way to those who watch.
+const ON_THE_WAY: Duration = Duration::from_secs(1);
 /// Room that an event takes in a queue beside a value: it has many fields.
 const EVENT_WEIGHT: usize = 16;
 
@@ -207,13 +211,23 @@ impl Item {
         Offered::one(self.queue.add_value(value, crowded))
     }
 
-    /// Whether it has reported a value with a later source time.
-    pub fn knows_newer(&self, value: &DataValue) -> bool {
+    /// Takes the value with which it begins.
+    pub fn begin(&mut self, now: Instant, value: &Arc<DataValue>, crowded: bool) -> Offered {
+        if let Watch::Data(watch) = &mut self.watch {
+            watch.began = Some(now);
+        }
+        self.offer(now, value, crowded)
+    }
+
+    /// Whether a value was on its way already when it began with a newer one. Later a source time
+    /// that goes back is the machine's own affair, and its values are news.
+    pub fn begins_after(&self, now: Instant, value: &DataValue) -> bool {
         let Watch::Data(watch) = &self.watch else {
             return false;
         };
         let last = watch.last.as_ref().and_then(|last| last.source_timestamp);
-        last.is_some_and(|last| value.source_timestamp.is_some_and(|time| time < last))
+        watch.began.is_some_and(|began| now < began + ON_THE_WAY)
+            && last.is_some_and(|last| value.source_timestamp.is_some_and(|time| time < last))
     }
 
     /// Whether it has not seen any value yet.
@@ -354,6 +368,20 @@ mod tests {
             item.offer(now, &good(number, at), false);
         }
         assert_eq!(reported(&mut item), [(1, 500), (2, 100), (3, 100), (4, 9_000_000)]);
+    }
+
+    #[test]
+    fn what_was_on_its_way_is_older_than_the_beginning_and_a_clock_that_goes_back_is_news() {
+        let (mut item, start) = (item(0), Instant::now());
+        item.begin(start, &good(2, 200), false);
+        let soon = start + Duration::from_millis(50);
+        assert!(item.begins_after(soon, &good(1, 100)));
+        assert!(!item.begins_after(soon, &good(3, 300)));
+        item.offer(soon, &good(3, 300), false);
+        let later = start + Duration::from_secs(2);
+        assert!(!item.begins_after(later, &good(4, 100)));
+        item.offer(later, &good(4, 100), false);
+        assert_eq!(reported(&mut item), [(2, 200), (3, 300), (4, 100)]);
     }
 
     #[test]

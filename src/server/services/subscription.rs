@@ -179,12 +179,12 @@ impl Subscription {
         &self,
         now: Instant,
         values: impl Iterator<Item = (u32, &'a Arc<DataValue>)>,
-        wants: fn(&Item, &DataValue) -> bool,
+        wants: fn(&Item, Instant, &DataValue) -> bool,
     ) {
         let mut state = self.lock();
         for (item, value) in values {
             let crowded = state.is_crowded();
-            let known = state.items.get_mut(item).filter(|known| wants(known, value));
+            let known = state.items.get_mut(item).filter(|known| wants(known, now, value));
             if let Some(known) = known {
                 let offered = known.offer(now, value, crowded);
                 state.note(item, offered);
@@ -199,7 +199,7 @@ impl Subscription {
         let Some(known) = state.items.get_mut(item).filter(|item| item.is_fresh()) else {
             return;
         };
-        let offered = known.offer(now, value, crowded);
+        let offered = known.begin(now, value, crowded);
         state.note(item, offered);
     }
 
