@@ -16,8 +16,9 @@ use opcua::core::ResponseMessage;
 use opcua::types::{ResponseHeader, ServiceFault, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Wire;
 use super::admission::{Admission, Phase, Refusal, Verdict};
@@ -294,19 +295,13 @@ impl Connection {
             return Ok(());
         };
         let request = message.request;
-        let permit = match message.body.len() >= LARGE {
-            true => Some(self.wire.large.clone().acquire_owned()),
-            false => None,
-        };
-        let is_large = permit.is_some();
-        let handled = self.wire.handler.clone().handle(info.clone(), request, message.body);
-        let mut work: BoxFuture<'static, Outgoing> = Box::pin(async move {
-            let _permit = match permit {
-                Some(permit) => permit.await.ok(),
-                None => None,
-            };
-            Outgoing { request, reply: handled.await }
-        });
+        let is_large = message.body.len() >= LARGE;
+        let mut handled = self.wire.handler.clone().handle(info.clone(), request, message.body);
+        if is_large {
+            handled = in_turn(self.wire.large.clone(), handled);
+        }
+        let mut work: BoxFuture<'static, Outgoing> =
+            Box::pin(async move { Outgoing { request, reply: handled.await } });
         // Most requests are answered at once; the others go on beside what comes next.
         match futures::poll!(&mut work) {
             std::task::Poll::Ready(done) => self.reply(done),
@@ -347,6 +342,19 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// Works on a large request when it has its turn, in a task of its own: the turn ends with the work,
+/// even while the peer does not take what it has asked for before.
+fn in_turn(turns: Arc<Semaphore>, work: BoxFuture<'static, Reply>) -> BoxFuture<'static, Reply> {
+    Box::pin(async move {
+        let working = AbortOnDropHandle::new(tokio::spawn(async move {
+            let _turn = turns.acquire_owned().await;
+            work.await
+        }));
+        // Only the end of the process ends it early; then nobody is told anything any more.
+        working.await.unwrap_or(Reply::Later)
+    })
 }
 
 /// Encodes an answer, or a fault in its place.
@@ -406,5 +414,24 @@ pub(super) fn refusal(status: StatusCode) -> Option<refusals::Refusal> {
             Some(refusals::Refusal::TooLarge)
         }
         _ => Some(refusals::Refusal::Protocol),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_turn_ends_with_its_work_even_if_nobody_asks_for_the_answer() {
+        let turns = Arc::new(Semaphore::new(1));
+        let work = Box::pin(async {
+            tokio::task::yield_now().await;
+            Reply::Later
+        });
+        let mut waiting = in_turn(turns.clone(), work);
+        assert!(futures::poll!(&mut waiting).is_pending());
+        // The next one has its turn although the first was never looked at again.
+        let next = in_turn(turns, Box::pin(async { Reply::Later }));
+        tokio::time::timeout(Duration::from_secs(20), next).await.unwrap();
     }
 }
