@@ -18,11 +18,11 @@ use linewright::app::connection::Connections;
 use linewright::app::engine::{self, EngineHandle};
 use linewright::app::time_text::IanaZone;
 use linewright::domain::calendar::Calendar;
-use linewright::domain::counter::CounterRule;
 use linewright::domain::event::Event;
 use linewright::domain::id::{AreaId, LineId, MachineId, SiteId};
-use linewright::domain::plant::{Area, Line, Machine, NoOrderPolicy, Plant};
-use linewright::domain::signal::{Signal, SignalRole};
+use linewright::domain::plant::{Area, Line, Machine, NoOrderPolicy, Plant, RootCause};
+use linewright::domain::signal::counter::CounterRule;
+use linewright::domain::signal::{Signal, SignalRole, SignalRule};
 use linewright::domain::time::{Span, Timestamp};
 use linewright::machine::{self, MachineConnection, MachineLink, Node, Protection, Watched};
 use linewright::sim::{MachineKind, PLAIN_NAMESPACE, SimulatedMachine, Tag, TagValue};
@@ -129,19 +129,28 @@ async fn namespace_index(session: &Session) -> u16 {
 fn plant() -> Arc<Plant> {
     let line = LineId::parse("L").unwrap();
     let ids: Vec<_> = (0..MACHINES).map(|n| MachineId::parse(&format!("B{n}")).unwrap()).collect();
-    let signal = Signal { role: SignalRole::Good, states: None, counter: CounterRule::default() };
+    let rule = SignalRule::Count(CounterRule::default());
+    let signal = Signal { role: SignalRole::Good, rule };
     let machines = ids.iter().map(|id| {
         let machine = Machine {
             id: id.clone(),
             name: id.to_string(),
             line: line.clone(),
             micro_stop_below: Span::from_seconds(5),
+            explain_from: Span::from_seconds(5),
+            silence_after: None,
+            stuck_after: None,
+            priority: 0,
             signals: vec![signal.clone()],
         };
         (id.clone(), machine)
     });
     let area = AreaId::parse("A").unwrap();
     let configured = Line {
+        bottleneck_by_product: BTreeMap::new(),
+        stations: Vec::new(),
+        buffers: Vec::new(),
+        root_cause: RootCause::Equipment,
         id: line.clone(),
         name: "L".into(),
         area: area.clone(),
@@ -152,6 +161,7 @@ fn plant() -> Arc<Plant> {
         no_order: NoOrderPolicy::Loss,
     };
     Arc::new(Plant {
+        closing_grace: Span::from_seconds(900),
         site: SiteId::parse("S").unwrap(),
         site_name: "S".into(),
         time_zone: "UTC".into(),
@@ -173,7 +183,8 @@ fn connect(machines: &Machines, engine: &EngineHandle, stop: &CancellationToken)
         clock: Arc::new(WallClock),
         stop: stop.clone(),
     };
-    let signal = Signal { role: SignalRole::Good, states: None, counter: CounterRule::default() };
+    let rule = SignalRule::Count(CounterRule::default());
+    let signal = Signal { role: SignalRole::Good, rule };
     for (number, machine) in machines.0.iter().enumerate() {
         let node =
             Node { namespace: Some(PLAIN_NAMESPACE.into()), identifier: "s=GoodCount".into() };

@@ -17,8 +17,10 @@ use super::writer::{Outside, Writer};
 use crate::domain::command::{Command, Outcome};
 use crate::domain::evidence::{LinkChange, MachineEvidence, Observation};
 use crate::domain::id::{LineId, MachineId};
+use crate::domain::oee::evaluate::Equipment;
 use crate::domain::order::OrderRun;
 use crate::domain::plant::Plant;
+use crate::domain::plant::history::PlantHistory;
 use crate::domain::rejection::Rejection;
 use crate::domain::time::{Timestamp, Window};
 
@@ -59,6 +61,15 @@ pub enum CommandReply {
     Repeated(StoredAnswer),
 }
 
+/// Who gives a command.
+#[derive(Clone, Copy, Debug)]
+pub struct Actor<'a> {
+    /// User name.
+    pub name: &'a str,
+    /// Whether the user may change what belongs to a closed shift.
+    pub may_correct: bool,
+}
+
 /// Makes an answer of an outcome: status and body.
 pub type Render = Box<dyn FnOnce(&Result<Outcome, Rejection>) -> (u16, String) + Send>;
 
@@ -73,8 +84,12 @@ pub struct Idempotency {
 }
 
 /// Evidence and runs that are in memory, for a window.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Extract {
+    /// The plant as it was described over time.
+    pub history: PlantHistory,
+    /// The present.
+    pub now: Timestamp,
     /// Evidence by machine.
     pub machines: Vec<MachineExtract>,
     /// Runs by line.
@@ -108,13 +123,14 @@ pub(super) enum Request {
 pub(super) struct CommandRequest {
     pub command: Command,
     pub actor: String,
+    pub may_correct: bool,
     pub idempotency: Option<Idempotency>,
     pub reply: oneshot::Sender<Result<CommandReply, CommandError>>,
 }
 
 /// A question for evidence and who waits for it.
 pub(super) struct ExtractRequest {
-    pub machines: Vec<MachineId>,
+    pub equipment: Equipment,
     pub window: Window,
     pub reply: oneshot::Sender<Extract>,
 }
@@ -150,25 +166,25 @@ impl EngineHandle {
     pub async fn command(
         &self,
         command: Command,
-        actor: &str,
+        actor: Actor<'_>,
         idempotency: Option<Idempotency>,
     ) -> Result<CommandReply, CommandError> {
         let (reply, answer) = oneshot::channel();
-        let actor = actor.to_owned();
-        let request = CommandRequest { command, actor, idempotency, reply };
+        let (name, may_correct) = (actor.name.to_owned(), actor.may_correct);
+        let request = CommandRequest { command, actor: name, may_correct, idempotency, reply };
         let sent = self.requests.try_send(Request::Command(Box::new(request)));
         sent.map_err(|_| CommandError::Unavailable("too many requests wait; try again".into()))?;
         answer.await.map_err(|_| stopped())?
     }
 
-    /// Evidence of some machines that is in memory, for a window.
+    /// Evidence about some equipment that is in memory, for a window.
     pub async fn extract(
         &self,
-        machines: Vec<MachineId>,
+        equipment: Equipment,
         window: Window,
     ) -> Result<Extract, CommandError> {
         let (reply, answer) = oneshot::channel();
-        let request = ExtractRequest { machines, window, reply };
+        let request = ExtractRequest { equipment, window, reply };
         let sent = self.requests.try_send(Request::Extract(request));
         sent.map_err(|_| CommandError::Unavailable("too many requests wait; try again".into()))?;
         answer.await.map_err(|_| stopped())

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::time_text;
-use crate::domain::oee::counts::Parts;
 use crate::domain::oee::kpi::{ExactTime, Kpi, Profile};
 use crate::domain::oee::loss::LossClass;
+use crate::domain::oee::parts::Parts;
 use crate::domain::quantity::Ratio;
 use crate::domain::time::{Span, TICKS_PER_SECOND};
 

@@ -6,6 +6,7 @@
 pub mod access;
 mod attempts;
 pub mod clock;
+pub mod closing;
 pub mod connection;
 pub mod engine;
 pub mod kpi_report;
@@ -16,6 +17,7 @@ mod publish;
 pub mod query;
 pub mod refusals;
 pub mod replay;
+pub mod stop_report;
 pub mod time_text;
 pub mod view;
 mod writer;

@@ -9,10 +9,11 @@ use thiserror::Error;
 
 use crate::domain::core::Snapshot;
 use crate::domain::event::{Confirmation, Event};
-use crate::domain::evidence::{Adjustment, Classification, EvidenceBlock};
+use crate::domain::evidence::{EvidenceBlock, Remark};
 use crate::domain::genealogy::LotOperation;
 use crate::domain::id::{LineId, LotId, MachineId, OrderId};
 use crate::domain::order::{Order, OrderRun};
+use crate::domain::shift::ShiftRecord;
 use crate::domain::time::{Timestamp, Window};
 
 /// Why the store could not do what was asked.
@@ -33,6 +34,17 @@ pub enum StoreError {
         "data format {found} is newer than {known}, which this version knows; use a newer version"
     )]
     NewerFormat {
+        /// What was found.
+        found: u32,
+        /// What is known.
+        known: u32,
+    },
+    /// The directory was written by a version before the first release.
+    #[error(
+        "data format {found} is older than {known} and cannot be read; export it with the version \
+         that wrote it, or use a new data directory"
+    )]
+    OlderFormat {
         /// What was found.
         found: u32,
         /// What is known.
@@ -114,15 +126,6 @@ pub trait Store: Send {
     fn reader(&self) -> Arc<dyn Reader>;
 }
 
-/// Facts of low rate about a machine in a window.
-#[derive(Clone, Default)]
-pub struct Remarks {
-    /// Reported parts.
-    pub adjustments: Vec<Adjustment>,
-    /// Classified stops.
-    pub classifications: Vec<Classification>,
-}
-
 /// The reading side; sees only what is durable.
 pub trait Reader: Send + Sync {
     /// The answer given to a request before.
@@ -135,8 +138,16 @@ pub trait Reader: Send + Sync {
     fn evidence(&self, machine: &MachineId, window: Window) -> Result<EvidenceBlock, StoreError>;
     /// The oldest instant of which evidence is archived.
     fn first_evidence(&self, machine: &MachineId) -> Result<Option<Timestamp>, StoreError>;
-    /// Reports and classifications of a window.
-    fn remarks(&self, machine: &MachineId, window: Window) -> Result<Remarks, StoreError>;
+    /// What people said about a window.
+    fn remarks(&self, machine: &MachineId, window: Window) -> Result<Vec<Remark>, StoreError>;
+    /// All records of a shift that began at an instant, oldest revision first.
+    fn shift_records(
+        &self,
+        line: &LineId,
+        start: Timestamp,
+    ) -> Result<Vec<ShiftRecord>, StoreError>;
+    /// Records of shifts after a number, at most `limit`.
+    fn shifts_after(&self, number: u64, limit: usize) -> Result<Vec<ShiftRecord>, StoreError>;
     /// Runs of a line that touch a window, in order of time.
     fn runs(&self, line: &LineId, window: Window) -> Result<Vec<OrderRun>, StoreError>;
     /// Confirmations after a number, at most `limit`.

@@ -12,7 +12,6 @@ use crate::domain::event::Event;
 use crate::domain::evidence::Observation;
 use crate::domain::id::{LineId, MachineId, OrderId};
 use crate::domain::oee::evaluate::Equipment;
-use crate::domain::oee::stops::stops_in;
 use crate::domain::time::{Span, Timestamp, Window};
 
 /// Figures are computed again at most this often while things change.
@@ -86,7 +85,8 @@ impl Publisher {
                 self.touch_machine(core, machine);
                 self.touch_order(core, &adjustment.order);
             }
-            Event::StopClassified { machine, .. } => self.touch_machine(core, machine),
+            Event::Remarked { machine, .. } => self.touch_machine(core, machine),
+            Event::PlantDefined { .. } => self.touch_all(core),
             Event::OrderStored { request, .. } => self.touch_order(core, &request.id),
             Event::OrderMoved { order, .. } | Event::OrderRetired(order) => {
                 self.touch_order(core, order);
@@ -95,7 +95,7 @@ impl Publisher {
                 self.touch_order(core, &operation.order);
             }
             Event::Confirmed(confirmation) => self.touch_order(core, &confirmation.order),
-            Event::Archived { .. } => {}
+            Event::Archived { .. } | Event::ShiftRecorded(_) | Event::ShiftUnchanged { .. } => {}
         }
     }
 
@@ -183,18 +183,19 @@ fn machine_view(core: &Core, machine: &MachineId, now: Timestamp) -> MachineView
     let Some(evidence) = core.evidence(machine) else {
         return MachineView::default();
     };
-    let state = evidence.states.last();
-    let present = Window { from: now, to: Timestamp::MAX };
+    let state = core.facts_at(now).state_at(machine, now);
+    let present = Window { from: now, to: now + Span::from_ticks(1) };
+    let mut stops = core.facts_at(now).stops(machine, present);
     let line = core.plant().machines.get(machine).map(|m| &m.line);
     let counters = evidence.counts.iter();
     MachineView {
         linked: evidence.is_linked(),
         linked_since: evidence.links.last().map(|p| p.at),
-        state: state.and_then(|p| p.value),
+        state: state.and_then(|p| p.state),
         state_since: state.map(|p| p.at),
         counters: counters.filter_map(|(role, c)| Some((*role, c.latest()?))).collect(),
         lot: evidence.lots.last().and_then(|p| p.value.clone()),
-        stop: stops_in(evidence, present).pop().filter(|stop| stop.end.is_none()),
+        stop: stops.pop().filter(|stop| stop.end.is_none()),
         order: line.and_then(|line| core.running_on(line)).map(|order| order.id().clone()),
     }
 }
@@ -203,11 +204,13 @@ fn machine_view(core: &Core, machine: &MachineId, now: Timestamp) -> MachineView
 fn kpi_view(core: &Core, equipment: &Equipment, now: Timestamp) -> Option<KpiView> {
     let plant = core.plant();
     let line = equipment.lines(plant).next()?;
-    let shift = plant.calendar.shift_at(&line.id, now);
+    let place = plant.place_of_line(&line.id)?;
+    let has_shifts = plant.calendar.has_shifts(&place);
+    let shift = core.history().shift_at(&line.id, now).filter(|_| has_shifts);
     let (window_name, from) = match shift {
         Some(shift) => (shift.name, shift.window.from),
         None => ("rolling".to_owned(), now - ROLLING),
     };
     let window = Window { from, to: now };
-    Some(KpiView { window_name, kpi: core.facts().kpi(equipment, window)? })
+    Some(KpiView { window_name, kpi: core.facts_at(now).kpi(equipment, window)? })
 }

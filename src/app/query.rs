@@ -3,26 +3,22 @@
 //! The work is done on the caller's side; the writer only hands out the evidence that it holds.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::engine::{CommandError, EngineHandle};
+use super::engine::{CommandError, EngineHandle, Extract};
 use super::ports::{Reader, StoreError};
-use crate::domain::evidence::MachineEvidence;
+use crate::domain::evidence::{MachineEvidence, STATE_CONTEXT};
 use crate::domain::genealogy::{LotOperation, LotOperationKind};
 use crate::domain::id::{LineId, LotId, MachineId, OrderId};
 use crate::domain::oee::evaluate::{Equipment, Facts};
 use crate::domain::oee::kpi::Kpi;
-use crate::domain::oee::stops::{Stop, stops_in};
+use crate::domain::oee::stops::Stop;
 use crate::domain::oee::timeline::Timeline;
 use crate::domain::order::{Order, OrderRun, Totals};
-use crate::domain::plant::Plant;
+use crate::domain::plant::history::PlantHistory;
 use crate::domain::signal::MachineState;
 use crate::domain::time::{Span, Timestamp, Window};
-
-/// How far beyond a window the archive is read at first to find the end of a stop.
-const LOOK_AHEAD: Span = Span::from_seconds(3600);
 
 /// Why a question has no answer.
 #[derive(Debug, Error)]
@@ -55,7 +51,8 @@ pub struct Queries {
 
 /// Facts of a window, taken out of memory and archive.
 pub struct WindowFacts {
-    plant: Arc<Plant>,
+    history: PlantHistory,
+    now: Timestamp,
     evidence: BTreeMap<MachineId, MachineEvidence>,
     runs: BTreeMap<LineId, Vec<OrderRun>>,
 }
@@ -63,7 +60,13 @@ pub struct WindowFacts {
 impl WindowFacts {
     /// The facts as figures are made of them.
     pub fn facts(&self) -> Facts<'_, MachineEvidence> {
-        Facts { plant: &self.plant, evidence: &self.evidence, runs: &self.runs }
+        let WindowFacts { history, evidence, runs, now } = self;
+        Facts { history, evidence, runs, now: *now }
+    }
+
+    /// The machines that they are about.
+    pub fn machines(&self) -> impl Iterator<Item = &MachineId> {
+        self.evidence.keys()
     }
 
     /// Evidence about a machine.
@@ -97,40 +100,15 @@ impl Queries {
         equipment: &Equipment,
         window: Window,
     ) -> Result<WindowFacts, QueryError> {
-        let plant = self.engine.plant().clone();
-        let extract = self.engine.extract(equipment.machines(&plant), window).await?;
+        let extract = self.engine.extract(equipment.clone(), window).await?;
         let reader = self.engine.reader().clone();
-        blocking(move || {
-            let mut evidence = BTreeMap::new();
-            let mut reaches_archive = false;
-            for machine in extract.machines {
-                let mut known = machine.evidence;
-                if window.from < machine.archived_to {
-                    reaches_archive = true;
-                    let to = machine.archived_to;
-                    add_archived(&*reader, &machine.machine, window, to, &mut known)?;
-                }
-                evidence.insert(machine.machine, known);
-            }
-            let mut runs = BTreeMap::new();
-            for (line, in_memory) in extract.runs {
-                let known = if reaches_archive {
-                    joined_runs(reader.runs(&line, window)?, in_memory)
-                } else {
-                    in_memory
-                };
-                runs.insert(line, known);
-            }
-            Ok(WindowFacts { plant, evidence, runs })
-        })
-        .await
+        blocking(move || complete(extract, &*reader, window)).await
     }
 
     /// The oldest instant about which anything is known of a piece of equipment.
     pub async fn oldest(&self, equipment: &Equipment) -> Result<Option<Timestamp>, QueryError> {
-        let machines = equipment.machines(self.engine.plant());
         let nothing = Window { from: Timestamp::from_ticks(0), to: Timestamp::from_ticks(0) };
-        let extract = self.engine.extract(machines, nothing).await?;
+        let extract = self.engine.extract(equipment.clone(), nothing).await?;
         let reader = self.engine.reader().clone();
         blocking(move || {
             let mut oldest: Option<Timestamp> = None;
@@ -169,8 +147,9 @@ impl Queries {
     ) -> Result<Vec<(MachineId, Stop)>, QueryError> {
         let facts = self.facts(equipment, window).await?;
         let mut stops = Vec::new();
-        for (machine, evidence) in &facts.evidence {
-            stops.extend(stops_in(evidence, window).into_iter().map(|s| (machine.clone(), s)));
+        for machine in facts.evidence.keys() {
+            let own = facts.facts().stops(machine, window);
+            stops.extend(own.into_iter().map(|stop| (machine.clone(), stop)));
         }
         stops.sort_by(|a, b| (a.1.start, &a.0).cmp(&(b.1.start, &b.0)));
         Ok(stops)
@@ -215,6 +194,34 @@ pub async fn blocking<T: Send + 'static>(
     done.map_err(|error| QueryError::Unavailable(format!("the reader failed: {error}")))?
 }
 
+/// What was in memory joined with what is in the archive.
+pub fn complete(
+    extract: Extract,
+    reader: &dyn Reader,
+    window: Window,
+) -> Result<WindowFacts, QueryError> {
+    let mut evidence = BTreeMap::new();
+    let mut reaches_archive = false;
+    for machine in extract.machines {
+        let mut known = machine.evidence;
+        if window.from - STATE_CONTEXT < machine.archived_to {
+            reaches_archive = true;
+            add_archived(reader, &machine.machine, window, machine.archived_to, &mut known)?;
+        }
+        evidence.insert(machine.machine, known);
+    }
+    let mut runs = BTreeMap::new();
+    for (line, in_memory) in extract.runs {
+        let known = if reaches_archive {
+            joined_runs(reader.runs(&line, window)?, in_memory)
+        } else {
+            in_memory
+        };
+        runs.insert(line, known);
+    }
+    Ok(WindowFacts { history: extract.history, now: extract.now, evidence, runs })
+}
+
 /// Adds archived evidence, as far beyond the window as the stop at its end reaches.
 pub fn add_archived(
     reader: &dyn Reader,
@@ -223,10 +230,11 @@ pub fn add_archived(
     archived_to: Timestamp,
     known: &mut MachineEvidence,
 ) -> Result<(), QueryError> {
-    let mut ahead = LOOK_AHEAD;
+    let from = window.from - STATE_CONTEXT;
+    let mut ahead = STATE_CONTEXT;
     let block = loop {
         let to = (window.to + ahead).min(archived_to);
-        let block = reader.evidence(machine, Window { from: window.from, to })?;
+        let block = reader.evidence(machine, Window { from: from.min(to), to })?;
         let runs_again = |at: Timestamp, state: Option<MachineState>| {
             at >= window.to && state == Some(MachineState::Running)
         };
@@ -236,16 +244,10 @@ pub fn add_archived(
         ahead = ahead + ahead;
     };
     let from = block.states.first().map_or(window.from, |p| p.at.min(window.from));
-    let remarks = reader.remarks(machine, Window { from, to: window.to })?;
+    let to = block.states.last().map_or(window.to, |p| p.at.max(window.to));
+    let remarks = reader.remarks(machine, Window { from, to: to + Span::from_ticks(1) })?;
     known.absorb(block);
-    for adjustment in remarks.adjustments.into_iter().filter(|a| window.contains(a.at)) {
-        if !known.adjustments.contains(&adjustment) {
-            known.adjust(adjustment);
-        }
-    }
-    for classification in remarks.classifications {
-        known.classify(classification);
-    }
+    remarks.into_iter().for_each(|remark| known.remarks.add(remark));
     Ok(())
 }
 

@@ -74,13 +74,16 @@ fn rank(input: &Input) -> (u8, i64, u8, u64, String) {
                 Command::MoveOrder { command, .. } => 1 + *command as u8,
                 Command::Report(_) => 20,
                 Command::Consume(_) => 21,
-                Command::ClassifyStop { .. } => 22,
+                Command::LogOn { .. } => 22,
+                Command::Remark { .. } => 23,
             };
             (1, at.ticks(), kind, *seq, text)
         }
         Input::Observed(observation) => (0, observation.at.ticks(), 1, observation.seq, text),
         Input::Linked(change) => (0, change.at.ticks(), 0, change.seq, text),
         Input::Tick(at) => (2, at.ticks(), 0, 0, text),
+        Input::Closed(closing) => (2, closing.at.ticks(), 1, 0, text),
+        Input::Defined { from, .. } => (0, from.ticks(), 0, 0, text),
         Input::Restarted { last_alive, seq } => (0, last_alive.ticks(), 2, *seq, text),
     }
 }

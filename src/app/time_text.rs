@@ -2,9 +2,9 @@
 
 use jiff::Timestamp as JiffTimestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 
-use crate::domain::calendar::{CivilDate, CivilZone};
+use crate::domain::calendar::{CivilDate, CivilZone, LocalTime};
 use crate::domain::time::Timestamp;
 
 const NANOS_PER_TICK: i128 = 100;
@@ -27,42 +27,66 @@ pub fn print(at: Timestamp) -> String {
     }
 }
 
-/// Prints a civil date as `2026-11-22`.
-pub fn print_date(date: CivilDate) -> String {
-    let days = i64::from(date.0);
-    let date = Date::constant(1970, 1, 1).checked_add(jiff::Span::new().days(days));
-    date.map_or_else(|_| "out of range".into(), |date| date.to_string())
-}
-
 /// The rules of an IANA time zone.
 #[derive(Clone, Debug)]
-pub struct IanaZone(TimeZone);
+pub struct IanaZone {
+    name: String,
+    zone: TimeZone,
+}
 
 impl IanaZone {
     /// The zone of that name, if there is one.
     pub fn find(name: &str) -> Option<IanaZone> {
-        TimeZone::get(name).ok().map(IanaZone)
+        let zone = TimeZone::get(name).ok()?;
+        Some(IanaZone { name: name.to_owned(), zone })
+    }
+
+    /// An instant of the wall clock at an offset from UTC.
+    fn at_offset(civil: jiff::civil::DateTime, offset: jiff::tz::Offset) -> Timestamp {
+        offset.to_timestamp(civil).map_or(Timestamp::MAX, in_ticks)
     }
 }
 
+fn in_ticks(at: JiffTimestamp) -> Timestamp {
+    let ticks = at.as_nanosecond().div_euclid(NANOS_PER_TICK);
+    Timestamp::from_ticks(i64::try_from(ticks).unwrap_or(i64::MAX))
+}
+
 impl CivilZone for IanaZone {
-    fn instant(&self, date: CivilDate, minute: u32) -> Timestamp {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn local(&self, date: CivilDate, minute: u32) -> LocalTime {
         let (days, minute) = (minute / 1440, minute % 1440);
         let days = i64::from(date.0) + i64::from(days);
         let civil = Date::constant(1970, 1, 1)
             .checked_add(jiff::Span::new().days(days))
             .map(|date| date.at((minute / 60) as i8, (minute % 60) as i8, 0, 0));
-        let instant = civil.ok().and_then(|c| self.0.to_ambiguous_zoned(c).compatible().ok());
-        let ticks = instant.map_or(i128::from(i64::MAX), |zoned| {
-            zoned.timestamp().as_nanosecond() / NANOS_PER_TICK
-        });
-        Timestamp::from_ticks(i64::try_from(ticks).unwrap_or(i64::MAX))
+        let Ok(civil) = civil else {
+            return LocalTime::Once(Timestamp::MAX);
+        };
+        match self.zone.to_ambiguous_timestamp(civil).offset() {
+            AmbiguousOffset::Unambiguous { offset } => {
+                LocalTime::Once(Self::at_offset(civil, offset))
+            }
+            AmbiguousOffset::Fold { before, after } => {
+                LocalTime::Twice(Self::at_offset(civil, before), Self::at_offset(civil, after))
+            }
+            AmbiguousOffset::Gap { before, after } => {
+                let early = after.to_timestamp(civil).unwrap_or(JiffTimestamp::MAX);
+                let change = self.zone.following(early).next();
+                let before = Self::at_offset(civil, before);
+                let change = change.map_or(before, |change| in_ticks(change.timestamp()));
+                LocalTime::Never { before, after: in_ticks(early), change }
+            }
+        }
     }
 
     fn date(&self, at: Timestamp) -> CivilDate {
         let nanos = i128::from(at.ticks()) * NANOS_PER_TICK;
         let instant = JiffTimestamp::from_nanosecond(nanos).unwrap_or(JiffTimestamp::UNIX_EPOCH);
-        let date = instant.to_zoned(self.0.clone()).date();
+        let date = instant.to_zoned(self.zone.clone()).date();
         let days = date.since((jiff::Unit::Day, Date::constant(1970, 1, 1)));
         CivilDate(days.map_or(0, |span| span.get_days()))
     }
@@ -90,6 +114,29 @@ mod tests {
         assert_eq!(night("2026-03-28T12:00:00Z"), 7);
         assert_eq!(night("2026-10-24T12:00:00Z"), 9);
         assert_eq!(night("2026-11-21T12:00:00Z"), 8);
-        assert_eq!(print_date(zone.date(parse("2026-11-22T23:30:00Z").unwrap())), "2026-11-23");
+        let date = zone.date(parse("2026-11-22T23:30:00Z").unwrap());
+        assert_eq!(date.to_string(), "2026-11-23");
+    }
+
+    #[test]
+    fn times_of_the_clock_change_have_two_readings_or_none_and_keep_their_order() {
+        let zone = IanaZone::find("Europe/Berlin").unwrap();
+        let at = |text: &str| parse(text).unwrap();
+        let spring = CivilDate::parse("2026-03-29").unwrap();
+        let expected = LocalTime::Never {
+            before: at("2026-03-29T01:30:00Z"),
+            after: at("2026-03-29T00:30:00Z"),
+            change: at("2026-03-29T01:00:00Z"),
+        };
+        assert_eq!(zone.local(spring, 150), expected);
+        assert_eq!(zone.instant(spring, 150), at("2026-03-29T01:00:00Z"));
+        let autumn = CivilDate::parse("2026-10-25").unwrap();
+        let twice = LocalTime::Twice(at("2026-10-25T00:30:00Z"), at("2026-10-25T01:30:00Z"));
+        assert_eq!(zone.local(autumn, 150), twice);
+        assert_eq!(zone.instant(autumn, 150), at("2026-10-25T00:30:00Z"));
+        for date in [spring, autumn] {
+            let minutes: Vec<_> = (0..1440).map(|minute| zone.instant(date, minute)).collect();
+            assert!(minutes.is_sorted(), "later on the clock is never earlier in fact");
+        }
     }
 }

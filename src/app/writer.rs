@@ -11,17 +11,22 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::clock::Clock;
+use super::closing::figures;
 use super::engine::{
     CommandError, CommandReply, CommandRequest, Extract, ExtractRequest, Health, Idempotency,
     MachineExtract, MachineInput, Request,
 };
 use super::ports::{Batch, Recovered, RequestKey, Store, StoreError, StoredAnswer};
 use super::publish::Publisher;
+use super::query::{QueryError, complete};
 use crate::domain::command::{Command, CommandInput, Input, Outcome};
-use crate::domain::core::Core;
+use crate::domain::core::{Closing, Core, DueClosing};
 use crate::domain::event::Event;
-use crate::domain::evidence::{EvidenceBlock, LinkChange, Observation};
+use crate::domain::evidence::{
+    EvidenceBlock, LinkChange, MachineEvidence, Observation, STATE_CONTEXT,
+};
 use crate::domain::id::{MachineId, OrderId};
+use crate::domain::oee::evaluate::Equipment;
 use crate::domain::plant::Plant;
 use crate::domain::rejection::Rejection;
 use crate::domain::time::{Span, Timestamp, Window};
@@ -54,10 +59,21 @@ pub(super) struct Writer {
     seq: u64,
     batches: u64,
     alive_at: Timestamp,
-    /// The last sign of life of the process before this one.
-    resume_from: Option<Timestamp>,
+    /// What has to be noted of this start, until that is durable.
+    start: Option<Start>,
+    /// The plant as it is configured.
+    plant: Arc<Plant>,
     /// Inputs of machines whose commit failed.
     unsaved: Vec<MachineInput>,
+}
+
+/// What a start has to note.
+#[derive(Clone, Copy)]
+struct Start {
+    /// The last sign of life of the process before this one.
+    last_alive: Option<Timestamp>,
+    /// Whether nothing was ever stored.
+    is_first: bool,
 }
 
 /// What one commit will hold, and who waits for it.
@@ -88,7 +104,8 @@ enum Wake {
 impl Writer {
     /// A writer that goes on from what the store holds.
     pub fn new(plant: &Arc<Plant>, recovered: Recovered, outside: Outside) -> Writer {
-        let resume_from = recovered.last_alive;
+        let start =
+            Some(Start { last_alive: recovered.last_alive, is_first: recovered.written == 0 });
         let seq = (recovered.written + 1).saturating_mul(SEQ_PER_BATCH);
         Writer {
             core: rebuild(plant, recovered),
@@ -96,7 +113,8 @@ impl Writer {
             seq,
             batches: 0,
             alive_at: Timestamp::MIN,
-            resume_from,
+            start,
+            plant: plant.clone(),
             unsaved: Vec::new(),
         }
     }
@@ -118,10 +136,11 @@ impl Writer {
             let wait = self.wait();
             let wake = runtime.block_on(next(&mut machines, &mut requests, wait));
             let now = self.outside.clock.now();
-            let mut work = self.resume();
+            let mut work = self.begin(now);
             stop = self.gather(wake, &mut machines, &mut requests, now, &mut work);
             if self.core.next_deadline().is_some_and(|deadline| deadline <= now) {
                 self.decide_own(&Input::Tick(now), &mut work);
+                self.close_shifts(now, &mut work);
             }
             if let Err(error) = self.finish(work, now) {
                 stop |= runtime.block_on(self.heal(error, &mut requests));
@@ -130,14 +149,40 @@ impl Writer {
         self.keep_snapshot();
     }
 
-    /// Marks the time in which nobody watched the machines, until that is durable.
-    fn resume(&mut self) -> Work {
+    /// Notes how the plant is described now, and the time in which nobody watched the machines.
+    fn begin(&mut self, now: Timestamp) -> Work {
         let mut work = Work::default();
-        if let Some(last_alive) = self.resume_from {
-            self.seq += 1;
-            self.decide_own(&Input::Restarted { last_alive, seq: self.seq }, &mut work);
+        if let Some(Start { last_alive, is_first }) = self.start {
+            let from = if is_first { Timestamp::MIN } else { now };
+            let plant = self.plant.clone();
+            self.decide_own(&Input::Defined { from, plant }, &mut work);
+            if let Some(last_alive) = last_alive {
+                self.seq += 1;
+                self.decide_own(&Input::Restarted { last_alive, seq: self.seq }, &mut work);
+            }
         }
         work
+    }
+
+    /// Records the shifts that are due. One whose facts cannot be read stays due.
+    fn close_shifts(&mut self, now: Timestamp, work: &mut Work) {
+        for due in self.core.closings_due(now) {
+            match self.closing(due, now) {
+                Ok(closing) => self.decide_own(&Input::Closed(Box::new(closing)), work),
+                Err(error) => tracing::error!(%error, "a shift cannot be closed now"),
+            }
+        }
+        self.core.plan_closings(now);
+    }
+
+    fn closing(&self, due: DueClosing, now: Timestamp) -> Result<Closing, QueryError> {
+        let (line, window) = (&due.line, due.shift.window);
+        let reader = self.outside.store.reader();
+        let extract = self.extract(&Equipment::Line(line.clone()), window, now);
+        let facts = complete(extract, &*reader, window)?;
+        let figures = figures(&facts.facts(), line, window);
+        let before = reader.shift_records(line, window.from)?.pop();
+        Ok(Closing { at: now, figures, before, due })
     }
 
     /// How long nothing will happen by itself.
@@ -215,7 +260,7 @@ impl Writer {
     }
 
     fn command(&mut self, request: CommandRequest, now: Timestamp, work: &mut Work) {
-        let CommandRequest { command, actor, idempotency, reply } = request;
+        let CommandRequest { command, actor, may_correct, idempotency, reply } = request;
         if let Some(idempotency) = &idempotency {
             match self.repeated(idempotency, work) {
                 Ok(None) => {}
@@ -228,7 +273,9 @@ impl Writer {
         }
         self.admit(&command);
         self.seq += 1;
-        let input = CommandInput { command, actor, at: now, seq: self.seq };
+        let context = self.context_of(&command, now);
+        let seq = self.seq;
+        let input = CommandInput { command, actor, at: now, seq, may_correct, context };
         let outcome = self.decide(&Input::Command(input), work);
         if let Some(Idempotency { key, request, render }) = idempotency {
             let (status, body) = render(&outcome);
@@ -265,7 +312,7 @@ impl Writer {
             Command::MoveOrder { order, .. } => order,
             Command::Report(report) => &report.order,
             Command::Consume(consumption) => &consumption.order,
-            Command::ClassifyStop { .. } => return,
+            Command::Remark { .. } | Command::LogOn { .. } => return,
         };
         if self.core.order(id).is_none()
             && let Ok(Some(order)) = self.outside.store.reader().order(id)
@@ -274,26 +321,48 @@ impl Writer {
         }
     }
 
-    fn extract(&self, machines: &[MachineId], window: Window) -> Extract {
-        let mut extract = Extract::default();
+    /// The evidence about time that has left memory, where a command is about it.
+    fn context_of(&self, command: &Command, now: Timestamp) -> Option<Box<MachineEvidence>> {
+        let Command::Remark { machine, remark, .. } = command else {
+            return None;
+        };
+        let spoken_of = remark.window();
+        let window = Window { from: spoken_of.from, to: spoken_of.to + Span::from_ticks(1) };
+        if window.from - STATE_CONTEXT >= self.core.archived_to(machine) {
+            return None;
+        }
+        let extract = self.extract(&Equipment::Machine(machine.clone()), window, now);
+        match complete(extract, &*self.outside.store.reader(), window) {
+            Ok(facts) => facts.evidence(machine).cloned().map(Box::new),
+            Err(error) => {
+                tracing::error!(%error, "archived evidence cannot be read");
+                None
+            }
+        }
+    }
+
+    fn extract(&self, equipment: &Equipment, window: Window, now: Timestamp) -> Extract {
+        let history = self.core.history();
+        let mut machines = BTreeSet::new();
         let mut lines = BTreeSet::new();
-        for machine in machines {
-            let Some(evidence) = self.core.evidence(machine) else {
-                continue;
-            };
-            extract.machines.push(MachineExtract {
-                machine: machine.clone(),
-                archived_to: self.core.archived_to(machine),
+        for (_, plant) in self.core.facts().parts(window) {
+            machines.extend(equipment.machines(plant));
+            lines.extend(equipment.lines(plant).map(|line| line.id.clone()));
+        }
+        let known = machines.into_iter().filter_map(|machine| {
+            let evidence = self.core.evidence(&machine)?;
+            Some(MachineExtract {
+                archived_to: self.core.archived_to(&machine),
                 oldest: evidence.oldest(),
                 evidence: evidence.extract(window),
-            });
-            lines.extend(self.core.plant().machines.get(machine).map(|m| m.line.clone()));
-        }
-        for line in lines {
+                machine,
+            })
+        });
+        let runs = lines.into_iter().map(|line| {
             let runs = self.core.runs(&line).to_vec();
-            extract.runs.push((line, runs));
-        }
-        extract
+            (line, runs)
+        });
+        Extract { now, history: history.clone(), machines: known.collect(), runs: runs.collect() }
     }
 
     fn commit(&mut self, work: &Work, now: Timestamp) -> Result<(), StoreError> {
@@ -333,7 +402,7 @@ impl Writer {
             self.unsaved.append(&mut work.machine_inputs);
             return Err(error);
         }
-        self.resume_from = None;
+        self.start = None;
         // Whoever is told that something is done finds it done when he looks.
         self.outside.publisher.tell(&work.events);
         self.outside.publisher.publish(&self.core, now);
@@ -342,7 +411,7 @@ impl Writer {
             let _ = waiting.reply.send(waiting.result);
         }
         for request in work.extracts {
-            let extract = self.extract(&request.machines, request.window);
+            let extract = self.extract(&request.equipment, request.window, now);
             let _ = request.reply.send(extract);
         }
         self.outside.publisher.publish_figures(&self.core, now);
@@ -387,14 +456,13 @@ impl Writer {
     fn reopen(&mut self) -> Result<(), StoreError> {
         self.outside.store.reopen()?;
         let recovered = self.outside.store.recover()?;
-        let plant = self.core.plant().clone();
-        self.core = rebuild(&plant, recovered);
+        self.core = rebuild(&self.plant, recovered);
         self.outside.publisher.touch_all(&self.core);
-        let mut work = self.resume();
+        let now = self.outside.clock.now();
+        let mut work = self.begin(now);
         for input in std::mem::take(&mut self.unsaved) {
             self.machine_input(input, &mut work);
         }
-        let now = self.outside.clock.now();
         self.alive_at = Timestamp::MIN;
         self.finish(work, now)
     }

@@ -11,6 +11,7 @@ use super::simulate::SimulateOptions;
 use super::{EXIT_UNAVAILABLE, Failure, Outcome, load, runtime, start_logging};
 use crate::app::clock::Clock as _;
 use crate::config::settings::Settings;
+use crate::domain::plant::CycleScope;
 use crate::domain::time::TICKS_PER_SECOND;
 use crate::sim::{DemoErp, SimulatedPlant, run_erp};
 use crate::sys::WallClock;
@@ -85,7 +86,8 @@ fn lines(settings: &Settings) -> Vec<(String, Vec<String>)> {
     let lines = plant.lines.values().map(|line| {
         let fits = plant.products.values().filter(|product| {
             let cycles = product.cycles.iter();
-            cycles.clone().any(|cycle| cycle.machine.as_ref() == Some(&line.bottleneck))
+            let own = CycleScope::Machine(line.bottleneck.clone());
+            cycles.clone().any(|cycle| cycle.scope == own)
         });
         (line.id.to_string(), fits.map(|product| product.id.to_string()).collect())
     });

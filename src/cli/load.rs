@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::{EXIT_NO_INPUT, EXIT_USAGE, Failure};
 use crate::app::password::is_password_hash;
-use crate::app::time_text::IanaZone;
+use crate::app::time_text::{self, IanaZone};
 use crate::config::problem::Problem;
 use crate::config::settings::{Settings, Surroundings, UserSettings};
 use crate::domain::calendar::CivilZone;
+use crate::domain::time::Timestamp;
 
 /// This computer.
 struct ThisComputer {
@@ -23,6 +24,10 @@ impl Surroundings for ThisComputer {
     fn zone(&self, name: &str) -> Option<Arc<dyn CivilZone>> {
         let zone = IanaZone::find(name)?;
         Some(Arc::new(zone))
+    }
+
+    fn print(&self, at: Timestamp) -> String {
+        time_text::print(at)
     }
 
     fn file(&self, path: &str) -> Result<String, String> {

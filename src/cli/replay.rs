@@ -63,7 +63,7 @@ pub fn run(options: &ReplayOptions) -> Outcome {
     for Problem { line, text } in &replayed.refused {
         eprintln!("{}:{line}: refused as it would have been live: {text}", options.input.display());
     }
-    let kpi = replayed.core.facts().kpi(&equipment, window);
+    let kpi = replayed.core.facts_at(replayed.core.now().max(window.to)).kpi(&equipment, window);
     let kpi = kpi.ok_or_else(|| usage("the equipment has no machines".into()))?;
     let report = KpiReport::new(&options.equipment, &kpi, profile);
     let text = serde_json::to_string_pretty(&report)

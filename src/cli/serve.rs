@@ -24,9 +24,10 @@ pub fn run(config: &Path) -> Outcome {
 pub fn store_failure(error: StoreError) -> Failure {
     let code = match error {
         StoreError::InUse { .. } | StoreError::Full => EXIT_TEMPORARY,
-        StoreError::NewerFormat { .. } | StoreError::Damaged { .. } | StoreError::Io(_) => {
-            EXIT_SOFTWARE
-        }
+        StoreError::NewerFormat { .. }
+        | StoreError::OlderFormat { .. }
+        | StoreError::Damaged { .. }
+        | StoreError::Io(_) => EXIT_SOFTWARE,
     };
     Failure::new(code, error.to_string())
 }

@@ -1,17 +1,13 @@
-//! Lines, machines, products and reasons.
+//! Areas, lines and machines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use super::node::NodeAddress;
-use super::section::{MapOrText, Placed, Section};
-use super::settings::{MachineSettings, ProcessValueSettings, Security, Surroundings};
-use crate::domain::counter::CounterRule;
+use super::section::{Placed, Section};
+use super::settings::{MachineSettings, Security, Surroundings};
+use super::signals;
 use crate::domain::id::{AreaId, LineId, MachineId, ProductId, ReasonId};
-use crate::domain::plant::{
-    Area, IdealCycle, Line, Machine, NoOrderPolicy, Product, Reason, ReasonClass,
-};
-use crate::domain::signal::{MachineState, Signal, SignalRole, StateMap};
+use crate::domain::plant::{Area, Buffer, Line, Machine, NoOrderPolicy, RootCause, Station};
 use crate::domain::time::Span;
 
 const MICRO_STOP_DEFAULT: Span = Span::from_seconds(120);
@@ -19,7 +15,9 @@ const MICRO_STOP_DEFAULT: Span = Span::from_seconds(120);
 const MICRO_STOP_MAX: Span = Span::from_seconds(3600);
 const PUBLISHING_DEFAULT: Span = Span::from_millis(250);
 const SKEW_DEFAULT: Span = Span::from_seconds(10);
-const PARTS_MAX: u64 = 100_000;
+/// Longer silence of a machine that says that it runs is not looked for.
+const SILENCE_MAX: Span = Span::from_seconds(3600);
+const PRIORITY_MAX: u64 = 1_000_000;
 
 /// A line as written, before its machines are known.
 pub struct LineDraft {
@@ -30,6 +28,10 @@ pub struct LineDraft {
     pub outfeed: Option<Placed<MachineId>>,
     pub default_product: Option<Placed<ProductId>>,
     pub no_order: NoOrderPolicy,
+    pub root_cause: RootCause,
+    pub bottlenecks: Vec<(ProductId, Placed<MachineId>)>,
+    pub stations: Vec<Placed<(Vec<Placed<MachineId>>, usize)>>,
+    pub buffers: Vec<Placed<Buffer>>,
 }
 
 /// Reads `[[area]]` sections.
@@ -67,6 +69,14 @@ pub fn lines(root: &Section<'_>) -> Vec<LineDraft> {
                     _ => None,
                 })
                 .map_or(NoOrderPolicy::Loss, |policy| policy.value),
+            root_cause: section
+                .parsed("root_cause", &RootCause::ALL.map(RootCause::as_str).join(", "), |text| {
+                    RootCause::parse(text)
+                })
+                .map_or(RootCause::Neighbour, |mode| mode.value),
+            bottlenecks: read_bottlenecks(&section),
+            stations: read_stations(&section),
+            buffers: read_buffers(&section),
         });
         section.finish();
         lines.extend(draft);
@@ -74,10 +84,74 @@ pub fn lines(root: &Section<'_>) -> Vec<LineDraft> {
     lines
 }
 
+fn read_bottlenecks(section: &Section<'_>) -> Vec<(ProductId, Placed<MachineId>)> {
+    let Some(table) = section.table("bottleneck_by_product") else {
+        return Vec::new();
+    };
+    let mut bottlenecks = Vec::new();
+    for (product, machine) in table.all_texts() {
+        match (ProductId::parse(&product), MachineId::parse(&machine.value)) {
+            (Ok(product), Ok(value)) => {
+                bottlenecks.push((product, Placed { value, span: machine.span }));
+            }
+            _ => {
+                let message =
+                    format!("{product:?} = {:?} is no product and machine", machine.value);
+                section.problems().add(machine.span, message, "use ids of both");
+            }
+        }
+    }
+    bottlenecks
+}
+
+fn read_stations(section: &Section<'_>) -> Vec<Placed<(Vec<Placed<MachineId>>, usize)>> {
+    let mut stations = Vec::new();
+    for section in section.tables("station") {
+        let machines = section.texts("machines");
+        let min_running = section.number("min_running", 1);
+        let span = section.span();
+        let problems = section.problems();
+        section.finish();
+        let keys = machines.iter().filter_map(|machine| {
+            let value = MachineId::parse(&machine.value).ok()?;
+            Some(Placed { value, span: machine.span.clone() })
+        });
+        let keys: Vec<_> = keys.collect();
+        let all = keys.len();
+        let needed = min_running.map_or(all, |n| usize::try_from(n.value).unwrap_or(usize::MAX));
+        if all < 2 || needed > all {
+            let message = "a station has too few machines";
+            let advice = "name two at least, and no fewer than `min_running`";
+            problems.add(span.clone(), message, advice);
+            continue;
+        }
+        stations.push(Placed { value: (keys, needed), span });
+    }
+    stations
+}
+
+fn read_buffers(section: &Section<'_>) -> Vec<Placed<Buffer>> {
+    let mut buffers = Vec::new();
+    for section in section.tables("buffer") {
+        let after = section.required_key("after", MachineId::parse);
+        let time = section.duration("time");
+        if time.is_none() {
+            section.required_text("time");
+        }
+        section.finish();
+        if let (Some(after), Some(time)) = (after, time) {
+            let value = Buffer { after: after.value, time: time.value };
+            buffers.push(Placed { value, span: after.span });
+        }
+    }
+    buffers
+}
+
 /// Reads `[[machine]]` sections: what the machines are, and how to reach them.
 pub fn machines(
     root: &Section<'_>,
     surroundings: &dyn Surroundings,
+    reasons: &BTreeSet<ReasonId>,
 ) -> Vec<(Placed<Machine>, Placed<LineId>, MachineSettings)> {
     let mut machines = Vec::new();
     for section in root.tables("machine") {
@@ -94,12 +168,21 @@ pub fn machines(
             let advice = "write one hour at most; longer stops are real ones";
             section.problems().add(long.span.clone(), "`micro_stop_below` is too long", advice);
         }
+        let micro_stop_below = micro_stop.map_or(MICRO_STOP_DEFAULT, |m| m.value);
+        let explain_from = section.duration("explain_from").map_or(micro_stop_below, |d| d.value);
+        let silence_after = read_silence(&section, micro_stop_below);
+        let stuck_after = section.duration("stuck_after").map(|after| after.value);
+        let priority = section.number("priority", 0);
+        if let Some(large) = priority.as_ref().filter(|priority| priority.value > PRIORITY_MAX) {
+            let advice = format!("write {PRIORITY_MAX} at most");
+            section.problems().add(large.span.clone(), "`priority` is too large", advice);
+        }
         let duration = |key, default| section.duration(key).map_or(default, |d| d.value);
         let publishing_interval = duration("publishing_interval", PUBLISHING_DEFAULT);
         let sampling_interval = duration("sampling_interval", Span::ZERO);
         let clock_skew_max = duration("clock_skew_max", SKEW_DEFAULT);
-        let signals = read_signals(&section);
-        let process_values = read_process_values(&section);
+        let signals = signals::read(&section, reasons);
+        let process_values = signals::read_process_values(&section);
         let span = section.span();
         section.finish();
         let (Some(id), Some(line)) = (id, line) else {
@@ -109,7 +192,11 @@ pub fn machines(
             name: name.map_or_else(|| id.value.to_string(), |name| name.value),
             id: id.value.clone(),
             line: line.value.clone(),
-            micro_stop_below: micro_stop.map_or(MICRO_STOP_DEFAULT, |m| m.value),
+            micro_stop_below,
+            explain_from,
+            silence_after,
+            stuck_after,
+            priority: priority.map_or(0, |p| u32::try_from(p.value).unwrap_or(u32::MAX)),
             signals: signals.iter().map(|(signal, _)| signal.clone()).collect(),
         };
         let settings = MachineSettings {
@@ -127,6 +214,17 @@ pub fn machines(
         machines.push((Placed { value: machine, span }, line, settings));
     }
     machines
+}
+
+/// A silence must be longer than a micro-stop, or every pause would be one.
+fn read_silence(section: &Section<'_>, micro_stop_below: Span) -> Option<Span> {
+    let silence = section.duration("silence_after")?;
+    if silence.value < micro_stop_below || silence.value > SILENCE_MAX {
+        let message = "`silence_after` is too short or too long";
+        let advice = "write at least `micro_stop_below`, and one hour at most";
+        section.problems().add(silence.span.clone(), message, advice);
+    }
+    Some(silence.value)
 }
 
 /// Whether a text is `opc.tcp://host`, with or without port and path.
@@ -201,194 +299,6 @@ fn read_user(section: &Section<'_>, surroundings: &dyn Surroundings) -> Option<(
     }
 }
 
-fn read_node(section: &Section<'_>) -> Option<NodeAddress> {
-    let text = section.required_text("node")?;
-    match NodeAddress::parse(&text.value) {
-        Ok(node) => Some(node),
-        Err(advice) => {
-            let message = format!("{:?} is no node address", text.value);
-            section.problems().add(text.span, message, advice);
-            None
-        }
-    }
-}
-
-fn read_signals(section: &Section<'_>) -> Vec<(Signal, NodeAddress)> {
-    let mut signals: Vec<(Signal, NodeAddress)> = Vec::new();
-    for section in section.tables("signal") {
-        let wanted = "\"state\", \"good\", \"reject\", \"total\" or \"lot\"";
-        let role = section.required("role", wanted, SignalRole::parse);
-        let node = read_node(&section);
-        let states = read_states(&section, role.as_ref().map(|role| role.value));
-        let counter = CounterRule {
-            rollover: section.number("rollover", 1).map(|n| n.value),
-            max_step: section.number("max_step", 1).map(|n| n.value),
-        };
-        let problems = section.problems();
-        let span = section.span();
-        section.finish();
-        let (Some(role), Some(node)) = (role, node) else {
-            continue;
-        };
-        if signals.iter().any(|(known, _)| known.role == role.value) {
-            let message = format!("a second signal for {:?}", role.value.as_str());
-            problems.add(role.span, message, "keep one signal for each role");
-            continue;
-        }
-        let is_counter = crate::domain::evidence::is_counter(role.value);
-        if !is_counter && counter != CounterRule::default() {
-            let advice = "keep `rollover` and `max_step` for counters";
-            problems.add(span, "a counter rule stands on a signal that counts nothing", advice);
-        }
-        signals.push((Signal { role: role.value, states, counter }, node));
-    }
-    if !signals.iter().any(|(signal, _)| signal.role == SignalRole::State) {
-        let advice = "add a [[machine.signal]] with role = \"state\"";
-        section.problems().add(section.span(), "the machine has no state signal", advice);
-    }
-    signals
-}
-
-fn read_states(section: &Section<'_>, role: Option<SignalRole>) -> Option<StateMap> {
-    let given = section.map_or_text("states");
-    let names: Vec<_> = MachineState::ALL.iter().map(|state| state.as_str()).collect();
-    let advice = format!("write states = \"packml\" or a table to {}", names.join(", "));
-    match (role, given) {
-        (Some(SignalRole::State), None) => {
-            section.problems().add(section.span(), "the state signal has no `states`", advice);
-            None
-        }
-        (Some(SignalRole::State), Some(given)) => match given.value {
-            MapOrText::Text(text) if text == "packml" => Some(StateMap::PackMl),
-            MapOrText::Text(text) => {
-                section.problems().add(given.span, format!("`states` is {text:?}"), advice);
-                None
-            }
-            MapOrText::Map(pairs) => {
-                let mut map = BTreeMap::new();
-                for (value, name) in pairs {
-                    match MachineState::parse(&name.value) {
-                        Some(state) => drop(map.insert(value, state)),
-                        None => {
-                            let message = format!("{:?} is no machine state", name.value);
-                            section.problems().add(name.span, message, advice.clone());
-                        }
-                    }
-                }
-                Some(StateMap::Values(map))
-            }
-        },
-        (Some(_), Some(given)) => {
-            let message = "`states` stands on a signal that is no state";
-            section.problems().add(given.span, message, "move it to the state signal");
-            None
-        }
-        _ => None,
-    }
-}
-
-fn read_process_values(section: &Section<'_>) -> Vec<ProcessValueSettings> {
-    let mut values: Vec<ProcessValueSettings> = Vec::new();
-    for section in section.tables("process_value") {
-        let name = section.required_key("name", ProductId::parse);
-        let node = read_node(&section);
-        let unit = section.text("unit");
-        let problems = section.problems();
-        section.finish();
-        let (Some(name), Some(node)) = (name, node) else {
-            continue;
-        };
-        if values.iter().any(|known| known.name == name.value.as_str()) {
-            let message = format!("a second process value {:?}", name.value.as_str());
-            problems.add(name.span, message, "give each its own name");
-            continue;
-        }
-        let unit = unit.map_or_else(|| "C62".to_owned(), |unit| unit.value);
-        values.push(ProcessValueSettings { name: name.value.to_string(), node, unit });
-    }
-    values
-}
-
-/// Reads `[[product]]` sections; machines of ideal cycles are checked against the known ones.
-pub fn products(root: &Section<'_>, machines: &BTreeSet<MachineId>) -> Vec<Placed<Product>> {
-    let mut products = Vec::new();
-    for section in root.tables("product") {
-        let id = section.required_key("id", ProductId::parse);
-        let name = section.text("name");
-        let unit = section.text("unit");
-        let cycles = read_cycles(&section, machines);
-        section.finish();
-        if let Some(Placed { value: id, span }) = id {
-            let name = name.map_or_else(|| id.to_string(), |name| name.value);
-            let unit = unit.map_or_else(|| "C62".to_owned(), |unit| unit.value);
-            products.push(Placed { value: Product { id, name, unit, cycles }, span });
-        }
-    }
-    products
-}
-
-fn read_cycles(section: &Section<'_>, machines: &BTreeSet<MachineId>) -> Vec<IdealCycle> {
-    let mut cycles: Vec<IdealCycle> = Vec::new();
-    for section in section.tables("ideal_cycle") {
-        let machine = section.key("machine", MachineId::parse);
-        let cycle = section.duration("cycle");
-        if cycle.is_none() {
-            section.required_text("cycle");
-        }
-        let parts = section.number("parts", 1);
-        let problems = section.problems();
-        let span = section.span();
-        section.finish();
-        if let Some(machine) = machine.as_ref().filter(|m| !machines.contains(&m.value)) {
-            let message = format!("no machine {} is configured", machine.value);
-            problems.add(machine.span.clone(), message, "use the id of a [[machine]]");
-        }
-        if let Some(parts) = parts.as_ref().filter(|parts| parts.value > PARTS_MAX) {
-            let message = "a cycle makes too many parts";
-            problems.add(parts.span.clone(), message, format!("write {PARTS_MAX} at most"));
-            continue;
-        }
-        let Some(cycle) = cycle else {
-            continue;
-        };
-        let machine = machine.map(|machine| machine.value);
-        if cycles.iter().any(|known| known.machine == machine) {
-            problems.add(span, "a second ideal cycle for the same machine", "keep one of them");
-            continue;
-        }
-        let parts = parts.map_or(1, |parts| u32::try_from(parts.value).unwrap_or(u32::MAX));
-        cycles.push(IdealCycle { machine, cycle: cycle.value, parts });
-    }
-    cycles
-}
-
-/// Reads `[[reason]]` sections.
-pub fn reasons(root: &Section<'_>) -> Vec<(Placed<Reason>, Option<Placed<ReasonId>>)> {
-    let mut reasons = Vec::new();
-    for section in root.tables("reason") {
-        let id = section.required_key("id", ReasonId::parse);
-        let name = section.text("name");
-        let parent = section.key("parent", ReasonId::parse);
-        let wanted = "\"down\", \"setup\", \"planned\", \"blocked\" or \"starved\"";
-        let class = section.required("class", wanted, |text| match text {
-            "down" => Some(ReasonClass::Down),
-            "setup" => Some(ReasonClass::Setup),
-            "planned" => Some(ReasonClass::Planned),
-            "blocked" => Some(ReasonClass::Blocked),
-            "starved" => Some(ReasonClass::Starved),
-            _ => None,
-        });
-        section.finish();
-        if let (Some(Placed { value: id, span }), Some(class)) = (id, class) {
-            let name = name.map_or_else(|| id.to_string(), |name| name.value);
-            let parent_id = parent.as_ref().map(|parent| parent.value.clone());
-            let reason = Reason { id, name, class: class.value, parent: parent_id };
-            reasons.push((Placed { value: reason, span }, parent));
-        }
-    }
-    reasons
-}
-
 /// Completes a line with its machines.
 pub fn complete_line(
     draft: &LineDraft,
@@ -417,14 +327,68 @@ pub fn complete_line(
         let advice = "name the machine whose time is the line's";
         problems.add(draft.id.span.clone(), message, advice);
     }
+    let by_product = draft
+        .bottlenecks
+        .iter()
+        .map(|(product, machine)| (product.clone(), own(&Some(machine.clone()), "bottleneck")));
+    let bottleneck_by_product: BTreeMap<ProductId, MachineId> = by_product.collect();
+    let stations = stations_of(draft, &own, root);
+    let buffers = buffers_of(draft, &own, root);
+    let bottleneck = own(&draft.bottleneck, "bottleneck");
+    let has_station = stations.iter().any(|station| station.machines.contains(&bottleneck));
+    if draft.root_cause == RootCause::Parallel && !has_station {
+        let message = format!("the bottleneck of line {} is in no station", draft.id.value);
+        let advice = "add a [[line.station]] with it, or choose another `root_cause`";
+        problems.add(draft.id.span.clone(), message, advice);
+    }
     Some(Line {
         id: draft.id.value.clone(),
         name: draft.name.clone(),
         area: draft.area.as_ref()?.value.clone(),
-        bottleneck: own(&draft.bottleneck, "bottleneck"),
+        bottleneck,
+        bottleneck_by_product,
         outfeed: own(&draft.outfeed, "outfeed"),
         machines,
+        stations,
+        buffers,
+        root_cause: draft.root_cause,
         default_product: draft.default_product.as_ref().map(|product| product.value.clone()),
         no_order: draft.no_order,
     })
+}
+
+/// A machine of the line, or a problem.
+type Own<'a> = dyn Fn(&Option<Placed<MachineId>>, &str) -> MachineId + 'a;
+
+fn stations_of(draft: &LineDraft, own: &Own<'_>, root: &Section<'_>) -> Vec<Station> {
+    let problems = root.problems();
+    let mut seen = BTreeSet::new();
+    let mut stations = Vec::new();
+    for Placed { value: (members, min_running), .. } in &draft.stations {
+        let station: Vec<MachineId> =
+            members.iter().map(|m| own(&Some(m.clone()), "machine of a station")).collect();
+        for (member, id) in members.iter().zip(&station) {
+            if !seen.insert(id.clone()) {
+                let message = format!("machine {id} is in two stations");
+                problems.add(member.span.clone(), message, "keep it in one of them");
+            }
+        }
+        stations.push(Station { machines: station, min_running: *min_running });
+    }
+    stations
+}
+
+fn buffers_of(draft: &LineDraft, own: &Own<'_>, root: &Section<'_>) -> Vec<Buffer> {
+    let problems = root.problems();
+    let mut buffers = Vec::new();
+    for Placed { value: buffer, span } in &draft.buffers {
+        let after = Placed { value: buffer.after.clone(), span: span.clone() };
+        own(&Some(after), "machine before a buffer");
+        if buffers.iter().any(|known: &Buffer| known.after == buffer.after) {
+            let message = format!("a second buffer after machine {}", buffer.after);
+            problems.add(span.clone(), message, "keep one of them");
+        }
+        buffers.push(buffer.clone());
+    }
+    buffers
 }

@@ -4,14 +4,16 @@
 //! file, the other modules turn sections into a plant and the settings of the adapters. Reading
 //! never stops at the first problem and never fills in a value that a plant would miss.
 
+mod calendar;
 mod equipment;
 mod node;
 mod plant;
 pub mod problem;
+mod products;
 mod section;
 mod server;
 pub mod settings;
-mod shifts;
+mod signals;
 mod users;
 
 pub use node::NodeAddress;

@@ -12,8 +12,8 @@ use super::equipment::{self, LineDraft};
 use super::problem::{Problem, Problems};
 use super::section::{Placed, Section};
 use super::settings::{HttpSettings, MachineSettings, Settings, Surroundings};
-use super::{server, shifts, users};
-use crate::domain::calendar::Calendar;
+use super::{calendar, products, server, users};
+use crate::domain::calendar::{CivilZone, Place};
 use crate::domain::id::{LineId, MachineId, ProductId, ReasonId, SiteId};
 use crate::domain::plant::{Area, Line, Machine, Plant, Product, Reason};
 use crate::domain::quantity::{IdealTime, common_divisor};
@@ -56,9 +56,20 @@ fn read(root: &Section<'_>, surroundings: &dyn Surroundings) -> Option<Settings>
     let http = read_http(root);
     let confirmation_interval = read_erp(root);
     let users = users::read(root, surroundings);
-    let equipment = read_equipment(root, surroundings);
-    let line_ids: Vec<LineId> = equipment.lines.keys().cloned().collect();
-    let patterns = shifts::read(root, &line_ids);
+    let closing_grace = calendar::closing_grace(root);
+    let zone = site.as_ref().map(|site| site.zone.clone());
+    let equipment = read_equipment(root, surroundings, zone.as_deref());
+    let (rules, places) = {
+        let known = calendar::Known {
+            areas: equipment.areas.iter().map(|area| area.value.id.as_str()).collect(),
+            lines: equipment.drafts.iter().map(|draft| draft.id.value.as_str()).collect(),
+            machines: equipment.machines.keys().map(MachineId::as_str).collect(),
+        };
+        let print = |at| surroundings.print(at);
+        let zone = calendar::ZoneOf { zone: zone.as_deref(), print: &print };
+        calendar::read(root, &known, &zone)
+    };
+    calendar::check(root, &rules, &equipment.places(), &places);
     if equipment.lines.is_empty() {
         root.problems().add(0..0, "no complete [[line]] is configured", "add at least one line");
     }
@@ -73,8 +84,9 @@ fn read(root: &Section<'_>, surroundings: &dyn Surroundings) -> Option<Settings>
         machines: equipment.machines.into_iter().map(|(id, m)| (id, m.value)).collect(),
         products: equipment.products,
         reasons: equipment.reasons,
-        calendar: Calendar::new(patterns, site.zone),
+        calendar: rules.into_calendar(site.zone),
         confirmation_interval,
+        closing_grace,
     };
     Some(Settings {
         plant,
@@ -90,7 +102,7 @@ struct Site {
     id: Placed<SiteId>,
     name: String,
     zone_name: String,
-    zone: std::sync::Arc<dyn crate::domain::calendar::CivilZone>,
+    zone: std::sync::Arc<dyn CivilZone>,
 }
 
 fn required_table<'a>(root: &Section<'a>, key: &'static str) -> Option<Section<'a>> {
@@ -180,10 +192,29 @@ struct Equipment {
     reasons: BTreeMap<ReasonId, Reason>,
 }
 
-fn read_equipment(root: &Section<'_>, surroundings: &dyn Surroundings) -> Equipment {
+impl Equipment {
+    /// Where the machines stand, as far as their lines are known.
+    fn places(&self) -> Vec<Place> {
+        let machines = self.machines.values().filter_map(|machine| {
+            let draft = self.drafts.iter().find(|draft| draft.id.value == machine.value.line)?;
+            let area = draft.area.as_ref()?.value.clone();
+            let (line, machine) = (machine.value.line.clone(), machine.value.id.clone());
+            Some(Place { area, line, machine })
+        });
+        machines.collect()
+    }
+}
+
+fn read_equipment(
+    root: &Section<'_>,
+    surroundings: &dyn Surroundings,
+    zone: Option<&dyn CivilZone>,
+) -> Equipment {
     let areas = equipment::areas(root);
     let drafts = equipment::lines(root);
-    let machines = equipment::machines(root, surroundings);
+    let reasons = read_reasons(root, zone);
+    let reason_ids = reasons.keys().cloned().collect();
+    let machines = equipment::machines(root, surroundings, &reason_ids);
     let problems = root.problems();
     for (_, line, _) in &machines {
         if !drafts.iter().any(|draft| draft.id.value == line.value) {
@@ -191,8 +222,12 @@ fn read_equipment(root: &Section<'_>, surroundings: &dyn Surroundings) -> Equipm
             problems.add(line.span.clone(), message, "use the id of a [[line]]");
         }
     }
-    let machine_ids = machines.iter().map(|(machine, _, _)| machine.value.id.clone()).collect();
-    let products = read_products(root, &machine_ids);
+    let known = products::Surrounding {
+        lines: drafts.iter().map(|draft| draft.id.value.clone()).collect(),
+        machines: machines.iter().map(|(machine, _, _)| machine.value.id.clone()).collect(),
+        zone,
+    };
+    let products = read_products(root, &known, largest_station(&drafts));
     let mut lines = BTreeMap::new();
     for draft in &drafts {
         if let Some(area) = draft.area.as_ref()
@@ -217,19 +252,29 @@ fn read_equipment(root: &Section<'_>, surroundings: &dyn Surroundings) -> Equipm
         links.push(settings);
         by_id.entry(machine.value.id.clone()).or_insert(machine);
     }
-    let reasons = read_reasons(root);
     Equipment { areas, drafts, lines, machines: by_id, links, products, reasons }
+}
+
+/// Parallel machines share an ideal cycle, which then makes so many times the parts.
+fn largest_station(drafts: &[LineDraft]) -> BTreeSet<u32> {
+    let stations = drafts.iter().flat_map(|draft| &draft.stations);
+    let sizes = stations.map(|s| u32::try_from(s.value.0.len()).unwrap_or(u32::MAX));
+    sizes.chain([1]).collect()
 }
 
 fn read_products(
     root: &Section<'_>,
-    machines: &BTreeSet<MachineId>,
+    known: &products::Surrounding<'_>,
+    shared_by: BTreeSet<u32>,
 ) -> BTreeMap<ProductId, Product> {
     let mut products = BTreeMap::new();
     let mut divisors: Vec<u32> = Vec::new();
-    for product in equipment::products(root, machines) {
+    for product in products::products(root, known) {
         let Placed { value, span } = product;
-        divisors.extend(value.cycles.iter().map(|cycle| cycle.parts));
+        let parts = value.cycles.iter().map(|cycle| cycle.parts);
+        let shared =
+            parts.flat_map(|parts| shared_by.iter().map(move |n| parts.saturating_mul(*n)));
+        divisors.extend(shared);
         if common_divisor(divisors.iter().copied(), IdealTime::DIVISOR_LIMIT).is_none() {
             let message = format!("the parts per cycle of product {} fit no other", value.id);
             let advice = "use parts with common factors, so that sums stay exact";
@@ -244,18 +289,16 @@ fn read_products(
     products
 }
 
-fn read_reasons(root: &Section<'_>) -> BTreeMap<ReasonId, Reason> {
-    let read = equipment::reasons(root);
-    for (_, parent) in &read {
-        if let Some(parent) = parent
-            && !read.iter().any(|(reason, _)| reason.value.id == parent.value)
-        {
-            let message = format!("no reason {} is configured", parent.value);
-            root.problems().add(parent.span.clone(), message, "use the id of a [[reason]]");
+fn read_reasons(root: &Section<'_>, zone: Option<&dyn CivilZone>) -> BTreeMap<ReasonId, Reason> {
+    let read = products::reasons(root, zone);
+    for named in read.iter().flat_map(|draft| &draft.names) {
+        if !read.iter().any(|draft| draft.reason.value.id == named.value) {
+            let message = format!("no reason {} is configured", named.value);
+            root.problems().add(named.span.clone(), message, "use the id of a [[reason]]");
         }
     }
     let mut reasons: BTreeMap<ReasonId, Reason> = BTreeMap::new();
-    for (Placed { value, span }, _) in read {
+    for Placed { value, span } in read.into_iter().map(|draft| draft.reason) {
         let id = value.id.clone();
         if reasons.insert(id.clone(), value).is_some() {
             root.problems().add(span, format!("a second reason {id}"), "keep one of them");

@@ -192,7 +192,7 @@ impl<'a> Section<'a> {
     /// A positive duration such as `"250ms"`, `"1.5s"`, `"2m"` or `"8h"`, if there is one.
     pub fn duration(&self, key: &'static str) -> Option<Placed<Span>> {
         let wanted = "a positive duration such as \"250ms\", \"1.5s\", \"2m\" or \"8h\"";
-        self.parsed(key, wanted, parse_duration)
+        self.parsed(key, wanted, Span::parse)
     }
 
     /// A list of texts; empty when there is none.
@@ -252,6 +252,21 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// All keys of the table with their texts, where any key is allowed.
+    pub fn all_texts(&self) -> Vec<(String, Placed<String>)> {
+        let mut texts = Vec::new();
+        for (name, value) in self.table.iter() {
+            match value.get_ref().as_str() {
+                Some(text) => {
+                    let text = Placed { value: text.to_owned(), span: value.span() };
+                    texts.push((name.get_ref().to_string(), text));
+                }
+                None => self.wrong_type(name.get_ref(), value, "a text in quotes"),
+            }
+        }
+        texts
+    }
+
     /// Tables of a list, in the order of the file.
     pub fn tables(&self, key: &'static str) -> Vec<Section<'a>> {
         let Some(value) = self.find(key) else {
@@ -303,38 +318,4 @@ pub enum MapOrText {
     Map(Vec<(String, Placed<String>)>),
     /// The text.
     Text(String),
-}
-
-/// Reads a positive duration.
-pub fn parse_duration(text: &str) -> Option<Span> {
-    let split = text.find(|c: char| c.is_ascii_alphabetic())?;
-    let (number, unit) = text.split_at(split);
-    let ticks_per_unit: i64 = match unit {
-        "us" => 10,
-        "ms" => 10_000,
-        "s" => 10_000_000,
-        "m" | "min" => 600_000_000,
-        "h" => 36_000_000_000,
-        _ => return None,
-    };
-    let amount: crate::domain::quantity::Quantity = number.trim().parse().ok()?;
-    let ticks = amount.billionths().checked_mul(ticks_per_unit.into())? / 1_000_000_000;
-    let exact = amount.billionths() * i128::from(ticks_per_unit) % 1_000_000_000 == 0;
-    let ticks = i64::try_from(ticks).ok()?;
-    (exact && ticks > 0).then_some(Span::from_ticks(ticks))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_exact_and_positive() {
-        assert_eq!(parse_duration("250ms"), Some(Span::from_millis(250)));
-        assert_eq!(parse_duration("1.5s"), Some(Span::from_millis(1500)));
-        assert_eq!(parse_duration("2m"), Some(Span::from_seconds(120)));
-        for wrong in ["", "5", "-1s", "0s", "1.00000001s", "1d", "s"] {
-            assert_eq!(parse_duration(wrong), None, "{wrong}");
-        }
-    }
 }

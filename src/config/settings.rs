@@ -8,7 +8,7 @@ use crate::domain::id::MachineId;
 use crate::domain::plant::Plant;
 use crate::domain::role::Role;
 use crate::domain::signal::SignalRole;
-use crate::domain::time::Span;
+use crate::domain::time::{Span, Timestamp};
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -157,6 +157,8 @@ pub struct UserSettings {
 pub trait Surroundings {
     /// The rules of an IANA time zone.
     fn zone(&self, name: &str) -> Option<std::sync::Arc<dyn crate::domain::calendar::CivilZone>>;
+    /// How an instant is shown in messages.
+    fn print(&self, at: Timestamp) -> String;
     /// The content of a file named in the configuration, without a trailing line break.
     fn file(&self, path: &str) -> Result<String, String>;
     /// A variable of the environment.

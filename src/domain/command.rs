@@ -1,14 +1,19 @@
 //! What comes into the core: observations, changes of links, commands of people and systems, time.
 
-use super::evidence::{LinkChange, Observation};
-use super::id::{LotId, MachineId, OrderId, ReasonId};
+use std::sync::Arc;
+
+use super::core::Closing;
+use super::evidence::{LinkChange, MachineEvidence, Observation};
+use super::id::{LotId, MachineId, OrderId, PersonId, ReasonId};
 use super::oee::stops::Stop;
 use super::order::{JobCommand, Order, OrderRequest};
+use super::plant::Plant;
 use super::quantity::Quantity;
-use super::time::Timestamp;
+use super::signal::MachineState;
+use super::time::{Timestamp, Window};
 
 /// One input. The core knows the time only from here.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Input {
     /// A value of a signal.
     Observed(Observation),
@@ -18,6 +23,15 @@ pub enum Input {
     Command(CommandInput),
     /// A deadline has come.
     Tick(Timestamp),
+    /// The plant is described so from now on.
+    Defined {
+        /// From when on.
+        from: Timestamp,
+        /// The description.
+        plant: Arc<Plant>,
+    },
+    /// A shift that was due has these figures.
+    Closed(Box<Closing>),
     /// The program starts again; it was last known to be alive at this instant.
     Restarted {
         /// Last sign of life.
@@ -38,6 +52,10 @@ pub struct CommandInput {
     pub at: Timestamp,
     /// Order among commands of the same time.
     pub seq: u64,
+    /// Whether the actor may change what belongs to a closed shift.
+    pub may_correct: bool,
+    /// Evidence about the machine that the command is about, where that has left memory.
+    pub context: Option<Box<MachineEvidence>>,
 }
 
 /// What can be wanted.
@@ -56,17 +74,87 @@ pub enum Command {
     Report(Report),
     /// Record that material of a lot went into an order.
     Consume(Consumption),
-    /// Give a stop its reason.
-    ClassifyStop {
-        /// The machine that stood.
+    /// Say something about a machine's time.
+    Remark {
+        /// The machine.
         machine: MachineId,
+        /// What.
+        remark: RemarkCommand,
+        /// Why, in free text.
+        comment: String,
+    },
+    /// Say who works at a machine from now on; nobody when absent.
+    LogOn {
+        /// The machine.
+        machine: MachineId,
+        /// The person.
+        person: Option<PersonId>,
+    },
+}
+
+/// What can be said about a machine's time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RemarkCommand {
+    /// A stop has this reason.
+    Classify {
         /// An instant inside the stop, best its start.
         stop: Timestamp,
         /// The reason.
         reason: ReasonId,
-        /// Free text.
-        comment: String,
     },
+    /// A stop is two from an instant on.
+    Split {
+        /// An instant inside the stop.
+        stop: Timestamp,
+        /// First instant of the second part.
+        at: Timestamp,
+    },
+    /// Stops from one to another are one.
+    Merge {
+        /// An instant inside the first.
+        first: Timestamp,
+        /// An instant inside the last.
+        last: Timestamp,
+    },
+    /// The machine stood although no signal says so.
+    StateStop {
+        /// When.
+        window: Window,
+        /// Why.
+        reason: ReasonId,
+    },
+    /// An earlier statement was wrong.
+    WithdrawStop {
+        /// When the stop was said to begin.
+        start: Timestamp,
+    },
+    /// What the machine did in a gap.
+    ResolveGap {
+        /// When.
+        window: Window,
+        /// In which state it was.
+        state: MachineState,
+    },
+}
+
+impl RemarkCommand {
+    /// The time that is spoken of.
+    pub fn window(&self) -> Window {
+        let instant = |at: Timestamp| Window { from: at, to: at };
+        match self {
+            RemarkCommand::Classify { stop, .. } => instant(*stop),
+            RemarkCommand::Split { stop, at } => {
+                Window { from: (*stop).min(*at), to: (*stop).max(*at) }
+            }
+            RemarkCommand::Merge { first, last } => {
+                Window { from: (*first).min(*last), to: (*first).max(*last) }
+            }
+            RemarkCommand::StateStop { window, .. } | RemarkCommand::ResolveGap { window, .. } => {
+                *window
+            }
+            RemarkCommand::WithdrawStop { start } => instant(*start),
+        }
+    }
 }
 
 /// Parts reported by a person.
@@ -78,6 +166,10 @@ pub struct Report {
     pub good: u32,
     /// Scrapped parts, in addition to earlier reports.
     pub scrap: u32,
+    /// Parts that go to rework, in addition to earlier reports.
+    pub rework: u32,
+    /// Reworked parts that are good now, in addition to earlier reports.
+    pub rework_good: u32,
     /// The lot they belong to; the order's own when absent.
     pub lot: Option<LotId>,
     /// Why parts were scrapped.
@@ -120,6 +212,6 @@ pub enum Outcome {
         /// What the command did to it.
         change: Change,
     },
-    /// The stop that was classified.
-    Stop(Box<Stop>),
+    /// The stops that were spoken of, as they now are.
+    Stops(Vec<Stop>),
 }

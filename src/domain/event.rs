@@ -2,14 +2,18 @@
 //!
 //! Events are only appended. A correction is a new event that names what it corrects.
 
-use super::evidence::{Adjustment, Classification, LinkChange, Observation};
+use std::sync::Arc;
+
+use super::evidence::{Adjustment, LinkChange, Observation, Remark};
 use super::genealogy::LotOperation;
-use super::id::{LotId, MachineId, OrderId, ReasonId};
+use super::id::{LineId, LotId, MachineId, OrderId, ReasonId};
 use super::order::{JobCommand, JobState, OrderRequest, Totals};
+use super::plant::Plant;
+use super::shift::ShiftRecord;
 use super::time::Timestamp;
 
 /// One fact.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Event {
     /// A signal had a value.
     Observed(Observation),
@@ -52,12 +56,28 @@ pub enum Event {
         /// Who.
         actor: String,
     },
-    /// A stop was given its reason.
-    StopClassified {
+    /// A person said something about a machine's time.
+    Remarked {
         /// The machine.
         machine: MachineId,
         /// What was said.
-        classification: Classification,
+        remark: Remark,
+    },
+    /// A shift was closed, or a closed one has other figures now.
+    ShiftRecorded(Box<ShiftRecord>),
+    /// The figures of a closed shift that may have changed have not.
+    ShiftUnchanged {
+        /// The line.
+        line: LineId,
+        /// First instant of the shift.
+        start: Timestamp,
+    },
+    /// The plant is described otherwise from an instant on.
+    PlantDefined {
+        /// From when on.
+        from: Timestamp,
+        /// The description.
+        plant: Arc<Plant>,
     },
     /// Material of a lot went into or came out of an order.
     LotRecorded(LotOperation),

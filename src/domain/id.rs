@@ -98,6 +98,8 @@ key! {
     OrderId,
     /// A material lot.
     LotId,
+    /// A person who works in the plant.
+    PersonId,
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@
 pub mod calendar;
 pub mod command;
 pub mod core;
-pub mod counter;
 pub mod event;
 pub mod evidence;
 pub mod genealogy;
@@ -18,5 +17,6 @@ pub mod quantity;
 pub mod rejection;
 pub mod role;
 pub mod series;
+pub mod shift;
 pub mod signal;
 pub mod time;

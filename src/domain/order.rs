@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::id::{LineId, LotId, MachineId, OrderId, ProductId};
 use super::quantity::Quantity;
-use super::time::{Timestamp, Window};
+use super::time::{Span, Timestamp, Window};
 
 /// State of a job order, with the numbers of OPC 10031-4.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -167,6 +167,8 @@ pub struct OrderRun {
     pub start: Timestamp,
     /// First instant after; `None` while it runs.
     pub end: Option<Timestamp>,
+    /// Ideal time of a part that the order brought with it when the run began.
+    pub cycle: Option<Span>,
 }
 
 impl OrderRun {
@@ -197,6 +199,8 @@ pub struct OrderRequest {
     pub priority: i16,
     /// Whether it may start.
     pub released: bool,
+    /// Ideal time of a part; that of the product and the equipment when absent.
+    pub ideal_cycle: Option<Span>,
 }
 
 /// Good and scrapped parts of an order.
@@ -206,6 +210,8 @@ pub struct Totals {
     pub good: i64,
     /// Scrapped parts.
     pub scrap: i64,
+    /// Parts that wait for rework: those that went to it less those that came back good.
+    pub rework: i64,
     /// Good and scrapped parts counted over a gap that another order or none may have made.
     pub unattributed: i64,
 }
@@ -216,6 +222,7 @@ impl Totals {
         Totals {
             good: self.good - earlier.good,
             scrap: self.scrap - earlier.scrap,
+            rework: self.rework - earlier.rework,
             unattributed: self.unattributed - earlier.unattributed,
         }
     }
@@ -225,6 +232,7 @@ impl Totals {
         Totals {
             good: self.good + other.good,
             scrap: self.scrap + other.scrap,
+            rework: self.rework + other.rework,
             unattributed: self.unattributed + other.unattributed,
         }
     }

@@ -21,6 +21,18 @@ pub struct NotAQuantity;
 impl Quantity {
     /// Nothing.
     pub const ZERO: Quantity = Quantity(0);
+    /// The largest whole number that comes out of a float exactly.
+    const FLOAT_EXACT: f64 = 9e15;
+
+    /// The quantity nearest to a float, in nine places; `None` when it is no number or too large.
+    pub fn from_f64(value: f64) -> Option<Self> {
+        if !value.is_finite() || value.abs() >= Self::FLOAT_EXACT {
+            return None;
+        }
+        let (whole, part) = (value.trunc(), value.fract());
+        let part = (part * SCALE as f64).round() as i128;
+        Some(Quantity(whole as i128 * SCALE + part))
+    }
 
     /// Makes a quantity of whole units.
     pub fn from_whole(units: i64) -> Self {
@@ -162,15 +174,33 @@ pub struct IdealTime {
 impl IdealTime {
     /// Adds `count` parts of a cycle of `ticks` that makes `parts` at once.
     pub fn add(&mut self, ticks: i64, parts: u32, count: i64) {
-        let sum = self.ticks_by_divisor.entry(parts.max(1)).or_default();
-        *sum += i128::from(ticks) * i128::from(count);
+        self.add_ticks(parts.max(1), i128::from(ticks) * i128::from(count));
+    }
+
+    /// Sums that are zero are not kept, so that equal sums are equal however they came about.
+    fn add_ticks(&mut self, divisor: u32, ticks: i128) {
+        let sum = self.ticks_by_divisor.entry(divisor).or_default();
+        *sum += ticks;
+        if *sum == 0 {
+            self.ticks_by_divisor.remove(&divisor);
+        }
     }
 
     /// Adds another sum.
     pub fn merge(&mut self, other: &IdealTime) {
         for (divisor, ticks) in &other.ticks_by_divisor {
-            *self.ticks_by_divisor.entry(*divisor).or_default() += ticks;
+            self.add_ticks(*divisor, *ticks);
         }
+    }
+
+    /// The sums by divisor.
+    pub fn parts(&self) -> &BTreeMap<u32, i128> {
+        &self.ticks_by_divisor
+    }
+
+    /// The sum of these sums by divisor.
+    pub fn of_parts(ticks_by_divisor: BTreeMap<u32, i128>) -> IdealTime {
+        IdealTime { ticks_by_divisor }
     }
 
     /// The sum in ticks as numerator and denominator.

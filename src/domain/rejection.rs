@@ -78,6 +78,22 @@ pub enum Rejection {
     },
     /// The machine did not stand still at that time.
     NoStopThere(MachineId),
+    /// The reason may not be given to a stop of that time.
+    ReasonNotInUse(ReasonId),
+    /// The instant lies outside the stop that was to be cut, or at its start.
+    SplitOutsideStop(MachineId),
+    /// Of the stops to be made one, the last lies before the first, or both are the same.
+    NothingToMerge(MachineId),
+    /// The window is empty, ends after now, or begins before anything is known of the machine.
+    ImpossibleWindow(MachineId),
+    /// No such stop was stated.
+    NoStatedStop(MachineId),
+    /// There is no gap in that time.
+    NoGapThere(MachineId),
+    /// The time belongs to a shift that is closed; only who may correct may change it.
+    ShiftClosed(LineId),
+    /// The ideal cycle of an order must be longer than nothing.
+    IdealCycleNotPositive(OrderId),
     /// A lot cannot be made from itself.
     LotFromItself(LotId),
     /// The time lies before something that has already happened to the order.
@@ -114,6 +130,14 @@ impl Rejection {
             Rejection::GoodIsCounted { .. } => "mes.report.good_is_counted",
             Rejection::ScrapExceedsGood { .. } => "mes.report.scrap_exceeds_good",
             Rejection::NoStopThere(_) => "mes.stop.unknown",
+            Rejection::ReasonNotInUse(_) => "mes.reason.not_in_use",
+            Rejection::SplitOutsideStop(_) => "mes.stop.split_outside",
+            Rejection::NothingToMerge(_) => "mes.stop.nothing_to_merge",
+            Rejection::ImpossibleWindow(_) => "mes.stop.impossible_window",
+            Rejection::NoStatedStop(_) => "mes.stop.not_stated",
+            Rejection::NoGapThere(_) => "mes.gap.unknown",
+            Rejection::ShiftClosed(_) => "mes.shift.closed",
+            Rejection::IdealCycleNotPositive(_) => "mes.order.ideal_cycle_not_positive",
             Rejection::LotFromItself(_) => "mes.lot.from_itself",
             Rejection::OutOfOrder(_) => "mes.order.out_of_order",
         }
@@ -124,12 +148,19 @@ impl Rejection {
         match self {
             Rejection::UnknownMachine(_)
             | Rejection::UnknownOrder(_)
-            | Rejection::NoStopThere(_) => RejectionKind::NotFound,
+            | Rejection::NoStopThere(_)
+            | Rejection::NoStatedStop(_)
+            | Rejection::NoGapThere(_) => RejectionKind::NotFound,
             Rejection::UnknownLine(_)
             | Rejection::UnknownProduct(_)
             | Rejection::UnknownReason(_)
             | Rejection::QuantityNotPositive(_)
             | Rejection::NothingReported(_)
+            | Rejection::ReasonNotInUse(_)
+            | Rejection::SplitOutsideStop(_)
+            | Rejection::NothingToMerge(_)
+            | Rejection::ImpossibleWindow(_)
+            | Rejection::IdealCycleNotPositive(_)
             | Rejection::LotFromItself(_) => RejectionKind::Invalid,
             Rejection::IllegalCommand { .. }
             | Rejection::LineBusy { .. }
@@ -138,6 +169,7 @@ impl Rejection {
             | Rejection::ReportNotAllowed { .. }
             | Rejection::GoodIsCounted { .. }
             | Rejection::ScrapExceedsGood { .. }
+            | Rejection::ShiftClosed(_)
             | Rejection::OutOfOrder(_) => RejectionKind::Conflict,
         }
     }
@@ -175,6 +207,29 @@ impl Rejection {
             }
             Rejection::ScrapExceedsGood { .. } => "check the number of scrapped parts".into(),
             Rejection::NoStopThere(_) => "take the start of a stop from GET /v1/stops".into(),
+            Rejection::ReasonNotInUse(_) => {
+                "choose a reason whose dates include the stop, or change them in the configuration"
+                    .into()
+            }
+            Rejection::SplitOutsideStop(_) => {
+                "give an instant after the start of the stop and before its end".into()
+            }
+            Rejection::NothingToMerge(_) => {
+                "give instants inside two different stops, the earlier one first".into()
+            }
+            Rejection::ImpossibleWindow(_) => {
+                "give a start after the machine was first seen and an end after it, not in the \
+                 future and within 31 days"
+                    .into()
+            }
+            Rejection::NoStatedStop(_) => {
+                "take the start of a stop with origin `stated` from GET /v1/stops".into()
+            }
+            Rejection::NoGapThere(_) => "take a time of class no_data from GET /v1/timeline".into(),
+            Rejection::ShiftClosed(_) => "ask a supervisor to make the correction".into(),
+            Rejection::IdealCycleNotPositive(_) => {
+                "send an ideal cycle above zero, or none to use that of the product".into()
+            }
             Rejection::LotFromItself(_) => "give the lot of the material that went in".into(),
             Rejection::OutOfOrder(_) => "give a later time or none".into(),
         }
@@ -216,6 +271,30 @@ impl fmt::Display for Rejection {
                 write!(out, "order {order} has {good} good parts, fewer than reported as scrap")
             }
             Rejection::NoStopThere(id) => write!(out, "machine {id} has no stop at that time"),
+            Rejection::ReasonNotInUse(id) => {
+                write!(out, "reason {id} is not in use at the time of the stop")
+            }
+            Rejection::SplitOutsideStop(id) => {
+                write!(out, "the instant does not lie inside that stop of machine {id}")
+            }
+            Rejection::NothingToMerge(id) => {
+                write!(out, "these are no two stops of machine {id}, one after the other")
+            }
+            Rejection::ImpossibleWindow(id) => {
+                write!(out, "machine {id} cannot have stood or run in that time as stated")
+            }
+            Rejection::NoStatedStop(id) => {
+                write!(out, "no stop of machine {id} was stated to begin at that time")
+            }
+            Rejection::NoGapThere(id) => {
+                write!(out, "what machine {id} did at that time is known")
+            }
+            Rejection::ShiftClosed(id) => {
+                write!(out, "the shift of line {id} at that time is closed")
+            }
+            Rejection::IdealCycleNotPositive(id) => {
+                write!(out, "the ideal cycle of order {id} is not above zero")
+            }
             Rejection::LotFromItself(id) => write!(out, "lot {id} cannot be made from itself"),
             Rejection::OutOfOrder(id) => {
                 write!(out, "the time lies before the last change of order {id}")

@@ -28,8 +28,10 @@ pub enum Permission {
     MoveOrders,
     /// Report parts and material.
     Report,
-    /// Give stops their reasons.
+    /// Give stops their reasons, split and merge them, state them.
     ClassifyStops,
+    /// Change what belongs to a closed shift.
+    CorrectClosedShifts,
 }
 
 impl Role {
@@ -65,6 +67,7 @@ impl Role {
             Permission::ClassifyStops => {
                 matches!(self, Role::Operator | Role::Supervisor | Role::Admin)
             }
+            Permission::CorrectClosedShifts => matches!(self, Role::Supervisor | Role::Admin),
         }
     }
 }
@@ -75,11 +78,14 @@ mod tests {
 
     #[test]
     fn observers_and_engineers_change_nothing() {
-        use Permission::{ClassifyStops, MoveOrders, Report, StoreOrders};
+        use Permission::{ClassifyStops, CorrectClosedShifts, MoveOrders, Report, StoreOrders};
         for role in [Role::Observer, Role::Engineer] {
-            for permission in [StoreOrders, MoveOrders, Report, ClassifyStops] {
+            for permission in [StoreOrders, MoveOrders, Report, ClassifyStops, CorrectClosedShifts]
+            {
                 assert!(!role.may(permission), "{role:?} {permission:?}");
             }
         }
+        assert!(!Role::Operator.may(CorrectClosedShifts) && Role::Operator.may(ClassifyStops));
+        assert!(Role::Supervisor.may(CorrectClosedShifts));
     }
 }

@@ -3,7 +3,7 @@
 //! A series is a set: inserting the same observation twice changes nothing, and every order of
 //! insertion gives the same series. That is what makes every later figure independent of arrival.
 
-use super::counter::{CountMethod, CounterRule};
+use super::signal::counter::{CountMethod, CounterKind, CounterRule};
 use super::time::{Timestamp, Window};
 
 /// One observation: a value that holds from `at` until the next.
@@ -54,6 +54,26 @@ impl<V: Ord + Clone> Series<V> {
         Some(from)
     }
 
+    /// Inserts many observations at the cost of one pass; the index from which the series changed.
+    pub fn extend(&mut self, points: Vec<Point<V>>) -> Option<usize> {
+        let first = points.iter().map(|p| p.at).min()?;
+        let from = self.index_at(first);
+        let mut merged = self.points.split_off(from);
+        merged.extend(points);
+        merged.sort();
+        // Of those of one time with the same value, the one with the lowest order stays.
+        let mut start = self.points.len();
+        for point in merged {
+            if self.points.get(start).is_none_or(|p| p.at != point.at) {
+                start = self.points.len();
+            }
+            if !self.points[start..].iter().any(|p| p.value == point.value) {
+                self.points.push(point);
+            }
+        }
+        Some(from)
+    }
+
     /// Whether inserting this observation would change nothing.
     pub fn knows(&self, at: Timestamp, seq: u64, value: &V) -> bool {
         let same_time = self.points[self.index_at(at)..].iter().take_while(|p| p.at == at);
@@ -94,10 +114,13 @@ impl<V: Ord + Clone> Series<V> {
 }
 
 /// A counter's values with what has been counted up to each.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CountSeries {
-    rule: CounterRule,
+    /// The rules with the instants from which they hold; the first holds since ever.
+    rules: Vec<(Timestamp, CounterRule)>,
     values: Series<Option<u64>>,
+    /// Parts counted before the first value.
+    base: u64,
     /// Parts counted up to and including the value of the same index.
     counted: Vec<Counted>,
 }
@@ -112,22 +135,47 @@ struct Counted {
 }
 
 /// One step of a counter.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct CountStep {
-    /// When the value before it was seen.
-    pub previous: Timestamp,
     /// When the value was seen; the parts are booked at this instant.
     pub at: Timestamp,
+    /// When the value before it was seen; the same instant where the value says the parts itself.
+    pub previous: Timestamp,
     /// Parts counted.
     pub delta: u64,
     /// How the delta was found.
     pub method: CountMethod,
 }
 
+impl Default for CountSeries {
+    fn default() -> Self {
+        CountSeries::new(CounterRule::default())
+    }
+}
+
 impl CountSeries {
-    /// An empty series of a counter with these rules.
+    /// An empty series of a counter with this rule.
     pub fn new(rule: CounterRule) -> Self {
-        CountSeries { rule, ..CountSeries::default() }
+        CountSeries {
+            rules: vec![(Timestamp::MIN, rule)],
+            values: Series::default(),
+            base: 0,
+            counted: Vec::new(),
+        }
+    }
+
+    /// Another rule from an instant on, later than those before.
+    pub fn set_rule(&mut self, from: Timestamp, rule: CounterRule) {
+        self.rules.retain(|(known, _)| *known < from);
+        if self.rules.last().is_none_or(|(_, last)| *last != rule) {
+            self.rules.push((from, rule));
+            self.recount(self.values.index_at(from));
+        }
+    }
+
+    fn rule_at(&self, at: Timestamp) -> CounterRule {
+        let held = self.rules.iter().rev().find(|(from, _)| *from <= at);
+        held.map_or(CounterRule::default(), |(_, rule)| *rule)
     }
 
     /// Inserts a value (`None` when unusable); whether anything changed.
@@ -141,30 +189,31 @@ impl CountSeries {
         }
     }
 
+    /// Inserts many values at the cost of one pass.
+    pub fn extend(&mut self, points: Vec<Point<Option<u64>>>) {
+        if let Some(index) = self.values.extend(points) {
+            self.recount(index);
+        }
+    }
+
     fn recount(&mut self, from: usize) {
         self.counted.truncate(from);
-        for point in &self.values.points()[from..] {
-            let before = self.counted.last().copied();
-            let sum = before.map_or(0, |c| c.sum);
+        for index in from..self.values.points().len() {
+            let point = self.values.points()[index];
+            let before = self.counted.last();
+            let sum = before.map_or(self.base, |c| c.sum);
             let known = before.and_then(|c| c.usable);
-            let counted = match (known, point.value) {
-                (_, None) => Counted { sum, method: CountMethod::Rise, usable: known },
-                (None, Some(value)) => {
-                    Counted { sum, method: CountMethod::Baseline, usable: Some((value, point.at)) }
-                }
-                (Some((previous, _)), Some(value)) => {
-                    let (delta, method) = self.rule.delta(previous, value);
+            let counted = match point.value {
+                None => Counted { sum, method: CountMethod::Rise, usable: known },
+                Some(value) => {
+                    let rule = self.rule_at(point.at);
+                    let (delta, method) = rule.step(known.map(|(value, _)| value), value);
                     let usable = Some((value, point.at));
                     Counted { sum: sum.saturating_add(delta), method, usable }
                 }
             };
             self.counted.push(counted);
         }
-    }
-
-    /// Whether steps beyond a configured limit are flagged.
-    pub fn has_step_limit(&self) -> bool {
-        self.rule.max_step.is_some()
     }
 
     /// The values.
@@ -184,9 +233,15 @@ impl CountSeries {
 
     fn sum_before(&self, at: Timestamp) -> u64 {
         match self.values.index_at(at) {
-            0 => self.counted.first().map_or(0, |c| c.sum),
+            0 => self.base,
             index => self.counted[index - 1].sum,
         }
+    }
+
+    /// When the last usable value at or before an instant was seen.
+    pub fn usable_before(&self, at: Timestamp) -> Option<Timestamp> {
+        let end = self.values.points().partition_point(|p| p.at <= at);
+        Some(self.counted.get(end.checked_sub(1)?)?.usable?.1)
     }
 
     /// The steps whose value was seen after `gap.from` and whose previous value was seen before
@@ -197,25 +252,41 @@ impl CountSeries {
     }
 
     /// The steps booked in a window.
-    pub fn steps_in(&self, window: Window) -> Vec<CountStep> {
+    pub fn steps_in(&self, window: Window) -> impl Iterator<Item = CountStep> + '_ {
         let first = self.values.index_at(window.from);
-        self.steps_from(first).take_while(|step| step.at < window.to).collect()
+        self.steps_from(first).take_while(move |step| step.at < window.to)
     }
 
-    fn steps_from(&self, first: usize) -> impl Iterator<Item = CountStep> {
+    /// The last instant at or before this one at which parts were counted.
+    pub fn active_before(&self, at: Timestamp) -> Option<Timestamp> {
+        let end = self.values.points().partition_point(|p| p.at <= at);
+        let sum = self.counted.get(end.checked_sub(1)?)?.sum;
+        // The sums rise, so the first value with the present sum is the last that counted.
+        let index = self.counted[..end].partition_point(|counted| counted.sum < sum);
+        let counts = index > 0 || sum > self.base;
+        counts.then(|| self.values.points()[index].at)
+    }
+
+    /// The first instant at or after this one at which parts were counted.
+    pub fn active_from(&self, at: Timestamp) -> Option<Timestamp> {
+        let sum = self.sum_before(at);
+        let index = self.counted.partition_point(|counted| counted.sum <= sum);
+        self.values.points().get(index).map(|point| point.at)
+    }
+
+    fn steps_from(&self, first: usize) -> impl Iterator<Item = CountStep> + '_ {
         let points = &self.values.points()[first..];
         points.iter().enumerate().filter_map(move |(offset, point)| {
             let index = first + offset;
             point.value?;
-            let before = self.counted.get(index.checked_sub(1)?)?;
-            let (_, previous) = before.usable?;
+            let before = index.checked_sub(1).and_then(|index| self.counted.get(index));
             let counted = self.counted[index];
-            Some(CountStep {
-                previous,
-                at: point.at,
-                delta: counted.sum - before.sum,
-                method: counted.method,
-            })
+            let previous = match self.rule_at(point.at).kind {
+                CounterKind::Batch => point.at,
+                CounterKind::Rising | CounterKind::Pulse => before?.usable?.1,
+            };
+            let delta = counted.sum - before.map_or(self.base, |before| before.sum);
+            Some(CountStep { at: point.at, previous, delta, method: counted.method })
         })
     }
 
@@ -227,8 +298,9 @@ impl CountSeries {
         let first = first.unwrap_or(start.saturating_sub(1));
         let end = self.values.index_at(window.to).max(first);
         CountSeries {
-            rule: self.rule,
+            rules: self.rules.clone(),
             values: Series::of(&points[first..end]),
+            base: first.checked_sub(1).map_or(self.base, |index| self.counted[index].sum),
             counted: self.counted[first..end].to_vec(),
         }
     }
@@ -237,7 +309,13 @@ impl CountSeries {
     pub fn drain_before(&mut self, at: Timestamp) -> Vec<Point<Option<u64>>> {
         let end = self.values.index_at(at);
         let usable = self.values.points()[..end].iter().rposition(|p| p.value.is_some());
-        let count = usable.unwrap_or(end.saturating_sub(1)).min(end);
+        let count = match self.rule_at(at).kind {
+            // A batch is not counted on.
+            CounterKind::Batch => end,
+            _ => usable.unwrap_or(end.saturating_sub(1)).min(end),
+        };
+        // What stays as a baseline has been counted where it went.
+        self.base = end.checked_sub(1).map_or(self.base, |index| self.counted[index].sum);
         self.counted.drain(..count);
         self.values.drain_front(count)
     }
@@ -282,6 +360,62 @@ mod tests {
         assert_eq!(series.counted_in(window(0, 3)), 0);
         assert_eq!(series.counted_in(window(3, 4)), 4);
         assert_eq!(series.latest(), Some((1004, at(3))));
+    }
+
+    #[test]
+    fn many_at_once_are_the_same_as_one_after_the_other() {
+        let points = [point(5, 1, 5), point(1, 2, 7), point(1, 3, 5), point(4, 4, 2)];
+        let more = [point(1, 1, 7), point(4, 9, 2), point(0, 0, 1), point(9, 0, 3)];
+        let (mut single, mut bulk) = (CountSeries::default(), CountSeries::default());
+        for point in points.iter().chain(&more) {
+            single.insert(*point);
+        }
+        bulk.extend(points.to_vec());
+        bulk.extend(more.to_vec());
+        assert_eq!(single, bulk);
+        bulk.extend(vec![]);
+        assert_eq!(single, bulk);
+    }
+
+    #[test]
+    fn a_rule_holds_from_its_instant_and_leaves_the_past_alone() {
+        let mut series = CountSeries::default();
+        for (tick, value) in [(1, 90), (2, 5), (3, 90), (4, 5)] {
+            series.insert(point(tick, 0, value));
+        }
+        let wraps =
+            CounterRule { rollover: Some(99), max_step: Some(50), ..CounterRule::default() };
+        series.set_rule(at(4), wraps);
+        assert_eq!(series.counted_in(window(0, 4)), 5 + 85, "a reset, as it was");
+        assert_eq!(series.counted_in(window(4, 5)), 15, "a rollover");
+    }
+
+    #[test]
+    fn activity_is_found_before_and_after_an_instant() {
+        let mut series = CountSeries::default();
+        for (tick, value) in [(1, 10), (3, 11), (5, 11), (7, 11), (9, 12)] {
+            series.insert(point(tick, 0, value));
+        }
+        assert_eq!(series.active_before(at(2)), None, "a baseline is no activity");
+        assert_eq!(series.active_before(at(3)), Some(at(3)));
+        assert_eq!(series.active_before(at(8)), Some(at(3)));
+        assert_eq!(series.active_from(at(3)), Some(at(3)));
+        assert_eq!(series.active_from(at(4)), Some(at(9)));
+        assert_eq!(series.active_from(at(10)), None);
+    }
+
+    #[test]
+    fn the_first_batch_counts_and_is_made_when_it_is_told() {
+        let kind = CounterKind::Batch;
+        let mut series = CountSeries::new(CounterRule { kind, ..CounterRule::default() });
+        series.insert(point(3, 0, 60));
+        series.insert(point(8, 0, 60));
+        assert_eq!(series.counted_in(window(0, 4)), 60);
+        assert_eq!(series.counted_in(window(4, 9)), 60);
+        let steps: Vec<_> = series.steps_in(window(0, 9)).map(|s| (s.previous, s.delta)).collect();
+        assert_eq!(steps, [(at(3), 60), (at(8), 60)]);
+        assert_eq!(series.steps_across(window(4, 8)), [], "a report is no step over a gap");
+        assert_eq!(series.steps_across(window(2, 4)).len(), 1, "unless it lies in it");
     }
 
     #[test]

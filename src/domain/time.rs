@@ -5,6 +5,8 @@
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub, SubAssign};
 
+use super::quantity::Quantity;
+
 /// Ticks (100 ns) in one second.
 pub const TICKS_PER_SECOND: i64 = 10_000_000;
 /// Ticks (100 ns) in one millisecond.
@@ -61,6 +63,25 @@ impl Span {
     /// Makes a span from whole milliseconds.
     pub const fn from_millis(millis: i64) -> Self {
         Span(millis.saturating_mul(TICKS_PER_MILLISECOND))
+    }
+
+    /// Reads a positive duration such as `250ms`, `1.5s`, `2m` or `8h`, exact to the tick.
+    pub fn parse(text: &str) -> Option<Self> {
+        let split = text.find(|c: char| c.is_ascii_alphabetic())?;
+        let (number, unit) = text.split_at(split);
+        let ticks_per_unit: i64 = match unit {
+            "us" => 10,
+            "ms" => 10_000,
+            "s" => 10_000_000,
+            "m" | "min" => 600_000_000,
+            "h" => 36_000_000_000,
+            _ => return None,
+        };
+        let amount: Quantity = number.trim().parse().ok()?;
+        let ticks = amount.billionths().checked_mul(ticks_per_unit.into())? / 1_000_000_000;
+        let exact = amount.billionths() * i128::from(ticks_per_unit) % 1_000_000_000 == 0;
+        let ticks = i64::try_from(ticks).ok()?;
+        (exact && ticks > 0).then_some(Span(ticks))
     }
 
     /// The span in ticks.
@@ -169,6 +190,18 @@ mod tests {
         assert_eq!(Span::from_ticks(12_500_000).to_string(), "1.25 s");
         assert_eq!(Span::from_seconds(-3).to_string(), "-3 s");
         assert_eq!(Span::from_ticks(1).to_string(), "0.0000001 s");
+    }
+
+    #[test]
+    fn durations_are_exact_and_positive() {
+        assert_eq!(Span::parse("250ms"), Some(Span::from_millis(250)));
+        assert_eq!(Span::parse("1.5s"), Some(Span::from_millis(1500)));
+        assert_eq!(Span::parse("2m"), Some(Span::from_seconds(120)));
+        assert_eq!(Span::parse("10us"), Some(Span::from_ticks(100)));
+        assert_eq!(Span::parse("8h"), Some(Span::from_seconds(8 * 3600)));
+        for wrong in ["", "5", "-1s", "0s", "1.00000001s", "1d", "s"] {
+            assert_eq!(Span::parse(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::Bridge;
 use super::problem::Problem;
 use crate::app::access::{Caller, Denied, HTTP};
+use crate::app::engine::Actor;
 use crate::domain::role::{Permission, Role};
 
 /// A caller that has proved who he is.
@@ -18,10 +19,11 @@ pub struct Known(pub Caller);
 pub struct Reading;
 
 impl Known {
-    /// The caller's name, if his role has the permission.
-    pub fn may(&self, permission: Permission) -> Result<&str, Problem> {
+    /// The caller, if his role has the permission.
+    pub fn may(&self, permission: Permission) -> Result<Actor<'_>, Problem> {
         if self.0.role.may(permission) {
-            return Ok(&self.0.name);
+            let may_correct = self.0.role.may(Permission::CorrectClosedShifts);
+            return Ok(Actor { name: &self.0.name, may_correct });
         }
         let role = self.0.role.as_str();
         Err(Problem::forbidden(format!(

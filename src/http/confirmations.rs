@@ -41,7 +41,8 @@ pub async fn list(
 }
 
 fn totals(totals: Totals) -> Value {
-    json!({ "good": totals.good, "scrap": totals.scrap, "unattributed": totals.unattributed })
+    let Totals { good, scrap, rework, unattributed } = totals;
+    json!({ "good": good, "scrap": scrap, "rework": rework, "unattributed": unattributed })
 }
 
 fn report(confirmation: &Confirmation) -> Value {

@@ -11,7 +11,7 @@ use super::Bridge;
 use super::auth::{Known, Reading};
 use super::extract::{IdempotencyKey, JsonBody, Parameters, PathKey, instant, key};
 use super::problem::Problem;
-use crate::app::engine::{CommandReply, Idempotency};
+use crate::app::engine::{Actor, CommandReply, Idempotency};
 use crate::app::query::blocking;
 use crate::app::time_text;
 use crate::domain::command::{Change, Command, Consumption, Outcome, Report};
@@ -19,6 +19,7 @@ use crate::domain::id::{LineId, LotId, MachineId, OrderId, ProductId, ReasonId};
 use crate::domain::order::{JobCommand, JobState, Order, OrderRequest, Totals, allowed_commands};
 use crate::domain::quantity::Quantity;
 use crate::domain::role::Permission;
+use crate::domain::time::Span;
 
 const PAGE_DEFAULT: usize = 100;
 const PAGE_MAX: usize = 500;
@@ -40,6 +41,8 @@ pub struct OrderBody {
     priority: i16,
     #[serde(default = "released_by_default")]
     released: bool,
+    #[serde(default)]
+    ideal_cycle: Option<String>,
 }
 
 fn released_by_default() -> bool {
@@ -63,8 +66,16 @@ impl OrderBody {
             due: self.due.as_deref().map(|due| instant("due", due)).transpose()?,
             priority: self.priority,
             released: self.released,
+            ideal_cycle: self.ideal_cycle.as_deref().map(ideal_cycle).transpose()?,
         })
     }
+}
+
+fn ideal_cycle(text: &str) -> Result<Span, Problem> {
+    let no_duration = || {
+        Problem::invalid(format!("ideal_cycle {text:?} is no positive duration such as \"10s\""))
+    };
+    Span::parse(text).ok_or_else(no_duration)
 }
 
 /// An order as callers see it.
@@ -92,13 +103,14 @@ pub struct OrderReport {
 pub struct TotalsReport {
     good: i64,
     scrap: i64,
+    rework: i64,
     unattributed: i64,
 }
 
 impl From<Totals> for TotalsReport {
     fn from(totals: Totals) -> Self {
-        let Totals { good, scrap, unattributed } = totals;
-        TotalsReport { good, scrap, unattributed }
+        let Totals { good, scrap, rework, unattributed } = totals;
+        TotalsReport { good, scrap, rework, unattributed }
     }
 }
 
@@ -272,6 +284,10 @@ pub enum CommandBody {
         /// Scrapped parts.
         #[serde(default)]
         scrap: u32,
+        #[serde(default)]
+        rework: u32,
+        #[serde(default)]
+        rework_good: u32,
         /// Lot of the good parts.
         #[serde(default)]
         lot: Option<String>,
@@ -308,11 +324,13 @@ impl CommandBody {
             CommandBody::Cancel {} => moved(JobCommand::Cancel),
             CommandBody::Abort {} => moved(JobCommand::Abort),
             CommandBody::Close {} => moved(JobCommand::Close),
-            CommandBody::Report { good, scrap, lot, reason } => {
+            CommandBody::Report { good, scrap, rework, rework_good, lot, reason } => {
                 let lot = lot.as_deref().map(|lot| key("lot", lot, LotId::parse)).transpose()?;
                 let reason = reason.as_deref().map(|r| key("reason", r, ReasonId::parse));
                 let reason = reason.transpose()?;
-                let report = Report { order, good: *good, scrap: *scrap, lot, reason };
+                let (good, scrap) = (*good, *scrap);
+                let (rework, rework_good) = (*rework, *rework_good);
+                let report = Report { order, good, scrap, rework, rework_good, lot, reason };
                 Ok((Permission::Report, Command::Report(report)))
             }
             CommandBody::Consume { lot, quantity, machine } => {
@@ -347,7 +365,7 @@ pub async fn command(
     let actor = caller.may(permission)?;
     let request = super::stops::request_hash(&format!("orders/{id}/commands"), &hash);
     let idempotency = Idempotency {
-        key: idempotency_key.for_caller(actor),
+        key: idempotency_key.for_caller(actor.name),
         request,
         render: Box::new(|outcome| match outcome {
             Ok(Outcome::Order { order, .. }) => {
@@ -371,7 +389,7 @@ pub async fn command(
 pub async fn answer(
     bridge: &Bridge,
     command: Command,
-    actor: &str,
+    actor: Actor<'_>,
     idempotency: Idempotency,
 ) -> Result<Response, Problem> {
     let key = idempotency.key;

@@ -23,7 +23,8 @@ use super::{MachineConnection, Node, Watched};
 use crate::app::connection::{ConnectionState, ProcessValue};
 use crate::app::engine::MachineInput;
 use crate::domain::evidence::{LinkChange, Observation};
-use crate::domain::signal::{Reading, Signal, SignalRole, Unusable};
+use crate::domain::signal::counter::CounterKind;
+use crate::domain::signal::{Reading, Signal, SignalRole, SignalRule, Unusable};
 use crate::domain::time::{Span, Timestamp};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -480,7 +481,13 @@ impl<'a> Forward<'a> {
         let source = value::source_time(&arrived.value).filter(|_| !self.uses_own_time());
         let at = source.unwrap_or_else(|| self.machine_time(now));
         // What is read first holds now, whenever it changed; that is what ends a gap.
-        let at = if is_first { at.max(self.began) } else { at };
+        // A batch was told when it was told: the same report read again is known.
+        let is_batch = matches!(
+            &self.connection.items[arrived.item].0,
+            Watched::Signal(Signal { rule: SignalRule::Count(rule), .. })
+                if rule.kind == CounterKind::Batch
+        );
+        let at = if is_first && !is_batch { at.max(self.began) } else { at };
         match &self.connection.items[arrived.item].0 {
             Watched::Signal(signal) => self.forward_signal(signal, at, &arrived.value).await,
             Watched::ProcessValue(name) => {

@@ -2,6 +2,7 @@
 
 use opcua::types::{DataValue, DateTime, StatusCode, Variant};
 
+use crate::domain::quantity::Quantity;
 use crate::domain::signal::RawValue;
 use crate::domain::time::Timestamp;
 
@@ -58,8 +59,9 @@ pub fn raw_value(value: &DataValue) -> RawValue {
 }
 
 fn whole(value: f64) -> RawValue {
-    let whole = crate::app::log_format::whole_float(value);
-    whole.map_or_else(|| RawValue::Other("fraction".into()), RawValue::Integer)
+    let whole = crate::app::log_format::whole_float(value).map(RawValue::Integer);
+    let decimal = || Quantity::from_f64(value).map(RawValue::Decimal);
+    whole.or_else(decimal).unwrap_or_else(|| RawValue::Other("number out of range".into()))
 }
 
 fn shortened(text: &str) -> String {
@@ -84,7 +86,7 @@ pub fn number(value: &DataValue) -> Option<f64> {
         _ => match raw_value(value) {
             RawValue::Integer(value) => Some(value as f64),
             RawValue::Bool(value) => Some(f64::from(u8::from(value))),
-            RawValue::Text(_) | RawValue::Other(_) => None,
+            RawValue::Decimal(_) | RawValue::Text(_) | RawValue::Other(_) => None,
         },
     }
 }
@@ -104,7 +106,10 @@ mod tests {
     fn a_float_without_fraction_is_a_count_and_an_array_is_not() {
         let of = |variant: Variant| raw_value(&DataValue::value_only(variant));
         assert_eq!(of(Variant::Double(12.0)), RawValue::Integer(12));
-        assert_eq!(of(Variant::Double(0.5)), RawValue::Other("fraction".into()));
+        assert_eq!(of(Variant::Double(0.5)), RawValue::Decimal("0.5".parse().unwrap()));
+        let absurd = RawValue::Other("number out of range".into());
+        assert_eq!(of(Variant::Double(f64::NAN)), absurd);
+        assert_eq!(of(Variant::Double(1e300)), absurd);
         assert_eq!(of(Variant::from(vec![1_i32, 2])), RawValue::Other("array".into()));
     }
 }

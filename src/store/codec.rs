@@ -6,6 +6,7 @@
 //! reading.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::app::ports::StoreError;
 
@@ -149,6 +150,15 @@ macro_rules! record_by_conversion {
 }
 record_by_conversion!(u16 as u64, u32 as u64, i16 as i64);
 
+impl Record for usize {
+    fn put(&self, out: &mut Vec<u8>) {
+        (*self as u64).put(out);
+    }
+    fn get(input: &mut &[u8]) -> Result<Self, Malformed> {
+        usize::try_from(u64::get(input)?).map_err(|_| Malformed::Meaningless("number"))
+    }
+}
+
 impl Record for i128 {
     fn put(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.to_le_bytes());
@@ -234,6 +244,24 @@ impl<K: Record + Ord, V: Record> Record for BTreeMap<K, V> {
     fn get(input: &mut &[u8]) -> Result<Self, Malformed> {
         let length = length(input)?;
         (0..length).map(|_| Ok((K::get(input)?, V::get(input)?))).collect()
+    }
+}
+
+impl<T: Record> Record for Box<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        T::put(self, out);
+    }
+    fn get(input: &mut &[u8]) -> Result<Self, Malformed> {
+        T::get(input).map(Box::new)
+    }
+}
+
+impl<T: Record> Record for Arc<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        T::put(self, out);
+    }
+    fn get(input: &mut &[u8]) -> Result<Self, Malformed> {
+        T::get(input).map(Arc::new)
     }
 }
 

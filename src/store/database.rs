@@ -79,6 +79,9 @@ impl RedbStore {
                 Some(found) if found > FORMAT => {
                     return Err(StoreError::NewerFormat { found, known: FORMAT });
                 }
+                Some(found) if found < FORMAT => {
+                    return Err(StoreError::OlderFormat { found, known: FORMAT });
+                }
                 Some(_) => {}
                 None => {
                     let value = codec::seal(&FORMAT);

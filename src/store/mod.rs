@@ -6,6 +6,9 @@
 
 pub mod codec;
 mod database;
+mod fields;
+mod figure_records;
+mod plant_records;
 mod read;
 mod records;
 mod schema;

@@ -9,23 +9,24 @@ use super::codec::{Record, open};
 use super::database::{JournalRow, Shared, current, failed};
 use super::records::Points;
 use super::schema::{
-    ADJUSTMENTS, ANSWERS, CLASSIFICATIONS, EVIDENCE, EvidenceKind, JOURNAL, Key, LOTS,
-    LOTS_OF_ORDERS, META, ORDERS, OUTBOX, RUNS,
+    ANSWERS, EVIDENCE, EvidenceKind, JOURNAL, Key, LOTS, LOTS_OF_ORDERS, META, ORDERS, OUTBOX,
+    REMARKS, RUNS, SHIFTS, SHIFTS_BY_NUMBER,
 };
-use crate::app::ports::{Reader, Recovered, Remarks, RequestKey, StoreError, StoredAnswer};
+use crate::app::ports::{Reader, Recovered, RequestKey, StoreError, StoredAnswer};
 use crate::domain::core::Snapshot;
 use crate::domain::event::{Confirmation, Event};
-use crate::domain::evidence::EvidenceBlock;
+use crate::domain::evidence::remark::REMARK_LONGEST;
+use crate::domain::evidence::{EvidenceBlock, Remark};
 use crate::domain::genealogy::LotOperation;
 use crate::domain::id::{LineId, LotId, MachineId, OrderId};
 use crate::domain::order::{Order, OrderRun};
 use crate::domain::series::Point;
-use crate::domain::signal::SignalRole;
+use crate::domain::shift::ShiftRecord;
+use crate::domain::signal::{Reading, SignalRole};
 use crate::domain::time::{Timestamp, Window};
 
 /// Rows of the journal read in one transaction.
 const JOURNAL_PAGE: usize = 256;
-const COUNTERS: [SignalRole; 3] = [SignalRole::Good, SignalRole::Reject, SignalRole::Total];
 
 type Result<T> = std::result::Result<T, StoreError>;
 type TableOf = TableDefinition<'static, &'static [u8], &'static [u8]>;
@@ -187,7 +188,7 @@ impl Reader for RedbReader {
 
     fn evidence(&self, machine: &MachineId, window: Window) -> Result<EvidenceBlock> {
         let mut counts = std::collections::BTreeMap::new();
-        for role in COUNTERS {
+        for role in SignalRole::COUNTERS {
             let usable = |p: &Point<Option<u64>>| p.value.is_some();
             let points = self.points(machine, EvidenceKind::Count(role), window, usable)?;
             counts.insert(role, points);
@@ -198,7 +199,14 @@ impl Reader for RedbReader {
         let first = counts.values().filter_map(|points| points.first().map(|p| p.at)).min();
         let from = first.map_or(window.from, |first| first.min(window.from));
         let since = Window { from, to: window.to };
+        let mut circumstances = std::collections::BTreeMap::new();
+        for role in SignalRole::CIRCUMSTANCES {
+            let kind = EvidenceKind::Circumstance(role);
+            let points: Vec<Point<Reading>> = self.points(machine, kind, window, |_| true)?;
+            circumstances.insert(role, points);
+        }
         Ok(EvidenceBlock {
+            circumstances,
             states: self.points(machine, EvidenceKind::States, window, running)?,
             links: self.points(machine, EvidenceKind::Links, since, |_| true)?,
             lots: self.points(machine, EvidenceKind::Lots, window, |_| true)?,
@@ -210,9 +218,10 @@ impl Reader for RedbReader {
         let read = self.current()?.begin_read().map_err(failed)?;
         let table = read.open_table(EVIDENCE).map_err(failed)?;
         let mut first: Option<Timestamp> = None;
-        let counters = COUNTERS.map(EvidenceKind::Count);
+        let counters = SignalRole::COUNTERS.map(EvidenceKind::Count);
+        let circumstances = SignalRole::CIRCUMSTANCES.map(EvidenceKind::Circumstance);
         let others = [EvidenceKind::States, EvidenceKind::Links, EvidenceKind::Lots];
-        for kind in others.into_iter().chain(counters) {
+        for kind in others.into_iter().chain(counters).chain(circumstances) {
             let start = Key::of(machine.as_str()).byte(kind.byte());
             let end = after_prefix(&start);
             let mut rows = table.range(start.0.as_slice()..end.0.as_slice()).map_err(failed)?;
@@ -225,14 +234,32 @@ impl Reader for RedbReader {
         Ok(first)
     }
 
-    fn remarks(&self, machine: &MachineId, window: Window) -> Result<Remarks> {
+    fn remarks(&self, machine: &MachineId, window: Window) -> Result<Vec<Remark>> {
         let start = Key::of(machine.as_str());
-        let (from, to) = (start.clone().time(window.from), start.time(window.to));
+        let (from, to) = (start.clone().time(window.from - REMARK_LONGEST), start.time(window.to));
         let bounds = (from.0.as_slice(), to.0.as_slice());
-        Ok(Remarks {
-            adjustments: self.range(ADJUSTMENTS, bounds, usize::MAX, "report")?,
-            classifications: self.range(CLASSIFICATIONS, bounds, usize::MAX, "classification")?,
-        })
+        let mut remarks: Vec<Remark> = self.range(REMARKS, bounds, usize::MAX, "remark")?;
+        remarks.retain(|remark| remark.reaches() >= window.from);
+        Ok(remarks)
+    }
+
+    fn shift_records(&self, line: &LineId, start: Timestamp) -> Result<Vec<ShiftRecord>> {
+        self.prefixed(SHIFTS, &Key::of(line.as_str()).time(start), "record of a shift")
+    }
+
+    fn shifts_after(&self, number: u64, limit: usize) -> Result<Vec<ShiftRecord>> {
+        let from = Key::default().number(number.saturating_add(1));
+        let read = self.current()?.begin_read().map_err(failed)?;
+        let by_number = read.open_table(SHIFTS_BY_NUMBER).map_err(failed)?;
+        let shifts = read.open_table(SHIFTS).map_err(failed)?;
+        let mut records = Vec::new();
+        for row in by_number.range(from.0.as_slice()..).map_err(failed)?.take(limit) {
+            let (_, key) = row.map_err(failed)?;
+            if let Some(row) = shifts.get(key.value()).map_err(failed)? {
+                records.push(open(row.value(), "record of a shift")?);
+            }
+        }
+        Ok(records)
     }
 
     fn runs(&self, line: &LineId, window: Window) -> Result<Vec<OrderRun>> {

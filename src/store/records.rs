@@ -3,17 +3,23 @@
 //! The order of fields and the tags are the format: they are never changed, only added to.
 
 use super::codec::{Malformed, Record};
+use super::fields::{record_enum, record_struct};
 use crate::app::ports::StoredAnswer;
-use crate::domain::core::{MachineSnapshot, Snapshot};
+use crate::domain::core::{LineClosing, MachineSnapshot, ShiftChange, Snapshot};
 use crate::domain::event::{Confirmation, ConfirmationKind, Event};
-use crate::domain::evidence::{Adjustment, Classification, EvidenceBlock, LinkChange, Observation};
+use crate::domain::evidence::{
+    Adjustment, Classification, EvidenceBlock, LinkChange, Observation, Remark, ResolvedGap, Said,
+    StatedStop, StopCut, StopJoin,
+};
 use crate::domain::genealogy::{Assignment, LotOperation, LotOperationKind};
-use crate::domain::id::{LineId, LotId, MachineId, OrderId, ProductId, ReasonId};
+use crate::domain::id::{
+    AreaId, LineId, LotId, MachineId, OrderId, PersonId, ProductId, ReasonId, SiteId,
+};
 use crate::domain::order::{JobCommand, JobState, Order, OrderRequest, OrderRun, Totals};
 use crate::domain::quantity::Quantity;
 use crate::domain::series::Point;
-use crate::domain::signal::{MachineState, RawValue, Reading, SignalRole, Unusable};
-use crate::domain::time::Timestamp;
+use crate::domain::signal::{MachineState, OperationMode, RawValue, Reading, SignalRole, Unusable};
+use crate::domain::time::{Span, Timestamp, Window};
 
 impl Record for Timestamp {
     fn put(&self, out: &mut Vec<u8>) {
@@ -23,6 +29,17 @@ impl Record for Timestamp {
         Ok(Timestamp::from_ticks(i64::get(input)?))
     }
 }
+
+impl Record for Span {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.ticks().put(out);
+    }
+    fn get(input: &mut &[u8]) -> Result<Self, Malformed> {
+        Ok(Span::from_ticks(i64::get(input)?))
+    }
+}
+
+record_struct!(Window { from, to });
 
 impl Record for Quantity {
     fn put(&self, out: &mut Vec<u8>) {
@@ -46,60 +63,25 @@ macro_rules! record_key {
         }
     )+};
 }
-record_key!(LineId, LotId, MachineId, OrderId, ProductId, ReasonId);
+record_key!(AreaId, LineId, LotId, MachineId, OrderId, PersonId, ProductId, ReasonId, SiteId);
 
-/// Fields one after the other.
-macro_rules! record_struct {
-    ($name:ident { $($field:ident),+ $(,)? }) => {
-        impl Record for $name {
-            fn put(&self, out: &mut Vec<u8>) {
-                $(self.$field.put(out);)+
-            }
-            fn get(input: &mut &[u8]) -> Result<Self, Malformed> {
-                Ok($name { $($field: Record::get(input)?),+ })
-            }
-        }
-    };
-}
-
-/// A tag, then the fields of the variant.
-macro_rules! record_enum {
-    ($name:ident {
-        $($tag:literal => $variant:ident
-            $(( $($item:ident),+ ))?
-            $({ $($field:ident),+ $(,)? })?),+ $(,)?
-    }) => {
-        impl Record for $name {
-            fn put(&self, out: &mut Vec<u8>) {
-                match self {
-                    $($name::$variant $(( $($item),+ ))? $({ $($field),+ })? => {
-                        out.push($tag);
-                        $($($item.put(out);)+)?
-                        $($($field.put(out);)+)?
-                    })+
-                }
-            }
-            fn get(input: &mut &[u8]) -> Result<Self, Malformed> {
-                match u8::get(input)? {
-                    $($tag => {
-                        $($(let $item = Record::get(input)?;)+)?
-                        $($(let $field = Record::get(input)?;)+)?
-                        Ok($name::$variant $(( $($item),+ ))? $({ $($field),+ })?)
-                    })+
-                    _ => Err(Malformed::Meaningless(stringify!($name))),
-                }
-            }
-        }
-    };
-}
-
-record_enum!(SignalRole { 0 => State, 1 => Good, 2 => Reject, 3 => Total, 4 => Lot });
+record_enum!(SignalRole {
+    0 => State, 1 => Good, 2 => Reject, 3 => Total, 4 => Lot, 5 => Infeed, 6 => Rework,
+    7 => StartupReject, 8 => Cycle, 9 => Mode, 10 => Reason, 11 => Blocked, 12 => Starved,
+    13 => Operator,
+});
 record_enum!(MachineState {
     0 => Running, 1 => Setup, 2 => Down, 3 => Blocked, 4 => Starved, 5 => Idle,
 });
+record_enum!(OperationMode { 0 => None, 1 => Maintenance, 2 => Setup, 3 => Processing });
 record_enum!(Unusable { 0 => BadStatus, 1 => WrongType, 2 => UnknownValue });
-record_enum!(RawValue { 0 => Bool(value), 1 => Integer(value), 2 => Text(value), 3 => Other(kind) });
-record_enum!(Reading { 0 => State(state), 1 => Count(count), 2 => Lot(lot), 3 => Unusable(why) });
+record_enum!(RawValue {
+    0 => Bool(value), 1 => Integer(value), 2 => Text(value), 3 => Other(kind), 4 => Decimal(value),
+});
+record_enum!(Reading {
+    0 => State(state), 1 => Count(count), 2 => Lot(lot), 3 => Unusable(why), 4 => Mode(mode),
+    5 => Reason(reason), 6 => Truth(value), 7 => Operator(person),
+});
 record_enum!(JobState {
     0 => NotAllowedToStart, 1 => AllowedToStart, 2 => Running, 3 => Interrupted, 4 => Ended,
     5 => Aborted, 6 => Closed,
@@ -114,9 +96,18 @@ record_enum!(ConfirmationKind { 0 => StateChanged, 1 => Reported, 2 => Progress,
 
 record_struct!(Observation { machine, role, at, received, seq, status, raw, reading });
 record_struct!(LinkChange { machine, at, seq, up });
-record_struct!(Adjustment { at, seq, order, good, reject });
-record_struct!(Classification { anchor, reason, comment, actor, at });
-record_struct!(OrderRun { order, product, start, end });
+record_struct!(Said { at, seq, actor, comment });
+record_struct!(Adjustment { at, seq, order, good, reject, rework, rework_good });
+record_struct!(Classification { anchor, reason, said });
+record_struct!(StopCut { at, said });
+record_struct!(StopJoin { first, last, said });
+record_struct!(StatedStop { window, reason, said });
+record_struct!(ResolvedGap { window, state, said });
+record_enum!(Remark {
+    0 => Parts(adjustment), 1 => Classified(classification), 2 => Cut(cut), 3 => Joined(join),
+    4 => Stated(stop), 5 => Resolved(gap),
+});
+record_struct!(OrderRun { order, product, start, end, cycle });
 record_struct!(OrderRequest {
     id,
     revision,
@@ -127,8 +118,9 @@ record_struct!(OrderRequest {
     due,
     priority,
     released,
+    ideal_cycle,
 });
-record_struct!(Totals { good, scrap, unattributed });
+record_struct!(Totals { good, scrap, rework, unattributed });
 record_struct!(Order {
     request,
     state,
@@ -165,9 +157,20 @@ record_struct!(Confirmation {
     total,
     lots,
 });
-record_struct!(EvidenceBlock { states, links, counts, lots });
-record_struct!(MachineSnapshot { machine, archived_to, block, adjustments, classifications });
-record_struct!(Snapshot { machines, runs, orders, confirmations });
+record_struct!(EvidenceBlock { states, links, counts, lots, circumstances });
+record_struct!(MachineSnapshot { machine, archived_to, block, remarks });
+record_struct!(LineClosing { closed_to, changed });
+record_struct!(ShiftChange { at, actor, cause });
+record_struct!(Snapshot {
+    plants,
+    now,
+    machines,
+    runs,
+    orders,
+    confirmations,
+    closings,
+    shift_records,
+});
 record_struct!(StoredAnswer { request, status, body, at });
 
 record_enum!(Event {
@@ -176,12 +179,15 @@ record_enum!(Event {
     2 => OrderStored { request, at, actor },
     3 => OrderMoved { order, command, state, at, actor },
     4 => Reported { machine, adjustment, good, lot, reason, actor },
-    5 => StopClassified { machine, classification },
+    5 => Remarked { machine, remark },
     6 => LotRecorded(operation),
     7 => LotVoided(operation),
     8 => Confirmed(confirmation),
     9 => Archived { machine, before },
     10 => OrderRetired(order),
+    11 => ShiftRecorded(record),
+    12 => ShiftUnchanged { line, start },
+    13 => PlantDefined { from, plant },
 });
 
 impl<V: Record> Record for Point<V> {

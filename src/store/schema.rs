@@ -2,14 +2,16 @@
 
 use redb::TableDefinition;
 
+use crate::domain::evidence::Remark;
 use crate::domain::genealogy::LotOperation;
+use crate::domain::id::MachineId;
 use crate::domain::signal::SignalRole;
 use crate::domain::time::Timestamp;
 
 type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 /// Version of the layout as a whole.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Single values: `format`, `alive`, `snapshot`.
 pub const META: Table = TableDefinition::new("meta");
@@ -21,10 +23,12 @@ pub const ORDERS: Table = TableDefinition::new("orders");
 pub const RUNS: Table = TableDefinition::new("runs");
 /// Machine, signal, time of the first value → values.
 pub const EVIDENCE: Table = TableDefinition::new("evidence");
-/// Machine, time, order among equals → reported parts.
-pub const ADJUSTMENTS: Table = TableDefinition::new("adjustments");
-/// Machine, anchor → classification.
-pub const CLASSIFICATIONS: Table = TableDefinition::new("classifications");
+/// Machine, anchor, kind, time, order among equals → remark.
+pub const REMARKS: Table = TableDefinition::new("remarks");
+/// Line, start of the shift, revision → record of a shift.
+pub const SHIFTS: Table = TableDefinition::new("shifts");
+/// Number of the record → key of the record of a shift.
+pub const SHIFTS_BY_NUMBER: Table = TableDefinition::new("shifts_by_number");
 /// Number → confirmation to the ERP.
 pub const OUTBOX: Table = TableDefinition::new("outbox");
 /// Lot, operation → operation.
@@ -37,14 +41,15 @@ pub const ANSWERS: Table = TableDefinition::new("answers");
 pub const ANSWERS_BY_TIME: Table = TableDefinition::new("answers_by_time");
 
 /// All tables, created when the store is opened.
-pub const ALL: [Table; 12] = [
+pub const ALL: [Table; 13] = [
     META,
     JOURNAL,
     ORDERS,
     RUNS,
     EVIDENCE,
-    ADJUSTMENTS,
-    CLASSIFICATIONS,
+    REMARKS,
+    SHIFTS,
+    SHIFTS_BY_NUMBER,
     OUTBOX,
     LOTS,
     LOTS_OF_ORDERS,
@@ -104,6 +109,8 @@ pub enum EvidenceKind {
     Lots,
     /// A counter.
     Count(SignalRole),
+    /// Mode, reason, blocked, starved or operator.
+    Circumstance(SignalRole),
 }
 
 impl EvidenceKind {
@@ -114,8 +121,22 @@ impl EvidenceKind {
             EvidenceKind::Links => 1,
             EvidenceKind::Lots => 2,
             EvidenceKind::Count(role) => 16 + role as u8,
+            EvidenceKind::Circumstance(role) => 64 + role as u8,
         }
     }
+}
+
+/// The key of a remark about a machine.
+pub fn remark_key(machine: &MachineId, remark: &Remark) -> Key {
+    let (kind, at, seq) = match remark {
+        Remark::Parts(adjustment) => (0, adjustment.at, adjustment.seq),
+        Remark::Classified(given) => (1, given.said.at, given.said.seq),
+        Remark::Cut(cut) => (2, cut.said.at, cut.said.seq),
+        Remark::Joined(join) => (3, join.said.at, join.said.seq),
+        Remark::Stated(stop) => (4, stop.said.at, stop.said.seq),
+        Remark::Resolved(gap) => (5, gap.said.at, gap.said.seq),
+    };
+    Key::of(machine.as_str()).time(remark.anchor()).byte(kind).time(at).number(seq)
 }
 
 /// The part of a key that is the same for an operation under its lot and under its order.

@@ -6,12 +6,12 @@ use super::codec::{Record, open, put_all, seal, seal_with};
 use super::database::failed;
 use super::records::Points;
 use super::schema::{
-    ADJUSTMENTS, ANSWERS, ANSWERS_BY_TIME, CLASSIFICATIONS, EVIDENCE, EvidenceKind, JOURNAL, Key,
-    LOTS, LOTS_OF_ORDERS, META, ORDERS, OUTBOX, RUNS, operation_key,
+    ANSWERS, ANSWERS_BY_TIME, EVIDENCE, EvidenceKind, JOURNAL, Key, LOTS, LOTS_OF_ORDERS, META,
+    ORDERS, OUTBOX, REMARKS, RUNS, SHIFTS, SHIFTS_BY_NUMBER, operation_key, remark_key,
 };
 use crate::app::ports::{Batch, RequestKey, StoreError, StoredAnswer};
 use crate::domain::event::Event;
-use crate::domain::evidence::EvidenceBlock;
+use crate::domain::evidence::{EvidenceBlock, Remark};
 use crate::domain::genealogy::LotOperation;
 use crate::domain::id::MachineId;
 use crate::domain::order::Order;
@@ -85,12 +85,18 @@ fn remove(transaction: &WriteTransaction, table: TableOf, key: &Key) -> Result<(
 fn project(transaction: &WriteTransaction, event: &Event) -> Result<()> {
     match event {
         Event::Reported { machine, adjustment, .. } => {
-            let key = Key::of(machine.as_str()).time(adjustment.at).number(adjustment.seq);
-            insert(transaction, ADJUSTMENTS, &key, &seal(adjustment))
+            let remark = Remark::Parts(adjustment.clone());
+            insert(transaction, REMARKS, &remark_key(machine, &remark), &seal(&remark))
         }
-        Event::StopClassified { machine, classification } => {
-            let key = Key::of(machine.as_str()).time(classification.anchor);
-            insert(transaction, CLASSIFICATIONS, &key, &seal(classification))
+        Event::Remarked { machine, remark } => {
+            insert(transaction, REMARKS, &remark_key(machine, remark), &seal(remark))
+        }
+        Event::ShiftRecorded(record) => {
+            let key = Key::of(record.line.as_str()).time(record.shift.window.from);
+            let key = key.number(record.revision.into());
+            insert(transaction, SHIFTS, &key, &seal(&**record))?;
+            let number = Key::default().number(record.seq);
+            insert(transaction, SHIFTS_BY_NUMBER, &number, &key.0)
         }
         Event::LotRecorded(operation) => {
             let (by_lot, by_order) = operation_keys(operation);
@@ -111,6 +117,8 @@ fn project(transaction: &WriteTransaction, event: &Event) -> Result<()> {
         | Event::LinkChanged(_)
         | Event::OrderStored { .. }
         | Event::OrderMoved { .. }
+        | Event::ShiftUnchanged { .. }
+        | Event::PlantDefined { .. }
         | Event::Archived { .. }
         | Event::OrderRetired(_) => Ok(()),
     }
@@ -148,6 +156,9 @@ fn archive(
     archive_points(transaction, machine, EvidenceKind::Lots, &block.lots)?;
     for (role, points) in &block.counts {
         archive_points(transaction, machine, EvidenceKind::Count(*role), points)?;
+    }
+    for (role, points) in &block.circumstances {
+        archive_points(transaction, machine, EvidenceKind::Circumstance(*role), points)?;
     }
     Ok(())
 }

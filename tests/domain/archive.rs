@@ -1,15 +1,14 @@
 //! State that leaves memory or is kept as a whole comes back as it was.
 
-use std::collections::BTreeMap;
-
+use linewright::app::engine::{Extract, MachineExtract};
 use linewright::app::ports::{Batch, Store as _};
-use linewright::app::query::add_archived;
-use linewright::domain::command::{Command, Input};
+use linewright::app::query::complete;
+use linewright::domain::command::{Command, Input, RemarkCommand};
 use linewright::domain::core::Core;
 use linewright::domain::event::Event;
 use linewright::domain::evidence::EvidenceBlock;
 use linewright::domain::id::{MachineId, ReasonId};
-use linewright::domain::oee::evaluate::{Equipment, Facts};
+use linewright::domain::oee::evaluate::Equipment;
 use linewright::domain::oee::kpi::Kpi;
 use linewright::domain::time::{Span, Timestamp, Window};
 use linewright::store::RedbStore;
@@ -38,10 +37,10 @@ impl Archived {
         let mut store = RedbStore::open(directory.path()).unwrap();
         let mut core = Core::new(plant(story.shifts), Some(Span::from_seconds(3600)));
         let reasons = story.reasons.iter().map(|(instant, reason)| {
-            let said = Command::ClassifyStop {
+            let reason = ReasonId::parse(reason).unwrap();
+            let said = Command::Remark {
                 machine: machine(),
-                stop: at(*instant),
-                reason: ReasonId::parse(reason).unwrap(),
+                remark: RemarkCommand::Classify { stop: at(*instant), reason },
                 comment: String::new(),
             };
             command(HORIZON * 2, said)
@@ -75,17 +74,21 @@ impl Archived {
 
     /// Figures of a window out of memory and store, as a question is answered.
     fn kpi(&self, window: Window) -> Kpi {
-        let mut known = self.core.evidence(&machine()).unwrap().extract(window);
-        let archived_to = self.core.archived_to(&machine());
-        if window.from < archived_to {
-            let reader = self.store.reader();
-            add_archived(&*reader, &machine(), window, archived_to, &mut known).unwrap();
-        }
-        let runs = self.store.reader().runs(&line(), window).unwrap();
-        let runs = BTreeMap::from([(line(), runs)]);
-        let evidence = BTreeMap::from([(machine(), known)]);
-        let facts = Facts { plant: self.core.plant(), evidence: &evidence, runs: &runs };
-        facts.kpi(&Equipment::Machine(machine()), window).unwrap()
+        let evidence = self.core.evidence(&machine()).unwrap();
+        let in_memory = MachineExtract {
+            machine: machine(),
+            archived_to: self.core.archived_to(&machine()),
+            oldest: evidence.oldest(),
+            evidence: evidence.extract(window),
+        };
+        let extract = Extract {
+            history: self.core.history().clone(),
+            now: at(HORIZON * 2),
+            machines: vec![in_memory],
+            runs: vec![(line(), self.core.runs(&line()).to_vec())],
+        };
+        let facts = complete(extract, &*self.store.reader(), window).unwrap();
+        facts.facts().kpi(&Equipment::Machine(machine()), window).unwrap()
     }
 }
 
@@ -107,7 +110,7 @@ proptest! {
         let whole = story.core(&[]);
         let bounds: Vec<Timestamp> = bounds.into_iter().map(at).collect();
         let window = Window { from: bounds[0], to: bounds[1] };
-        let expected = whole.facts().kpi(&Equipment::Machine(machine()), window).unwrap();
+        let expected = whole.facts_at(at(HORIZON * 2)).kpi(&Equipment::Machine(machine()), window).unwrap();
         let mut found = archived.kpi(window);
         // An open stop may be known to be long only from evidence after the window.
         found.provisional = expected.provisional;

@@ -18,7 +18,8 @@ fn window(from: i64, to: i64) -> Window {
 }
 
 fn kpi(core: &Core, from: i64, to: i64) -> Kpi {
-    core.facts().kpi(&Equipment::Machine(machine()), window(from, to)).unwrap()
+    let facts = core.facts_at(core.now().max(at(to)));
+    facts.kpi(&Equipment::Machine(machine()), window(from, to)).unwrap()
 }
 
 /// The engine's figures in the oracle's terms.

@@ -117,7 +117,15 @@ fn an_order_that_runs_may_change_its_quantity_and_not_its_product() {
 }
 
 fn report(good: u32, scrap: u32) -> Command {
-    Command::Report(Report { order: order(1), good, scrap, lot: None, reason: None })
+    Command::Report(Report {
+        order: order(1),
+        good,
+        scrap,
+        rework: 0,
+        rework_good: 0,
+        lot: None,
+        reason: None,
+    })
 }
 
 #[test]
@@ -137,7 +145,7 @@ fn reported_scrap_is_taken_from_the_counted_good_parts_and_good_is_not_counted_t
     assert_eq!(decide(&mut core, 4, report(0, 0)).unwrap_err().code(), "mes.report.empty");
     decide(&mut core, 4, report(0, 3)).unwrap();
     let totals = core.totals(core.order(&order(1)).unwrap());
-    assert_eq!(totals, Totals { good: 7, scrap: 3, unattributed: 0 });
+    assert_eq!(totals, Totals { good: 7, scrap: 3, ..Totals::default() });
 }
 
 fn lots(events: &[Event], kind: LotOperationKind) -> Vec<String> {
@@ -183,10 +191,12 @@ fn a_lot_cannot_be_made_from_itself() {
 fn a_reason_needs_a_stop_and_an_unknown_one_is_refused() {
     let mut core = Core::new(plant(false), None);
     feed(&mut core, &state(10, Some(MachineState::Running)));
-    let classify = |ticks, reason: &str| Command::ClassifyStop {
+    let classify = |ticks, reason: &str| Command::Remark {
         machine: machine(),
-        stop: at(ticks),
-        reason: linewright::domain::id::ReasonId::parse(reason).unwrap(),
+        remark: linewright::domain::command::RemarkCommand::Classify {
+            stop: at(ticks),
+            reason: linewright::domain::id::ReasonId::parse(reason).unwrap(),
+        },
         comment: String::new(),
     };
     let none = decide(&mut core, 20, classify(15, "jam")).unwrap_err();

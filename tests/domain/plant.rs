@@ -3,23 +3,26 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use linewright::domain::calendar::{Calendar, FixedZone, ShiftPattern};
-use linewright::domain::command::{Command, CommandInput, Input};
+use linewright::domain::calendar::{
+    Calendar, Days, FixedZone, Hours, ProductionDate, Scope, ShiftPattern, Validity,
+};
+use linewright::domain::command::{Command, CommandInput, Input, RemarkCommand};
 use linewright::domain::core::Core;
-use linewright::domain::counter::CounterRule;
 use linewright::domain::evidence::{LinkChange, Observation};
 use linewright::domain::id::{
     AreaId, LineId, LotId, MachineId, OrderId, ProductId, ReasonId, SiteId,
 };
 use linewright::domain::order::{JobCommand, OrderRequest};
 use linewright::domain::plant::{
-    Area, IdealCycle, Line, Machine, NoOrderPolicy, Plant, Product, Reason, ReasonClass,
+    Area, CycleScope, IdealCycle, Line, Machine, NoOrderPolicy, Plant, Product, Reason,
+    ReasonClass, RootCause,
 };
 use linewright::domain::quantity::Quantity;
+use linewright::domain::signal::counter::CounterRule;
 use linewright::domain::signal::{
-    MachineState, RawValue, Reading, Signal, SignalRole, StateMap, Unusable,
+    MachineState, RawValue, Reading, Signal, SignalRole, SignalRule, StateMap, StateRule, Unusable,
 };
-use linewright::domain::time::{Span, Timestamp};
+use linewright::domain::time::{Span, Timestamp, Window};
 use proptest::prelude::*;
 
 pub const SECOND: i64 = 10_000_000;
@@ -49,23 +52,25 @@ pub fn at(ticks: i64) -> Timestamp {
 }
 
 /// One line with one machine that counts good parts and rejects; shifts 06:00 to 20:00 UTC.
+#[expect(clippy::too_many_lines, reason = "a description, not a procedure")]
 pub fn plant(shifts: bool) -> Arc<Plant> {
-    let counter = |role| Signal {
-        role,
-        states: None,
-        counter: CounterRule { rollover: Some(ROLLOVER), max_step: None },
-    };
-    let plain = |role, states| Signal { role, states, counter: CounterRule::default() };
+    let wraps = CounterRule { rollover: Some(ROLLOVER), ..CounterRule::default() };
+    let counter = |role| Signal { role, rule: SignalRule::Count(wraps) };
+    let states = StateRule { map: StateMap::Values(BTreeMap::new()), hold: Span::ZERO };
     let m1 = Machine {
         id: machine(),
         name: "Machine 1".into(),
         line: line(),
         micro_stop_below: Span::from_ticks(MICRO_STOP),
+        explain_from: Span::from_ticks(MICRO_STOP),
+        silence_after: None,
+        stuck_after: None,
+        priority: 0,
         signals: vec![
-            plain(SignalRole::State, Some(StateMap::Values(BTreeMap::new()))),
+            Signal { role: SignalRole::State, rule: SignalRule::State(states) },
             counter(SignalRole::Good),
             counter(SignalRole::Reject),
-            plain(SignalRole::Lot, None),
+            Signal { role: SignalRole::Lot, rule: SignalRule::Lot },
         ],
     };
     let l1 = Line {
@@ -74,7 +79,11 @@ pub fn plant(shifts: bool) -> Arc<Plant> {
         area: AreaId::parse("A1").unwrap(),
         machines: vec![machine()],
         bottleneck: machine(),
+        bottleneck_by_product: BTreeMap::new(),
         outfeed: machine(),
+        stations: vec![],
+        buffers: vec![],
+        root_cause: RootCause::Equipment,
         default_product: None,
         no_order: NoOrderPolicy::Loss,
     };
@@ -82,19 +91,41 @@ pub fn plant(shifts: bool) -> Arc<Plant> {
         id: product(number),
         name: format!("Product {number}"),
         unit: "C62".into(),
-        cycles: vec![IdealCycle { machine: None, cycle: Span::from_ticks(ticks), parts }],
+        cycles: vec![IdealCycle {
+            scope: CycleScope::Any,
+            valid_from: Timestamp::MIN,
+            cycle: Span::from_ticks(ticks),
+            parts,
+        }],
     };
     let reason = |key: &str, class| {
         let id = ReasonId::parse(key).unwrap();
-        (id.clone(), Reason { id, name: key.into(), class, parent: None })
+        let reason = Reason {
+            id: id.clone(),
+            name: key.into(),
+            names: BTreeMap::new(),
+            class,
+            parent: None,
+            failure: class == ReasonClass::Down,
+            stops_line: true,
+            priority: 0,
+            comment_from: None,
+            maximum: None,
+            valid: Window { from: Timestamp::MIN, to: Timestamp::MAX },
+        };
+        (id, reason)
     };
     let day = ShiftPattern {
         name: "day".into(),
-        lines: vec![],
-        days: [true; 7],
-        start: 6 * 60,
-        end: 20 * 60,
-        breaks: vec![(9 * 60, 9 * 60 + 15), (12 * 60, 12 * 60 + 45)],
+        scope: Scope::default(),
+        days: Days::Week([true; 7]),
+        validity: Validity::default(),
+        hours: Hours {
+            start: 6 * 60,
+            end: 20 * 60,
+            breaks: vec![(9 * 60, 9 * 60 + 15), (12 * 60, 12 * 60 + 45)],
+        },
+        production_date: ProductionDate::Start,
     };
     let patterns = if shifts { vec![day] } else { vec![] };
     Arc::new(Plant {
@@ -115,6 +146,7 @@ pub fn plant(shifts: bool) -> Arc<Plant> {
         ]),
         calendar: Calendar::new(patterns, Arc::new(FixedZone { offset_minutes: 0 })),
         confirmation_interval: Span::from_seconds(60),
+        closing_grace: Span::from_seconds(900),
     })
 }
 
@@ -150,7 +182,14 @@ pub fn link(ticks: i64, up: bool) -> Input {
 }
 
 pub fn command(ticks: i64, command: Command) -> Input {
-    Input::Command(CommandInput { command, actor: "test".into(), at: at(ticks), seq: 0 })
+    Input::Command(CommandInput {
+        command,
+        actor: "test".into(),
+        at: at(ticks),
+        seq: 0,
+        may_correct: true,
+        context: None,
+    })
 }
 
 pub fn store(number: usize, made: usize, revision: u64) -> Command {
@@ -164,6 +203,7 @@ pub fn store(number: usize, made: usize, revision: u64) -> Command {
         due: None,
         priority: 0,
         released: true,
+        ideal_cycle: None,
     })
 }
 
@@ -279,14 +319,17 @@ impl Story {
 
     /// Gives reasons to the stops that contain their instants.
     fn classify(&self, core: &mut Core) {
-        for (instant, reason) in &self.reasons {
-            let said = Command::ClassifyStop {
+        for (number, (instant, reason)) in self.reasons.iter().enumerate() {
+            let reason = ReasonId::parse(reason).unwrap();
+            let said = Command::Remark {
                 machine: machine(),
-                stop: at(*instant),
-                reason: ReasonId::parse(reason).unwrap(),
+                remark: RemarkCommand::Classify { stop: at(*instant), reason },
                 comment: String::new(),
             };
-            let input = command(HORIZON * 2, said);
+            let mut input = command(HORIZON * 2, said);
+            if let Input::Command(said) = &mut input {
+                said.seq = number as u64;
+            }
             let mut events = Vec::new();
             // An instant at which the machine ran has no stop; the core says so.
             if core.decide(&input, &mut events).is_ok() {

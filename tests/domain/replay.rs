@@ -4,6 +4,8 @@ use linewright::app::replay::replay;
 use linewright::domain::oee::evaluate::Equipment;
 use linewright::domain::oee::kpi::Profile;
 use linewright::domain::quantity::Ratio;
+use linewright::domain::signal::{SignalRule, StateMap, StateRule};
+use linewright::domain::time::Span;
 use linewright::domain::time::Window;
 
 use super::plant::*;
@@ -24,7 +26,8 @@ fn states(plant: &linewright::domain::plant::Plant) -> linewright::domain::plant
     let machine = plant.machines.get_mut(&machine()).unwrap();
     let map = [("1", linewright::domain::signal::MachineState::Running)];
     let map = map.map(|(value, state)| (value.to_owned(), state)).into();
-    machine.signals[0].states = Some(linewright::domain::signal::StateMap::Values(map));
+    let rule = StateRule { map: StateMap::Values(map), hold: Span::ZERO };
+    machine.signals[0].rule = SignalRule::State(rule);
     plant
 }
 

@@ -62,7 +62,7 @@ fn orders_are_stored_once_and_commands_have_their_effect_once() {
     let other = json!({"command": "report", "good": 11});
     problem(&instance.command("WO-1", &other, "k2"), 422, "mes.request.key_reused");
     let totals = instance.get("/v1/orders/WO-1").body["totals"].clone();
-    assert_eq!(totals, json!({"good": 10, "scrap": 2, "unattributed": 0}));
+    assert_eq!(totals, json!({"good": 10, "scrap": 2, "rework": 0, "unattributed": 0}));
     let consume = json!({"command": "consume", "lot": "STEEL-7", "quantity": "2.5"});
     assert_eq!(instance.command("WO-1", &consume, "k3").status, 200);
     assert_eq!(
@@ -76,7 +76,7 @@ fn orders_are_stored_once_and_commands_have_their_effect_once() {
     assert_eq!(kinds, ["state_changed", "reported", "state_changed"]);
     assert_eq!(
         feed["confirmations"][1]["delta"],
-        json!({"good": 10, "scrap": 2, "unattributed": 0})
+        json!({"good": 10, "scrap": 2, "rework": 0, "unattributed": 0})
     );
     assert_eq!(feed["confirmations"][2]["delta"]["good"], 0);
     let rest = instance.get("/v1/confirmations?after=2").body;

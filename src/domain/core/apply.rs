@@ -1,12 +1,19 @@
 //! Facts take effect. This is total and cannot fail: what is stored has happened.
 
-use super::Core;
+use std::sync::Arc;
+
+use super::closing::stretch_around;
+use super::{Core, ShiftChange};
 use crate::domain::event::{Confirmation, Event};
-use crate::domain::evidence::{EvidenceBlock, MachineEvidence, Observation};
+use crate::domain::evidence::{
+    Adjustment, EvidenceBlock, LinkChange, MachineEvidence, Observation, Remark,
+};
 use crate::domain::genealogy::{Assignment, LotOperation, LotOperationKind};
 use crate::domain::id::{LotId, MachineId, OrderId};
 use crate::domain::order::{JobState, Order, OrderRequest, OrderRun};
-use crate::domain::time::{Timestamp, Window};
+use crate::domain::plant::Plant;
+use crate::domain::series::Point;
+use crate::domain::time::{Span, Timestamp, Window};
 
 /// What the store has to keep besides the fact itself.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -23,39 +30,44 @@ impl Core {
         let order = |id: &OrderId| Applied { order: Some(id.clone()), archived: None };
         match event {
             Event::Observed(observation) => self.note(observation),
-            Event::LinkChanged(change) => {
-                let point = crate::domain::series::Point {
-                    at: change.at,
-                    seq: change.seq,
-                    value: change.up,
-                };
-                self.evidence_mut(&change.machine).links.insert(point);
-                self.totals_may_change(&change.machine, change.at);
-                Applied::default()
-            }
+            Event::LinkChanged(change) => self.note_link(change),
             Event::OrderStored { request, at, .. } => {
+                self.seen(*at);
                 self.keep_order(request, *at);
                 order(&request.id)
             }
-            Event::OrderMoved { order: id, state, at, .. } => {
-                self.advance(id, *state, *at);
+            Event::OrderMoved { order: id, state, at, actor, .. } => {
+                self.seen(*at);
+                self.advance(id, *state, (*at, actor));
                 order(id)
             }
-            Event::Reported { machine, adjustment, good, lot, .. } => {
-                self.evidence_mut(machine).adjust(adjustment.clone());
-                self.unconfirmed.insert(adjustment.order.clone());
+            Event::Reported { machine, adjustment, good, lot, actor, .. } => {
+                self.note_report(machine, adjustment, actor);
                 if let Some(order) = self.orders.get_mut(&adjustment.order) {
                     order.book(lot.as_ref(), *good);
                 }
                 order(&adjustment.order)
             }
-            Event::StopClassified { machine, classification } => {
-                self.evidence_mut(machine).classify(classification.clone());
+            Event::Remarked { machine, remark } => {
+                self.note_remark(machine, remark);
+                Applied::default()
+            }
+            Event::PlantDefined { from, plant } => {
+                self.define(*from, plant);
                 Applied::default()
             }
             Event::LotRecorded(operation) => self.note_lot(operation, true),
             Event::LotVoided(operation) => self.note_lot(operation, false),
             Event::Confirmed(confirmation) => self.confirmed(confirmation),
+            Event::ShiftRecorded(record) => {
+                self.seen(record.at);
+                self.recorded(record);
+                Applied::default()
+            }
+            Event::ShiftUnchanged { line, start } => {
+                self.unchanged(line, *start);
+                Applied::default()
+            }
             Event::Archived { machine, before } => self.archive_before(machine, *before),
             Event::OrderRetired(id) => {
                 self.unconfirmed.remove(id);
@@ -67,15 +79,116 @@ impl Core {
         }
     }
 
+    /// Time has come at least so far.
+    fn seen(&mut self, at: Timestamp) {
+        self.now = self.now.max(at);
+    }
+
+    fn note_link(&mut self, change: &LinkChange) -> Applied {
+        self.seen(change.at);
+        let point = Point { at: change.at, seq: change.seq, value: change.up };
+        self.evidence_mut(&change.machine).links.insert(point);
+        self.totals_may_change(&change.machine, change.at);
+        if change.at < self.closed_to_of(&change.machine) {
+            let window = Window { from: change.at, to: Timestamp::MAX };
+            let cause = if change.up { "a link came back" } else { "a link was lost" };
+            self.correct(&change.machine, window, (change.at, "system", cause));
+        }
+        Applied::default()
+    }
+
+    fn note_report(&mut self, machine: &MachineId, adjustment: &Adjustment, actor: &str) {
+        self.seen(adjustment.at);
+        self.evidence_mut(machine).remarks.add(Remark::Parts(adjustment.clone()));
+        self.unconfirmed.insert(adjustment.order.clone());
+        let window = Window { from: adjustment.at, to: adjustment.at + Span::from_ticks(1) };
+        self.correct(machine, window, (adjustment.at, actor, "parts were reported"));
+    }
+
+    fn note_remark(&mut self, machine: &MachineId, remark: &Remark) {
+        let (said, cause) = match remark {
+            Remark::Parts(adjustment) => return self.note_report(machine, adjustment, "system"),
+            Remark::Classified(given) => (&given.said, "a stop was given another reason"),
+            Remark::Cut(cut) => (&cut.said, "a stop was split"),
+            Remark::Joined(join) => (&join.said, "stops were merged"),
+            Remark::Stated(stop) => (&stop.said, "a stop was stated or withdrawn"),
+            Remark::Resolved(gap) => (&gap.said, "a gap was resolved"),
+        };
+        self.seen(said.at);
+        // What is about archived time alone is kept by the store.
+        if remark.reaches() >= self.oldest_needed(machine) {
+            self.evidence_mut(machine).remarks.add(remark.clone());
+        }
+        if matches!(remark, Remark::Resolved(_)) {
+            self.totals_may_change(machine, remark.anchor());
+        }
+        let evidence = self.evidence.get(machine);
+        let around = evidence.map(|evidence| {
+            let start = stretch_around(evidence, remark.anchor());
+            let end = stretch_around(evidence, remark.reaches());
+            Window { from: start.from.min(end.from), to: start.to.max(end.to) }
+        });
+        let around = around.unwrap_or(Window { from: remark.anchor(), to: Timestamp::MAX });
+        self.correct(machine, around, (said.at, &said.actor, cause));
+    }
+
+    fn closed_to_of(&self, machine: &MachineId) -> Timestamp {
+        let line = self.plant().line_of(machine);
+        line.map_or(Timestamp::MIN, |line| self.closed_to(&line.id))
+    }
+
+    /// Something has changed in a window of a machine; closed shifts in it are looked at again.
+    fn correct(
+        &mut self,
+        machine: &MachineId,
+        window: Window,
+        (at, actor, cause): (Timestamp, &str, &str),
+    ) {
+        if window.from < self.closed_to_of(machine) {
+            let change = ShiftChange { at, actor: actor.to_owned(), cause: cause.to_owned() };
+            self.may_have_changed(machine, window, &change);
+        }
+    }
+
+    fn define(&mut self, from: Timestamp, plant: &Arc<Plant>) {
+        self.seen(from);
+        self.history.define(from, plant.clone());
+        for machine in plant.machines.keys() {
+            let history = &self.history;
+            let evidence = self.evidence.entry(machine.clone());
+            let evidence = evidence.or_insert_with(|| MachineEvidence::new(history, machine));
+            evidence.define(history, machine, from);
+        }
+        self.plan_closings(self.now);
+    }
+
     fn evidence_mut(&mut self, machine: &MachineId) -> &mut MachineEvidence {
-        self.evidence.entry(machine.clone()).or_default()
+        let history = &self.history;
+        let evidence = self.evidence.entry(machine.clone());
+        evidence.or_insert_with(|| MachineEvidence::new(history, machine))
+    }
+
+    /// The oldest instant on which figures from memory may depend.
+    fn oldest_needed(&self, machine: &MachineId) -> Timestamp {
+        let archived_to = self.archived_to(machine);
+        let oldest = self.evidence.get(machine).and_then(MachineEvidence::oldest);
+        if archived_to == Timestamp::MIN { archived_to } else { oldest.unwrap_or(archived_to) }
     }
 
     fn note(&mut self, observation: &Observation) -> Applied {
         let machine = &observation.machine;
-        if observation.at >= self.archived_to(machine) {
+        self.seen(observation.received);
+        if self.next_closing.is_none() {
+            self.plan_closings(self.now);
+        }
+        let is_in_memory = observation.at >= self.archived_to(machine);
+        if is_in_memory {
             self.evidence_mut(machine).observe(observation);
             self.totals_may_change(machine, observation.at);
+        }
+        let reach = self.reach_of(observation);
+        self.correct(machine, reach, (observation.received, "system", "late data arrived"));
+        if is_in_memory {
             return Applied::default();
         }
         let mut late = MachineEvidence::default();
@@ -92,8 +205,8 @@ impl Core {
         }
     }
 
-    fn advance(&mut self, id: &OrderId, state: JobState, at: Timestamp) {
-        let interval = self.plant.confirmation_interval;
+    fn advance(&mut self, id: &OrderId, state: JobState, (at, actor): (Timestamp, &str)) {
+        let interval = self.plant().confirmation_interval;
         let Some(order) = self.orders.get_mut(id) else {
             return;
         };
@@ -102,10 +215,18 @@ impl Core {
         if state == JobState::Running {
             order.confirm_next = Some(at + interval);
         }
-        let runs = self.runs.entry(order.request.line.clone()).or_default();
+        let line = order.request.line.clone();
+        let runs = self.runs.entry(line.clone()).or_default();
         runs.retain(|run| run.order != *id);
         runs.extend(order.runs.iter().cloned());
         runs.sort_by(|a, b| (a.start, &a.order).cmp(&(b.start, &b.order)));
+        if at < self.closed_to(&line) {
+            let machines = self.plant().lines.get(&line).map(|line| line.machines.clone());
+            let window = Window { from: at, to: Timestamp::MAX };
+            for machine in machines.into_iter().flatten() {
+                self.correct(&machine, window, (self.now, actor, "an order was moved"));
+            }
+        }
     }
 
     fn note_lot(&mut self, operation: &LotOperation, holds: bool) -> Applied {
@@ -126,7 +247,7 @@ impl Core {
     }
 
     fn confirmed(&mut self, confirmation: &Confirmation) -> Applied {
-        let interval = self.plant.confirmation_interval;
+        let interval = self.plant().confirmation_interval;
         self.confirmations = self.confirmations.max(confirmation.seq);
         self.unconfirmed.remove(&confirmation.order);
         if let Some(order) = self.orders.get_mut(&confirmation.order) {
@@ -183,7 +304,8 @@ impl Order {
         }
         if state == JobState::Running {
             let (order, product) = (self.request.id.clone(), self.request.product.clone());
-            self.runs.push(OrderRun { order, product, start: at, end: None });
+            let cycle = self.request.ideal_cycle;
+            self.runs.push(OrderRun { order, product, start: at, end: None, cycle });
         }
     }
 

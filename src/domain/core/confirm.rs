@@ -14,7 +14,7 @@ impl Core {
 
     /// Notes that totals of orders on a machine's line may have changed from an instant on.
     pub(super) fn totals_may_change(&mut self, machine: &MachineId, at: Timestamp) {
-        let Some(line) = self.plant.machines.get(machine).map(|machine| &machine.line) else {
+        let Some(line) = self.plant().machines.get(machine).map(|machine| &machine.line) else {
             return;
         };
         let runs = self.runs.get(line).map_or(&[][..], Vec::as_slice);

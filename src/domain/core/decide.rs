@@ -3,17 +3,16 @@
 use super::{ARCHIVE_STEP, Core};
 use crate::domain::command::{Change, Command, CommandInput, Consumption, Input, Outcome, Report};
 use crate::domain::event::{ConfirmationKind, Event};
-use crate::domain::evidence::{Adjustment, Classification, LinkChange, Observation};
+use crate::domain::evidence::{Adjustment, LinkChange, Observation};
 use crate::domain::genealogy::{Assignment, LotOperation, LotOperationKind, lots_used};
-use crate::domain::id::{MachineId, OrderId, ReasonId};
-use crate::domain::oee::stops::stops_in;
+use crate::domain::id::{MachineId, OrderId, PersonId, ReasonId};
 use crate::domain::order::{JobCommand, JobState, Order, OrderRequest, OrderRun, transition};
 use crate::domain::plant::Line;
 use crate::domain::quantity::Quantity;
 use crate::domain::rejection::Rejection;
 use crate::domain::series::Point;
-use crate::domain::signal::{Reading, SignalRole};
-use crate::domain::time::{Span, Timestamp, Window};
+use crate::domain::signal::{RawValue, Reading, SignalRole};
+use crate::domain::time::{Span, Timestamp};
 
 impl Core {
     /// What an input brings about: events in the order in which they must be applied.
@@ -31,6 +30,17 @@ impl Core {
                 self.archive(*now, out);
                 Ok(Outcome::Noted)
             }
+            Input::Defined { from, plant } => {
+                // The first description is kept as well, or a later one would hold since ever.
+                if *from == Timestamp::MIN || **self.plant() != **plant {
+                    out.push(Event::PlantDefined { from: *from, plant: plant.clone() });
+                }
+                Ok(Outcome::Noted)
+            }
+            Input::Closed(closing) => {
+                self.close(closing, out);
+                Ok(Outcome::Noted)
+            }
             Input::Restarted { last_alive, seq } => {
                 self.restarted(*last_alive, *seq, out);
                 Ok(Outcome::Noted)
@@ -38,8 +48,8 @@ impl Core {
         }
     }
 
-    fn machine_is_known(&self, machine: &MachineId) -> Result<(), Rejection> {
-        let known = self.plant.machines.contains_key(machine);
+    pub(super) fn machine_is_known(&self, machine: &MachineId) -> Result<(), Rejection> {
+        let known = self.plant().machines.contains_key(machine);
         if known { Ok(()) } else { Err(Rejection::UnknownMachine(machine.clone())) }
     }
 
@@ -90,7 +100,7 @@ impl Core {
             _ => None,
         };
         after.lots.insert(Point { at: observation.at, seq: observation.seq, value });
-        let line = self.plant.machines.get(&observation.machine).map(|m| &m.line);
+        let line = self.plant().machines.get(&observation.machine).map(|m| &m.line);
         for order in self.orders.values().filter(|order| Some(&order.request.line) == line) {
             self.trace(order, &observation.machine, &after, out);
         }
@@ -162,9 +172,10 @@ impl Core {
             Command::MoveOrder { order, command } => self.move_order(order, *command, input, out),
             Command::Report(report) => self.report(report, input, out),
             Command::Consume(consumption) => self.consume(consumption, input, out),
-            Command::ClassifyStop { machine, stop, reason, comment } => {
-                self.classify(machine, *stop, (reason, comment), input, out)
+            Command::Remark { machine, remark, comment } => {
+                self.remark(machine, (remark, comment), input, out)
             }
+            Command::LogOn { machine, person } => self.log_on(machine, person.as_ref(), input, out),
         }
     }
 
@@ -187,14 +198,17 @@ impl Core {
                 return Err(Rejection::RevisionConflict { order, revision });
             }
         }
-        if !self.plant.lines.contains_key(&request.line) {
+        if !self.plant().lines.contains_key(&request.line) {
             return Err(Rejection::UnknownLine(request.line.clone()));
         }
-        if !self.plant.products.contains_key(&request.product) {
+        if !self.plant().products.contains_key(&request.product) {
             return Err(Rejection::UnknownProduct(request.product.clone()));
         }
         if request.quantity <= Quantity::ZERO {
             return Err(Rejection::QuantityNotPositive(request.id.clone()));
+        }
+        if request.ideal_cycle.is_some_and(|cycle| cycle <= Span::ZERO) {
+            return Err(Rejection::IdealCycleNotPositive(request.id.clone()));
         }
         let (after, change) = match self.orders.get(&request.id) {
             None => (Order::new(request.clone(), input.at), Change::Created),
@@ -222,7 +236,7 @@ impl Core {
     fn find_order(&self, id: &OrderId) -> Result<(&Order, &Line), Rejection> {
         let order = self.orders.get(id).ok_or_else(|| Rejection::UnknownOrder(id.clone()))?;
         let line = &order.request.line;
-        let line = self.plant.lines.get(line).ok_or_else(|| Rejection::UnknownLine(line.clone()));
+        let line = self.plant().lines.get(line).ok_or_else(|| Rejection::UnknownLine(line.clone()));
         Ok((order, line?))
     }
 
@@ -301,7 +315,7 @@ impl Core {
             let (order, state) = (report.order.clone(), order.state);
             return Err(Rejection::ReportNotAllowed { order, state });
         }
-        if report.good == 0 && report.scrap == 0 {
+        if [report.good, report.scrap, report.rework, report.rework_good] == [0; 4] {
             return Err(Rejection::NothingReported(report.order.clone()));
         }
         if let Some(reason) = &report.reason {
@@ -313,23 +327,27 @@ impl Core {
             let (line, machine) = (line.id.clone(), line.outfeed.clone());
             return Err(Rejection::GoodIsCounted { line, machine });
         }
-        if counted && i64::from(report.scrap) > totals.good {
+        let (scrap, rework) = (i64::from(report.scrap), i64::from(report.rework));
+        if counted && scrap + rework > totals.good {
             let (order, good) = (report.order.clone(), totals.good);
             return Err(Rejection::ScrapExceedsGood { order, good });
         }
-        let (good, scrap) = (i64::from(report.good), i64::from(report.scrap));
+        let (good, rework_good) = (i64::from(report.good), i64::from(report.rework_good));
         let adjustment = Adjustment {
             at: input.at,
             seq: input.seq,
             order: report.order.clone(),
-            good: if counted { -scrap } else { good },
+            good: if counted { -scrap - rework } else { good },
             reject: scrap,
+            rework,
+            rework_good,
         };
         let mut after = order.clone();
         after.book(report.lot.as_ref(), report.good);
         let mut total = totals;
         total.good += adjustment.good;
         total.scrap += adjustment.reject;
+        total.rework += adjustment.rework - adjustment.rework_good;
         out.push(Event::Reported {
             machine: line.outfeed.clone(),
             adjustment,
@@ -402,36 +420,30 @@ impl Core {
         Ok(Outcome::Order { order: Box::new(order.clone()), change: Change::Changed })
     }
 
-    fn reason_is_known(&self, reason: &ReasonId) -> Result<(), Rejection> {
-        let known = self.plant.reasons.contains_key(reason);
-        if known { Ok(()) } else { Err(Rejection::UnknownReason(reason.clone())) }
-    }
-
-    /// Gives a stop its reason. The stop must be in memory: older ones are refused as unknown.
-    fn classify(
+    /// Somebody begins or ends to work at a machine.
+    fn log_on(
         &self,
         machine: &MachineId,
-        at: Timestamp,
-        (reason, comment): (&ReasonId, &String),
+        person: Option<&PersonId>,
         input: &CommandInput,
         out: &mut Vec<Event>,
     ) -> Result<Outcome, Rejection> {
         self.machine_is_known(machine)?;
-        self.reason_is_known(reason)?;
-        let no_stop = || Rejection::NoStopThere(machine.clone());
-        let evidence = self.evidence.get(machine).ok_or_else(no_stop)?;
-        let instant = Window { from: at, to: at + Span::from_ticks(1) };
-        let found = stops_in(evidence, instant).pop();
-        let mut stop = found.filter(|_| at <= input.at).ok_or_else(no_stop)?;
-        let classification = Classification {
-            anchor: stop.start,
-            reason: reason.clone(),
-            comment: comment.clone(),
-            actor: input.actor.clone(),
+        let observation = Observation {
+            machine: machine.clone(),
+            role: SignalRole::Operator,
             at: input.at,
+            received: input.at,
+            seq: input.seq,
+            status: 0,
+            raw: RawValue::Text(person.map_or_else(String::new, ToString::to_string)),
+            reading: Reading::Operator(person.cloned()),
         };
-        stop.classification = Some(classification.clone());
-        out.push(Event::StopClassified { machine: machine.clone(), classification });
-        Ok(Outcome::Stop(Box::new(stop)))
+        self.observe(&observation, out)
+    }
+
+    pub(super) fn reason_is_known(&self, reason: &ReasonId) -> Result<(), Rejection> {
+        let known = self.plant().reasons.contains_key(reason);
+        if known { Ok(()) } else { Err(Rejection::UnknownReason(reason.clone())) }
     }
 }

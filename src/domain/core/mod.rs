@@ -5,12 +5,15 @@
 //! alone, so what was decided once is never decided again.
 
 mod apply;
+mod closing;
 mod confirm;
 mod decide;
+mod remark;
 mod snapshot;
 mod totals;
 
 pub use apply::Applied;
+pub use closing::{Closing, DueClosing, LineClosing, ShiftChange};
 pub use snapshot::{MachineSnapshot, Snapshot};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +24,7 @@ use super::id::{LineId, MachineId, OrderId};
 use super::oee::evaluate::Facts;
 use super::order::{Order, OrderRun};
 use super::plant::Plant;
+use super::plant::history::PlantHistory;
 use super::time::{Span, TICKS_PER_SECOND, Timestamp};
 
 /// Evidence leaves memory in steps of this many ticks.
@@ -29,7 +33,9 @@ const ARCHIVE_STEP: i64 = 3600 * TICKS_PER_SECOND;
 /// The state of a plant.
 #[derive(Clone, Debug)]
 pub struct Core {
-    plant: Arc<Plant>,
+    history: PlantHistory,
+    /// The latest instant that any input has brought.
+    now: Timestamp,
     /// How long evidence stays in memory; `None` for ever, as in replay.
     retention: Option<Span>,
     evidence: BTreeMap<MachineId, MachineEvidence>,
@@ -39,15 +45,22 @@ pub struct Core {
     /// Orders whose totals may differ from those confirmed; all others need no look.
     unconfirmed: BTreeSet<OrderId>,
     confirmations: u64,
+    closings: BTreeMap<LineId, LineClosing>,
+    shift_records: u64,
+    /// When the next shift is closed, as far as the calendar was asked.
+    next_closing: Option<Timestamp>,
 }
 
 impl Core {
     /// A plant about which nothing is known yet.
     pub fn new(plant: Arc<Plant>, retention: Option<Span>) -> Self {
-        let machines = plant.machines.values();
-        let evidence = machines.map(|m| (m.id.clone(), MachineEvidence::new(m))).collect();
+        let history = PlantHistory::new(plant);
+        let machines = history.current().machines.keys();
+        let evidence = machines.map(|id| (id.clone(), MachineEvidence::new(&history, id)));
+        let evidence = evidence.collect();
         Core {
-            plant,
+            history,
+            now: Timestamp::MIN,
             retention,
             evidence,
             archived_to: BTreeMap::new(),
@@ -55,17 +68,35 @@ impl Core {
             orders: BTreeMap::new(),
             unconfirmed: BTreeSet::new(),
             confirmations: 0,
+            closings: BTreeMap::new(),
+            shift_records: 0,
+            next_closing: None,
         }
     }
 
     /// The plant.
     pub fn plant(&self) -> &Arc<Plant> {
-        &self.plant
+        self.history.current()
+    }
+
+    /// The plant as it was described over time.
+    pub fn history(&self) -> &PlantHistory {
+        &self.history
+    }
+
+    /// The latest instant that any input has brought.
+    pub fn now(&self) -> Timestamp {
+        self.now
     }
 
     /// The facts for computing figures about the time that is in memory.
     pub fn facts(&self) -> Facts<'_, MachineEvidence> {
-        Facts { plant: &self.plant, evidence: &self.evidence, runs: &self.runs }
+        self.facts_at(self.now)
+    }
+
+    /// The facts as seen from an instant: what is open lasts until then.
+    pub fn facts_at(&self, now: Timestamp) -> Facts<'_, MachineEvidence> {
+        Facts { history: &self.history, evidence: &self.evidence, runs: &self.runs, now }
     }
 
     /// Evidence about a machine.
@@ -109,7 +140,7 @@ impl Core {
         let confirmations = self.unconfirmed().filter_map(|order| self.confirmation_due(order));
         let archives = self.evidence.keys().filter_map(|machine| self.archive_due(machine));
         let retirements = self.orders.values().filter_map(|order| self.retirement_due(order));
-        confirmations.chain(archives).chain(retirements).min()
+        confirmations.chain(archives).chain(retirements).chain(self.closing_deadline()).min()
     }
 
     /// When the oldest evidence of a machine leaves memory.

@@ -2,16 +2,21 @@
 
 use std::sync::Arc;
 
-use super::Core;
-use crate::domain::evidence::{Adjustment, Classification, EvidenceBlock};
+use super::{Core, LineClosing};
+use crate::domain::evidence::{EvidenceBlock, MachineEvidence, Remark};
 use crate::domain::id::{LineId, MachineId};
 use crate::domain::order::{Order, OrderRun};
 use crate::domain::plant::Plant;
+use crate::domain::plant::history::PlantHistory;
 use crate::domain::time::{Span, Timestamp};
 
 /// The state of a core.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Snapshot {
+    /// The plant as it was described over time.
+    pub plants: Vec<(Timestamp, Arc<Plant>)>,
+    /// The latest instant that any input has brought.
+    pub now: Timestamp,
     /// Machines and their evidence.
     pub machines: Vec<MachineSnapshot>,
     /// Runs by line.
@@ -20,6 +25,10 @@ pub struct Snapshot {
     pub orders: Vec<Order>,
     /// Number of the newest confirmation.
     pub confirmations: u64,
+    /// How far shifts are closed, by line.
+    pub closings: Vec<(LineId, LineClosing)>,
+    /// Number of the newest record of a shift.
+    pub shift_records: u64,
 }
 
 /// The evidence about one machine.
@@ -31,10 +40,8 @@ pub struct MachineSnapshot {
     pub archived_to: Timestamp,
     /// Observations.
     pub block: EvidenceBlock,
-    /// Reported parts.
-    pub adjustments: Vec<Adjustment>,
-    /// Classified stops.
-    pub classifications: Vec<Classification>,
+    /// What people said.
+    pub remarks: Vec<Remark>,
 }
 
 impl Core {
@@ -44,25 +51,35 @@ impl Core {
             machine: machine.clone(),
             archived_to: self.archived_to(machine),
             block: evidence.to_block(),
-            adjustments: evidence.adjustments.clone(),
-            classifications: evidence.classifications.values().cloned().collect(),
+            remarks: evidence.remarks.iter().cloned().collect(),
         });
         Snapshot {
+            plants: self.history.versions().to_vec(),
+            now: self.now,
             machines: machines.collect(),
             runs: self.all_runs(),
             orders: self.orders.values().cloned().collect(),
             confirmations: self.confirmations,
+            closings: self.closings.iter().map(|(line, c)| (line.clone(), c.clone())).collect(),
+            shift_records: self.shift_records,
         }
     }
 
     /// The core that had this state.
     pub fn restore(plant: Arc<Plant>, retention: Option<Span>, snapshot: Snapshot) -> Core {
         let mut core = Core::new(plant, retention);
+        core.now = snapshot.now;
+        if let Some(history) = PlantHistory::of(snapshot.plants) {
+            core.history = history;
+        }
         for machine in snapshot.machines {
-            let evidence = core.evidence.entry(machine.machine.clone()).or_default();
+            let history = &core.history;
+            let evidence = core.evidence.entry(machine.machine.clone());
+            let evidence =
+                evidence.or_insert_with(|| MachineEvidence::new(history, &machine.machine));
+            *evidence = MachineEvidence::new(history, &machine.machine);
             evidence.absorb(machine.block);
-            evidence.adjustments = machine.adjustments;
-            machine.classifications.into_iter().for_each(|c| evidence.classify(c));
+            machine.remarks.into_iter().for_each(|remark| evidence.remarks.add(remark));
             if machine.archived_to > Timestamp::MIN {
                 core.archived_to.insert(machine.machine, machine.archived_to);
             }
@@ -70,6 +87,9 @@ impl Core {
         core.runs = snapshot.runs.into_iter().collect();
         core.orders = snapshot.orders.into_iter().map(|o| (o.id().clone(), o)).collect();
         core.confirmations = snapshot.confirmations;
+        core.closings = snapshot.closings.into_iter().collect();
+        core.shift_records = snapshot.shift_records;
+        core.plan_closings(core.now);
         let changed = core.orders.values().filter(|order| core.totals(order) != order.confirmed);
         core.unconfirmed = changed.map(|order| order.id().clone()).collect();
         core

@@ -3,10 +3,10 @@
 use super::Core;
 use crate::domain::evidence::MachineEvidence;
 use crate::domain::id::{LotId, MachineId};
-use crate::domain::oee::counts::{Counters, MachineCounts, Parts};
+use crate::domain::oee::counts::MachineCounts;
+use crate::domain::oee::parts::{Counters, Parts};
 use crate::domain::order::{Order, Totals};
 use crate::domain::plant::{Line, Machine};
-use crate::domain::signal::SignalRole;
 use crate::domain::time::{Timestamp, Window};
 
 impl Core {
@@ -26,26 +26,28 @@ impl Core {
         only: Option<&MachineId>,
     ) -> Totals {
         let mut totals = Totals::default();
-        let Some(line) = self.plant.lines.get(&order.request.line) else {
+        let Some(line) = self.plant().lines.get(&order.request.line) else {
             return totals;
         };
         for id in line.machines.iter().filter(|id| only.is_none_or(|only| only == *id)) {
             let (Some(machine), Some(evidence)) =
-                (self.plant.machines.get(id), self.evidence.get(id))
+                (self.plant().machines.get(id), self.evidence.get(id))
             else {
                 continue;
             };
             let counted = counted_in_runs(order, machine, evidence, window);
-            totals.scrap += counted.known.reject;
-            totals.unattributed += counted.unknown.reject;
-            if *id == line.outfeed {
+            totals.scrap += counted.known.scrap();
+            totals.rework += counted.known.rework;
+            totals.unattributed += counted.unknown.scrap();
+            if line.parallel_to(&line.outfeed).contains(id) {
                 totals.good += counted.known.good;
                 totals.unattributed += counted.unknown.good;
             }
-            let reports = evidence.adjustments.iter();
+            let reports = evidence.remarks.adjustments();
             for report in reports.filter(|a| a.order == *order.id() && window.contains(a.at)) {
                 totals.good += report.good;
                 totals.scrap += report.reject;
+                totals.rework += report.rework - report.rework_good;
             }
         }
         totals
@@ -64,8 +66,10 @@ impl Core {
 
     /// Whether good parts of a line are counted by its outfeed machine.
     pub(super) fn counts_good(&self, line: &Line) -> bool {
-        let machine = self.plant.machines.get(&line.outfeed);
-        machine.is_some_and(|machine| Counters::of(machine).counts_good())
+        let counts = |id: &MachineId| {
+            self.plant().machines.get(id).is_some_and(|m| Counters::of(m).counts_good())
+        };
+        line.parallel_to(&line.outfeed).iter().any(counts)
     }
 }
 
@@ -91,15 +95,11 @@ fn counted_in_runs(
         counted.known.merge(seen);
         counted.unknown.merge(unseen);
         // A part made while the link was down is the order's if the order ran all that time.
-        let mut own = [0_i64; 3];
-        for (sum, role) in
-            own.iter_mut().zip([SignalRole::Good, SignalRole::Reject, SignalRole::Total])
-        {
+        let own = counts.counters().derive(|role| {
             let steps = counts.steps_unseen(role, part);
             let own_steps = steps.iter().filter(|step| step.previous >= run.start);
-            *sum = own_steps.map(|step| i64::try_from(step.delta).unwrap_or(i64::MAX)).sum();
-        }
-        let own = counts.counters().derive(own[0], own[1], own[2]);
+            own_steps.map(|step| i64::try_from(step.delta).unwrap_or(i64::MAX)).sum()
+        });
         counted.known.merge(own);
         counted.unknown.merge(own.negated());
     }

@@ -3,10 +3,11 @@
 //! A figure is a ratio of integers or it is not defined; it is never rounded, capped or filled in.
 //! Figures of several machines or windows come from adding time and parts, never from ratios.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::counts::Production;
 use super::loss::{LossClass, TimeElements};
+use crate::domain::id::ReasonId;
 use crate::domain::quantity::{IdealTime, Ratio};
 use crate::domain::time::{Span, Window};
 
@@ -50,6 +51,12 @@ pub enum Flag {
     DoubtfulCounterStep,
     /// Part of the window is not known.
     CoverageIncomplete,
+    /// A counter did not move for too long while the machine ran.
+    CounterStuck,
+    /// More of reject, startup reject and rework was counted than of all parts.
+    CountersDisagree,
+    /// A stop waits for its reason.
+    UnexplainedStops,
 }
 
 impl Flag {
@@ -65,6 +72,51 @@ impl Flag {
             Flag::UnattributedCounts => "unattributed_counts",
             Flag::DoubtfulCounterStep => "doubtful_counter_step",
             Flag::CoverageIncomplete => "coverage_incomplete",
+            Flag::CounterStuck => "counter_stuck",
+            Flag::CountersDisagree => "counters_disagree",
+            Flag::UnexplainedStops => "unexplained_stops",
+        }
+    }
+}
+
+/// Stops of a window. What is counted is counted where the stop began, time where it passed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct StopTally {
+    /// Stops that were no micro-stops.
+    pub stops: u64,
+    /// Stops below the threshold.
+    pub micro_stops: u64,
+    /// Stops whose reason is a failure; those that are one count once.
+    pub failures: u64,
+    /// Time in which the machine stood because of failures (time to repair).
+    pub failure_time: Span,
+    /// Stops that wait for their reason.
+    pub unexplained: u64,
+    /// Time and stops by reason; under `None` those without.
+    pub by_reason: BTreeMap<Option<ReasonId>, ReasonTally>,
+}
+
+/// Stops of one reason.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ReasonTally {
+    /// Time that had the reason.
+    pub time: Span,
+    /// Stops that began with it.
+    pub stops: u64,
+}
+
+impl StopTally {
+    /// Adds another tally.
+    pub fn merge(&mut self, other: &StopTally) {
+        self.stops += other.stops;
+        self.micro_stops += other.micro_stops;
+        self.failures += other.failures;
+        self.failure_time += other.failure_time;
+        self.unexplained += other.unexplained;
+        for (reason, tally) in &other.by_reason {
+            let sum = self.by_reason.entry(reason.clone()).or_default();
+            sum.time += tally.time;
+            sum.stops += tally.stops;
         }
     }
 }
@@ -76,6 +128,10 @@ pub struct Kpi {
     pub window: Window,
     /// Its time by class; of several machines, the sum.
     pub time: TimeElements,
+    /// The time of it in which an order was in production.
+    pub time_in_orders: TimeElements,
+    /// The stops.
+    pub stops: StopTally,
     /// What was made.
     pub production: Production,
     /// Whether parts are counted at all.
@@ -109,6 +165,37 @@ pub struct Waterfall {
 }
 
 impl Kpi {
+    /// No time and no parts yet.
+    pub fn nothing(window: Window) -> Kpi {
+        Kpi {
+            window,
+            time: TimeElements::default(),
+            time_in_orders: TimeElements::default(),
+            stops: StopTally::default(),
+            production: Production::default(),
+            counted: true,
+            provisional: false,
+            flags: BTreeSet::new(),
+        }
+    }
+
+    /// Adds the time and the parts of another equipment or window, whose flags stay.
+    ///
+    /// Only what can be added is: ratios follow from the sums.
+    pub fn merge(&mut self, other: &Kpi) {
+        self.window = Window {
+            from: self.window.from.min(other.window.from),
+            to: self.window.to.max(other.window.to),
+        };
+        self.time.merge(&other.time);
+        self.time_in_orders.merge(&other.time_in_orders);
+        self.stops.merge(&other.stops);
+        self.production.merge(&other.production);
+        self.counted &= other.counted;
+        self.provisional |= other.provisional;
+        self.flags.extend(other.flags.iter().copied());
+    }
+
     /// Run time: with micro-stops in the `tpm` profile, without in `iso22400`.
     pub fn run_time(&self, profile: Profile) -> Span {
         match profile {
@@ -169,8 +256,29 @@ impl Kpi {
         Ratio::new(busy.ticks().into(), with_gaps.ticks().into())
     }
 
+    /// NEE = (run time + setup) / planned busy time · effectiveness · quality
+    /// (ISO 22400-2: AUPT / PBT · E · QR); equal to OEE but for setup, which is no loss here.
+    pub fn nee(&self) -> Option<Ratio> {
+        let run = self.time.of(LossClass::Run);
+        let with_setup = run + self.time.of(LossClass::Setup);
+        let share = Ratio::new(with_setup.ticks().into(), run.ticks().into())?;
+        self.oee()?.checked_mul(share)
+    }
+
+    /// MTBF: time in production and setup (no delay) for each failure, in ticks; the divisor is the
+    /// number of failures.
+    pub fn mtbf(&self) -> Option<Ratio> {
+        let operating = self.time.of(LossClass::Run) + self.time.of(LossClass::Setup);
+        Ratio::new(operating.ticks().into(), self.stops.failures.into())
+    }
+
+    /// MTTR: time in which the machine stood because of failures for each of them, in ticks.
+    pub fn mttr(&self) -> Option<Ratio> {
+        Ratio::new(self.stops.failure_time.ticks().into(), self.stops.failures.into())
+    }
+
     /// Whether figures that need ideal times are defined.
-    fn is_defined(&self) -> bool {
+    pub fn is_defined(&self) -> bool {
         self.counted && self.production.is_costed()
     }
 
@@ -204,7 +312,7 @@ impl Kpi {
     }
 
     /// Sets the flags that follow from the figures.
-    pub(super) fn set_flags(&mut self) {
+    pub fn set_flags(&mut self) {
         let above = |ratio: Option<Ratio>| ratio.is_some_and(Ratio::exceeds_one);
         let production = &self.production;
         let unattributed = production.unattributed;
@@ -217,6 +325,8 @@ impl Kpi {
             (Flag::UnattributedCounts, unattributed != Default::default()),
             (Flag::DoubtfulCounterStep, production.doubtful_steps > 0),
             (Flag::CoverageIncomplete, self.time.of(LossClass::NoData) > Span::ZERO),
+            (Flag::CountersDisagree, production.parts.good < 0 || production.parts.reject < 0),
+            (Flag::UnexplainedStops, self.stops.unexplained > 0),
         ];
         let set = conditions.into_iter().filter(|(_, holds)| *holds).map(|(flag, _)| flag);
         let set: Vec<Flag> = set.collect();

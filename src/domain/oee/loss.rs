@@ -1,7 +1,7 @@
 //! The classes of time. At any instant a machine is in exactly one.
 
 use crate::domain::plant::{NoOrderPolicy, ReasonClass};
-use crate::domain::signal::MachineState;
+use crate::domain::signal::{MachineState, OperationMode};
 use crate::domain::time::Span;
 
 /// What an instant of a machine's time counts as.
@@ -66,19 +66,42 @@ impl LossClass {
     }
 }
 
-/// What a machine state counts as, given whether an order is registered (OPC 40001-1 annex C.2).
-pub fn class_of_state(state: MachineState, has_order: bool, policy: NoOrderPolicy) -> LossClass {
-    let without_order = match policy {
+/// Under which circumstances a machine is in its state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Circumstances {
+    /// The operation mode, where it is known.
+    pub mode: Option<OperationMode>,
+    /// Whether what follows takes no more.
+    pub blocked: bool,
+    /// Whether nothing comes in.
+    pub starved: bool,
+    /// Whether an order is registered.
+    pub has_order: bool,
+    /// What standing without an order means.
+    pub no_order: NoOrderPolicy,
+}
+
+/// What a machine state counts as: a join of state, mode and order (OPC 40001-1 annex C.2).
+pub fn class_of_state(state: MachineState, given: Circumstances) -> LossClass {
+    let without_order = match given.no_order {
         NoOrderPolicy::Loss => LossClass::NoOrder,
         NoOrderPolicy::Planned => LossClass::PlannedDown,
     };
-    match state {
-        MachineState::Running => LossClass::Run,
-        MachineState::Setup => LossClass::Setup,
-        _ if !has_order => without_order,
-        MachineState::Down | MachineState::Idle => LossClass::UnplannedDown,
-        MachineState::Blocked => LossClass::Blocked,
-        MachineState::Starved => LossClass::Starved,
+    match (state, given.mode) {
+        // Setting up is setting up, whether the machine moves or not.
+        (_, Some(OperationMode::Setup)) if given.has_order => LossClass::Setup,
+        (MachineState::Running, _) => LossClass::Run,
+        // Maintenance without an order is planned; with one, production waits for it.
+        (_, Some(OperationMode::Maintenance)) if !given.has_order => LossClass::PlannedDown,
+        (_, Some(OperationMode::Maintenance)) => LossClass::UnplannedDown,
+        (MachineState::Setup, _) => LossClass::Setup,
+        _ if !given.has_order => without_order,
+        (MachineState::Blocked, _) => LossClass::Blocked,
+        (MachineState::Starved, _) => LossClass::Starved,
+        (MachineState::Down, _) => LossClass::UnplannedDown,
+        (MachineState::Idle, _) if given.blocked => LossClass::Blocked,
+        (MachineState::Idle, _) if given.starved => LossClass::Starved,
+        (MachineState::Idle, _) => LossClass::UnplannedDown,
     }
 }
 
@@ -130,5 +153,74 @@ impl TimeElements {
     /// Planned busy time that is known (PBT).
     pub fn planned_busy(&self) -> Span {
         LossClass::ALL.into_iter().filter(|c| c.is_planned_busy()).map(|c| self.of(c)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(state: MachineState, mode: Option<OperationMode>, has_order: bool) -> LossClass {
+        let no_order = NoOrderPolicy::Loss;
+        let given = Circumstances { mode, blocked: false, starved: false, has_order, no_order };
+        class_of_state(state, given)
+    }
+
+    #[test]
+    fn the_same_machine_state_is_another_loss_with_an_order_and_without() {
+        use MachineState::{Down, Idle, Running, Setup};
+        let processing = Some(OperationMode::Processing);
+        assert_eq!(class(Running, processing, true), LossClass::Run);
+        assert_eq!(class(Running, processing, false), LossClass::Run);
+        assert_eq!(class(Down, processing, true), LossClass::UnplannedDown);
+        assert_eq!(class(Down, processing, false), LossClass::NoOrder);
+        assert_eq!(class(Idle, Some(OperationMode::None), true), LossClass::UnplannedDown);
+        assert_eq!(class(Idle, Some(OperationMode::None), false), LossClass::NoOrder);
+        assert_eq!(class(Setup, None, false), LossClass::Setup);
+    }
+
+    #[test]
+    fn setup_mode_is_setup_in_any_state_and_maintenance_depends_on_the_order() {
+        use MachineState::{Down, Idle, Running};
+        for state in [Running, Idle, Down] {
+            assert_eq!(class(state, Some(OperationMode::Setup), true), LossClass::Setup);
+        }
+        let maintenance = Some(OperationMode::Maintenance);
+        assert_eq!(class(Down, maintenance, false), LossClass::PlannedDown);
+        assert_eq!(class(Down, maintenance, true), LossClass::UnplannedDown);
+        assert_eq!(class(Running, maintenance, true), LossClass::Run);
+    }
+
+    #[test]
+    fn blocked_and_starved_explain_standing_ready_and_nothing_else() {
+        let given = |blocked, starved| Circumstances {
+            mode: None,
+            blocked,
+            starved,
+            has_order: true,
+            no_order: NoOrderPolicy::Planned,
+        };
+        let idle = MachineState::Idle;
+        assert_eq!(class_of_state(idle, given(true, true)), LossClass::Blocked);
+        assert_eq!(class_of_state(idle, given(false, true)), LossClass::Starved);
+        let down = MachineState::Down;
+        assert_eq!(class_of_state(down, given(true, true)), LossClass::UnplannedDown);
+        let without = Circumstances { has_order: false, ..given(true, false) };
+        assert_eq!(class_of_state(idle, without), LossClass::PlannedDown);
+        assert_eq!(class_of_state(MachineState::Blocked, without), LossClass::PlannedDown);
+    }
+
+    #[test]
+    fn time_adds_up_by_class() {
+        let mut time = TimeElements::default();
+        for (index, class) in LossClass::ALL.into_iter().enumerate() {
+            time.add(class, Span::from_ticks(1 << index));
+        }
+        assert_eq!(time.calendar().ticks(), (1 << 10) - 1);
+        assert_eq!(time.scheduled().ticks(), (1 << 10) - 1 - (1 << 8));
+        assert_eq!(time.planned_busy().ticks(), (1 << 7) - 1);
+        let mut twice = time;
+        twice.merge(&time);
+        assert_eq!(twice.of(LossClass::Setup).ticks(), 8);
     }
 }

@@ -59,7 +59,24 @@ pub fn counter_text(role: SignalRole) -> Option<(&'static str, &'static str)> {
             Some(("Reject", "Counter of rejected parts as the machine shows it."))
         }
         SignalRole::Total => Some(("Total", "Counter of all parts as the machine shows it.")),
-        SignalRole::State | SignalRole::Lot => None,
+        SignalRole::Infeed => {
+            Some(("Infeed", "Counter of parts that came in, as the machine shows it."))
+        }
+        SignalRole::Rework => {
+            Some(("Rework", "Counter of parts that go to rework, as the machine shows it."))
+        }
+        SignalRole::StartupReject => Some((
+            "StartupReject",
+            "Counter of parts rejected after a start, as the machine shows it.",
+        )),
+        SignalRole::Cycle => Some(("Cycle", "Counter of cycles as the machine shows it.")),
+        SignalRole::State
+        | SignalRole::Lot
+        | SignalRole::Mode
+        | SignalRole::Reason
+        | SignalRole::Blocked
+        | SignalRole::Starved
+        | SignalRole::Operator => None,
     }
 }
 

@@ -223,11 +223,12 @@ fn minutes(window: Window) -> impl Iterator<Item = Timestamp> {
 /// The window of a figure at an instant: its shift so far.
 fn shift_until(plant: &Plant, equipment: &Equipment, at: Timestamp) -> Option<Window> {
     let line = equipment.lines(plant).next()?;
-    if !plant.calendar.has_shifts(&line.id) {
+    let place = plant.place_of_line(&line.id)?;
+    if !plant.calendar.has_shifts(&place) {
         return Window::new(at - Span::from_seconds(8 * 3600), at);
     }
     // The figure at the first instant of a shift is the last of the shift before.
-    let shift = plant.calendar.shift_at(&line.id, at - TICK)?;
+    let shift = plant.calendar.shift_at(&place, at - TICK)?;
     Window::new(shift.window.from, at)
 }
 

@@ -7,8 +7,8 @@ use opcua::types::{Argument, DataTypeId, LocalizedText, StatusCode, Variant};
 
 use super::CallOutcome;
 use super::protection::Asker;
-use crate::app::engine::{CommandError, CommandReply, EngineHandle};
-use crate::domain::command::{Change, Command, Consumption, Outcome, Report};
+use crate::app::engine::{Actor, CommandError, CommandReply, EngineHandle};
+use crate::domain::command::{Change, Command, Consumption, Outcome, RemarkCommand, Report};
 use crate::domain::id::{InvalidKey, LineId, LotId, MachineId, OrderId, ProductId, ReasonId};
 use crate::domain::order::{JobCommand, OrderRequest};
 use crate::domain::role::Permission;
@@ -249,7 +249,7 @@ pub async fn call(
         Ok(command) => command,
         Err(Unreadable(text)) => return refused("mes.request.invalid", text),
     };
-    match engine.command(command, &asker.name, None).await {
+    match engine.command(command, actor(asker), None).await {
         Ok(CommandReply::Done(outcome)) => accepted(&outcome),
         Ok(CommandReply::Repeated(_)) => outcome(StatusCode::Good, "ok", String::new()),
         Err(CommandError::Rejected(rejection)) => {
@@ -262,6 +262,11 @@ pub async fn call(
             ..Default::default()
         },
     }
+}
+
+fn actor(asker: &Asker) -> Actor<'_> {
+    let may_correct = asker.role.may(Permission::CorrectClosedShifts);
+    Actor { name: &asker.name, may_correct }
 }
 
 fn outcome(status: StatusCode, code: &str, text: String) -> CallOutcome {
@@ -279,7 +284,7 @@ fn accepted(result: &Outcome) -> CallOutcome {
             format!("nothing changed; revision {} is stored", order.request.revision)
         }
         Outcome::Order { order, .. } => order.state.as_str().to_owned(),
-        Outcome::Stop(_) | Outcome::Noted => String::new(),
+        Outcome::Stops(_) | Outcome::Noted => String::new(),
     };
     outcome(StatusCode::Good, "ok", text)
 }
@@ -305,12 +310,15 @@ fn command(
             due: None,
             priority: 0,
             released: true,
+            ideal_cycle: None,
         })),
         MethodId::Move(command) => Ok(Command::MoveOrder { order, command }),
         MethodId::ReportProduction => Ok(Command::Report(Report {
             order,
             good: arguments.count(1),
             scrap: arguments.count(2),
+            rework: 0,
+            rework_good: 0,
             reason: optional("reason", &arguments.text(3), ReasonId::parse)?,
             lot: optional("lot", &arguments.text(4), LotId::parse)?,
         })),
@@ -333,10 +341,7 @@ fn classify(engine: &EngineHandle, machine: MachineId, arguments: &Arguments<'_>
     let no_stop =
         || Unreadable(format!("machine {machine} does not stand; give the start of a stop"));
     let stop = arguments.time(0).or(present).ok_or_else(no_stop)?;
-    Ok(Command::ClassifyStop {
-        reason: key("reason", &arguments.text(1), ReasonId::parse)?,
-        comment: arguments.text(2),
-        machine,
-        stop,
-    })
+    let reason = key("reason", &arguments.text(1), ReasonId::parse)?;
+    let remark = RemarkCommand::Classify { stop, reason };
+    Ok(Command::Remark { machine, remark, comment: arguments.text(2) })
 }

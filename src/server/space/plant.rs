@@ -25,7 +25,9 @@ use crate::app::refusals::Refusals;
 use crate::app::view::PlantView;
 use crate::domain::evidence::Observation;
 use crate::domain::id::MachineId;
-use crate::domain::signal::Reading;
+use crate::domain::plant::Plant;
+use crate::domain::signal::{Reading, SignalRole, SignalRule};
+use crate::domain::time::Span;
 
 /// What the space is read from.
 #[derive(Clone)]
@@ -257,11 +259,13 @@ impl PlantSpace {
     pub fn observed(&self, observation: &Observation) -> Option<(NodeId, DataValue)> {
         let machine = &observation.machine;
         let (name, value) = match observation.reading {
-            Reading::State(state) => ("State", Variant::Int32(state as i32)),
+            Reading::State(state) if shows_state_as_told(self.inputs.engine.plant(), machine) => {
+                ("State", Variant::Int32(state as i32))
+            }
             Reading::Count(count) => {
                 (equipment::counter_text(observation.role)?.0, Variant::UInt64(count))
             }
-            Reading::Lot(_) | Reading::Unusable(_) => return None,
+            _ => return None,
         };
         let path = match observation.reading {
             Reading::Count(_) => format!("machine/{machine}/Counters/{name}"),
@@ -274,8 +278,12 @@ impl PlantSpace {
     /// Whether a variable shows values of a machine as they come.
     pub fn is_observed(&self, id: &NodeId) -> bool {
         let source = self.entry(id).and_then(|entry| entry.source.as_ref());
-        let is_value = |source: &Source| {
-            matches!(source, Source::Counter(..) | Source::Machine(_, MachineValue::State))
+        let is_value = |source: &Source| match source {
+            Source::Counter(..) => true,
+            Source::Machine(machine, MachineValue::State) => {
+                shows_state_as_told(self.inputs.engine.plant(), machine)
+            }
+            _ => false,
         };
         source.is_some_and(is_value)
     }
@@ -285,4 +293,16 @@ impl PlantSpace {
         let node = |id: &MachineId| NodeId::new(self.namespace, format!("machine/{id}"));
         changes::between(before, after, node)
     }
+}
+
+/// Whether a machine's state is what its signal says, when it says so: not where a state must hold,
+/// or follows from counts.
+fn shows_state_as_told(plant: &Plant, machine: &MachineId) -> bool {
+    let machine = plant.machines.get(machine);
+    machine.is_some_and(|machine| {
+        let rule = machine.rule(SignalRole::State);
+        let at_once =
+            |rule: &SignalRule| matches!(rule, SignalRule::State(rule) if rule.hold == Span::ZERO);
+        rule.is_some_and(at_once) && machine.silence_after.is_none()
+    })
 }

@@ -229,8 +229,9 @@ impl Sight<'_> {
             return self.bad(StatusCode::BadWaitingForInitialData);
         };
         let stop = view.stop.as_ref();
-        let said = stop.and_then(|stop| stop.classification.as_ref());
-        let reason = said.and_then(|said| self.plant.reasons.get(&said.reason));
+        let given = stop.and_then(|stop| stop.reason_at(self.plant, self.now));
+        let reason = given.as_ref().and_then(|reason| self.plant.reasons.get(reason));
+        let said = stop.and_then(|stop| stop.cause.as_ref()?.said.as_ref());
         let at = stop.map_or(self.view.at, |stop| stop.start);
         let value = match value {
             StopValue::Active => Variant::Boolean(stop.is_some()),
@@ -243,7 +244,7 @@ impl Sight<'_> {
                 Some(stop) => Variant::Int32(stop.state as i32),
                 None => return self.machine(machine, MachineValue::State),
             },
-            StopValue::Reason => said.map_or_else(String::new, |s| s.reason.to_string()).into(),
+            StopValue::Reason => given.map_or_else(String::new, |reason| reason.to_string()).into(),
             StopValue::ReasonName => {
                 LocalizedText::from(reason.map_or("", |reason| reason.name.as_str())).into()
             }

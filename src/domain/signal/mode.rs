@@ -1,0 +1,75 @@
+//! Operation modes: what a machine is meant for at the moment, beside the state in which it is.
+
+use std::collections::BTreeMap;
+
+use super::value::RawValue;
+
+/// The operation mode, with the numbers of OPC 40001-1 (MachineryOperationMode).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum OperationMode {
+    /// None of the others.
+    None,
+    /// It is being maintained.
+    Maintenance,
+    /// It is being set up.
+    Setup,
+    /// It is there to produce.
+    Processing,
+}
+
+impl OperationMode {
+    /// All modes, in the order of their numbers.
+    pub const ALL: [OperationMode; 4] = [
+        OperationMode::None,
+        OperationMode::Maintenance,
+        OperationMode::Setup,
+        OperationMode::Processing,
+    ];
+
+    /// The word used in configuration and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OperationMode::None => "none",
+            OperationMode::Maintenance => "maintenance",
+            OperationMode::Setup => "setup",
+            OperationMode::Processing => "processing",
+        }
+    }
+
+    /// The mode of that name.
+    pub fn parse(text: &str) -> Option<OperationMode> {
+        OperationMode::ALL.into_iter().find(|mode| mode.as_str() == text)
+    }
+}
+
+/// How the values of a mode signal are read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ModeMap {
+    /// The configured values.
+    Values(BTreeMap<String, OperationMode>),
+    /// PackML unit modes (OPC 30050): production, maintenance, manual.
+    PackMl,
+    /// Machinery operation modes (OPC 40001-1).
+    Machinery,
+}
+
+impl ModeMap {
+    /// The mode that a value means.
+    pub fn read(&self, raw: &RawValue) -> Option<OperationMode> {
+        match (self, raw) {
+            (ModeMap::Values(map), raw) => map.get(&raw.to_string()).copied(),
+            (ModeMap::PackMl, RawValue::Integer(number)) => match number {
+                0 => Some(OperationMode::None),
+                1 => Some(OperationMode::Processing),
+                2 => Some(OperationMode::Maintenance),
+                // Manual mode is for setting up and jogging.
+                3 => Some(OperationMode::Setup),
+                _ => None,
+            },
+            (ModeMap::Machinery, RawValue::Integer(number)) => {
+                usize::try_from(*number).ok().and_then(|n| OperationMode::ALL.get(n)).copied()
+            }
+            _ => None,
+        }
+    }
+}
