@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::time_text;
-use crate::domain::oee::kpi::{ExactTime, Kpi, Profile};
+use crate::domain::oee::iso22400::{Indicator, Missing, indicators};
+use crate::domain::oee::kpi::{ExactTime, Kpi, Profile, SixBigLosses};
 use crate::domain::oee::loss::LossClass;
 use crate::domain::oee::parts::Parts;
 use crate::domain::quantity::Ratio;
@@ -27,12 +28,15 @@ pub struct KpiReport {
     count_quality: Option<f64>,
     teep: Option<f64>,
     ooe: Option<f64>,
+    nee: Option<f64>,
     coverage: Option<f64>,
     exact: BTreeMap<&'static str, Option<ExactRatio>>,
     time_s: BTreeMap<&'static str, f64>,
     counts: Counts,
     ideal_time_s: Option<IdealTimes>,
     losses_s: Option<BTreeMap<&'static str, f64>>,
+    six_big_losses_s: Option<BTreeMap<&'static str, f64>>,
+    stops: StopsReport,
     provisional: bool,
     flags: Vec<&'static str>,
     products_without_ideal_cycle: Vec<String>,
@@ -47,17 +51,71 @@ struct ExactRatio {
 
 #[derive(Serialize)]
 struct Counts {
-    good: i64,
-    reject: i64,
-    total: i64,
+    #[serde(flatten)]
+    parts: PartsReport,
     unattributed: PartsReport,
+    doubtful_steps: u64,
+    slow_cycles: u64,
 }
 
 #[derive(Serialize)]
 struct PartsReport {
     good: i64,
     reject: i64,
+    startup_reject: i64,
+    rework: i64,
     total: i64,
+    infeed: i64,
+    rework_good: i64,
+}
+
+/// Stops of a window, and the times between failures and to repair with their divisor.
+#[derive(Serialize)]
+struct StopsReport {
+    stops: u64,
+    micro_stops: u64,
+    unexplained: u64,
+    failures: u64,
+    mtbf_s: Option<f64>,
+    mttr_s: Option<f64>,
+    mtbf_divisor: u64,
+    by_reason: Vec<ReasonReport>,
+}
+
+/// Time and stops of one reason; without a key those that have none.
+#[derive(Serialize)]
+struct ReasonReport {
+    reason: Option<String>,
+    time_s: f64,
+    stops: u64,
+}
+
+impl StopsReport {
+    fn new(kpi: &Kpi) -> StopsReport {
+        let in_seconds = |ticks: Ratio| ticks.to_f64() / TICKS_PER_SECOND as f64;
+        let mut by_reason: Vec<ReasonReport> = kpi
+            .stops
+            .by_reason
+            .iter()
+            .map(|(reason, tally)| ReasonReport {
+                reason: reason.as_ref().map(ToString::to_string),
+                time_s: seconds(tally.time),
+                stops: tally.stops,
+            })
+            .collect();
+        // The greatest loss first.
+        by_reason.sort_by(|a, b| b.time_s.total_cmp(&a.time_s));
+        StopsReport {
+            stops: kpi.stops.stops,
+            micro_stops: kpi.stops.micro_stops,
+            unexplained: kpi.stops.unexplained,
+            failures: kpi.stops.failures,
+            mtbf_s: kpi.mtbf().map(in_seconds),
+            mttr_s: kpi.mttr().map(in_seconds),
+            mtbf_divisor: kpi.stops.failures,
+            by_reason,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -77,7 +135,8 @@ fn exact_seconds(time: ExactTime) -> f64 {
 
 impl From<Parts> for PartsReport {
     fn from(parts: Parts) -> Self {
-        PartsReport { good: parts.good, reject: parts.reject, total: parts.total }
+        let Parts { good, reject, startup_reject, rework, total, infeed, rework_good } = parts;
+        PartsReport { good, reject, startup_reject, rework, total, infeed, rework_good }
     }
 }
 
@@ -92,6 +151,7 @@ impl KpiReport {
             ("count_quality", kpi.count_quality()),
             ("teep", kpi.teep()),
             ("ooe", kpi.ooe()),
+            ("nee", kpi.nee()),
             ("coverage", kpi.coverage()),
         ];
         let of = |name| {
@@ -99,7 +159,6 @@ impl KpiReport {
             found.and_then(|(_, ratio)| *ratio).map(Ratio::to_f64)
         };
         let exact = ratios.iter().map(|(name, ratio)| (*name, ratio.map(exact_ratio)));
-        let parts = kpi.production.parts;
         let waterfall = kpi.waterfall();
         KpiReport {
             equipment: equipment.to_owned(),
@@ -113,17 +172,20 @@ impl KpiReport {
             count_quality: of("count_quality"),
             teep: of("teep"),
             ooe: of("ooe"),
+            nee: of("nee"),
             coverage: of("coverage"),
             exact: exact.collect(),
             time_s: time_elements(kpi, profile),
             counts: Counts {
-                good: parts.good,
-                reject: parts.reject,
-                total: parts.total,
+                parts: kpi.production.parts.into(),
                 unattributed: kpi.production.unattributed.into(),
+                doubtful_steps: kpi.production.doubtful_steps,
+                slow_cycles: kpi.production.slow_cycles,
             },
             ideal_time_s: waterfall.as_ref().map(|waterfall| ideal_times(kpi, waterfall)),
             losses_s: waterfall.as_ref().map(losses),
+            six_big_losses_s: kpi.six_big_losses().map(|losses| six_big_losses(&losses)),
+            stops: StopsReport::new(kpi),
             provisional: kpi.provisional,
             flags: kpi.flags.iter().map(|flag| flag.as_str()).collect(),
             products_without_ideal_cycle: kpi
@@ -159,6 +221,43 @@ fn ideal_times(kpi: &Kpi, waterfall: &crate::domain::oee::kpi::Waterfall) -> Ide
     IdealTimes {
         total: exact_seconds(ExactTime { numerator, denominator }),
         good: exact_seconds(waterfall.fully_productive),
+    }
+}
+
+fn six_big_losses(losses: &SixBigLosses) -> BTreeMap<&'static str, f64> {
+    BTreeMap::from([
+        ("breakdown", seconds(losses.breakdown)),
+        ("setup", seconds(losses.setup)),
+        ("minor_stops", seconds(losses.minor_stops)),
+        ("reduced_speed", exact_seconds(losses.reduced_speed)),
+        ("startup_rejects", exact_seconds(losses.startup_rejects)),
+        ("production_rejects", exact_seconds(losses.production_rejects)),
+    ])
+}
+
+/// An indicator of ISO 22400-2.
+#[derive(Serialize)]
+pub struct IndicatorReport {
+    number: u8,
+    name: &'static str,
+    formula: &'static str,
+    unit: &'static str,
+    value: Option<f64>,
+    missing: Option<&'static str>,
+}
+
+impl IndicatorReport {
+    /// All indicators of some figures.
+    pub fn all(kpi: &Kpi) -> Vec<IndicatorReport> {
+        let report = |i: Indicator| IndicatorReport {
+            number: i.number,
+            name: i.name,
+            formula: i.formula,
+            unit: i.unit,
+            value: i.value.ok().map(Ratio::to_f64),
+            missing: i.value.err().map(Missing::as_str),
+        };
+        indicators(kpi).into_iter().map(report).collect()
     }
 }
 

@@ -8,6 +8,8 @@ use thiserror::Error;
 
 use super::engine::{CommandError, EngineHandle, Extract};
 use super::ports::{Reader, StoreError};
+use super::recall::extract;
+use crate::domain::core::Core;
 use crate::domain::evidence::{MachineEvidence, STATE_CONTEXT};
 use crate::domain::genealogy::{LotOperation, LotOperationKind};
 use crate::domain::id::{LineId, LotId, MachineId, OrderId};
@@ -17,6 +19,7 @@ use crate::domain::oee::stops::Stop;
 use crate::domain::oee::timeline::Timeline;
 use crate::domain::order::{Order, OrderRun, Totals};
 use crate::domain::plant::history::PlantHistory;
+use crate::domain::shift::ShiftRecord;
 use crate::domain::signal::MachineState;
 use crate::domain::time::{Span, Timestamp, Window};
 
@@ -58,6 +61,18 @@ pub struct WindowFacts {
 }
 
 impl WindowFacts {
+    /// The facts of a core that has everything in memory, as a replayed one has.
+    pub fn of_core(core: &Core, equipment: &Equipment, window: Window) -> WindowFacts {
+        let extract = extract(core, equipment, window, core.now().max(window.to));
+        let machines = extract.machines.into_iter();
+        WindowFacts {
+            history: extract.history,
+            now: extract.now,
+            evidence: machines.map(|known| (known.machine, known.evidence)).collect(),
+            runs: extract.runs.into_iter().collect(),
+        }
+    }
+
     /// The facts as figures are made of them.
     pub fn facts(&self) -> Facts<'_, MachineEvidence> {
         let WindowFacts { history, evidence, runs, now } = self;
@@ -117,6 +132,36 @@ impl Queries {
                 oldest = [oldest, machine.oldest, archived].into_iter().flatten().min();
             }
             Ok(oldest)
+        })
+        .await
+    }
+
+    /// The plant as it was described over time.
+    pub async fn history(&self) -> Result<PlantHistory, QueryError> {
+        let nothing = Window { from: Timestamp::from_ticks(0), to: Timestamp::from_ticks(0) };
+        let machine = self.engine.plant().machines.keys().next().cloned();
+        let equipment = machine.map_or(Equipment::Site, Equipment::Machine);
+        Ok(self.engine.extract(equipment, nothing).await?.history)
+    }
+
+    /// What was recorded of the shifts of some equipment that touch a window.
+    pub async fn revisions(
+        &self,
+        equipment: &Equipment,
+        window: Window,
+    ) -> Result<Vec<ShiftRecord>, QueryError> {
+        let history = self.history().await?;
+        let lines = equipment.lines(history.current());
+        let lines: Vec<LineId> = lines.map(|line| line.id.clone()).collect();
+        let reader = self.engine.reader().clone();
+        blocking(move || {
+            let mut records = Vec::new();
+            for line in lines {
+                for shift in history.shifts(&line, window) {
+                    records.extend(reader.shift_records(&line, shift.window.from)?);
+                }
+            }
+            Ok(records)
         })
         .await
     }

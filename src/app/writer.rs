@@ -13,12 +13,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::clock::Clock;
 use super::closing::figures;
 use super::engine::{
-    CommandError, CommandReply, CommandRequest, Extract, ExtractRequest, Health, Idempotency,
-    MachineExtract, MachineInput, Request,
+    CommandError, CommandReply, CommandRequest, ExtractRequest, Health, Idempotency, MachineInput,
+    Request,
 };
 use super::ports::{Batch, Recovered, RequestKey, Store, StoreError, StoredAnswer};
 use super::publish::Publisher;
 use super::query::{QueryError, complete};
+use super::recall::{extract, rebuild};
 use crate::domain::command::{Command, CommandInput, Input, Outcome};
 use crate::domain::core::{Closing, Core, DueClosing};
 use crate::domain::event::Event;
@@ -33,8 +34,6 @@ use crate::domain::time::{Span, Timestamp, Window};
 
 /// Inputs that become durable together.
 const BATCH_MAX: usize = 256;
-/// Evidence stays in memory for this long.
-const RETENTION: Span = Span::from_seconds(26 * 3600);
 /// Batches after which the state is kept as a whole.
 const SNAPSHOT_EVERY: u64 = 20_000;
 /// A sign of life is kept at least this often.
@@ -178,7 +177,7 @@ impl Writer {
     fn closing(&self, due: DueClosing, now: Timestamp) -> Result<Closing, QueryError> {
         let (line, window) = (&due.line, due.shift.window);
         let reader = self.outside.store.reader();
-        let extract = self.extract(&Equipment::Line(line.clone()), window, now);
+        let extract = extract(&self.core, &Equipment::Line(line.clone()), window, now);
         let facts = complete(extract, &*reader, window)?;
         let figures = figures(&facts.facts(), line, window);
         let before = reader.shift_records(line, window.from)?.pop();
@@ -331,7 +330,7 @@ impl Writer {
         if window.from - STATE_CONTEXT >= self.core.archived_to(machine) {
             return None;
         }
-        let extract = self.extract(&Equipment::Machine(machine.clone()), window, now);
+        let extract = extract(&self.core, &Equipment::Machine(machine.clone()), window, now);
         match complete(extract, &*self.outside.store.reader(), window) {
             Ok(facts) => facts.evidence(machine).cloned().map(Box::new),
             Err(error) => {
@@ -339,30 +338,6 @@ impl Writer {
                 None
             }
         }
-    }
-
-    fn extract(&self, equipment: &Equipment, window: Window, now: Timestamp) -> Extract {
-        let history = self.core.history();
-        let mut machines = BTreeSet::new();
-        let mut lines = BTreeSet::new();
-        for (_, plant) in self.core.facts().parts(window) {
-            machines.extend(equipment.machines(plant));
-            lines.extend(equipment.lines(plant).map(|line| line.id.clone()));
-        }
-        let known = machines.into_iter().filter_map(|machine| {
-            let evidence = self.core.evidence(&machine)?;
-            Some(MachineExtract {
-                archived_to: self.core.archived_to(&machine),
-                oldest: evidence.oldest(),
-                evidence: evidence.extract(window),
-                machine,
-            })
-        });
-        let runs = lines.into_iter().map(|line| {
-            let runs = self.core.runs(&line).to_vec();
-            (line, runs)
-        });
-        Extract { now, history: history.clone(), machines: known.collect(), runs: runs.collect() }
     }
 
     fn commit(&mut self, work: &Work, now: Timestamp) -> Result<(), StoreError> {
@@ -411,7 +386,7 @@ impl Writer {
             let _ = waiting.reply.send(waiting.result);
         }
         for request in work.extracts {
-            let extract = self.extract(&request.equipment, request.window, now);
+            let extract = extract(&self.core, &request.equipment, request.window, now);
             let _ = request.reply.send(extract);
         }
         self.outside.publisher.publish_figures(&self.core, now);
@@ -491,15 +466,4 @@ async fn next(
         Some(input) = machines.recv() => Wake::Machine(input),
         () = tokio::time::sleep(wait) => Wake::Deadline,
     }
-}
-
-fn rebuild(plant: &Arc<Plant>, recovered: Recovered) -> Core {
-    let mut core = match recovered.snapshot {
-        Some(snapshot) => Core::restore(plant.clone(), Some(RETENTION), snapshot),
-        None => Core::new(plant.clone(), Some(RETENTION)),
-    };
-    for event in &recovered.events {
-        core.apply(event);
-    }
-    core
 }

@@ -2,6 +2,7 @@
 
 mod check_config;
 mod demo;
+mod explain;
 mod export;
 mod hash_password;
 mod load;
@@ -71,6 +72,8 @@ enum Command {
     },
     /// Feed a recorded log through the core and print the figures as JSON
     Replay(replay::ReplayOptions),
+    /// Print all that is behind a figure, from the data directory of a stopped plant
+    Explain(explain::ExplainOptions),
     /// Write the recorded log of a data directory as JSON Lines
     Export {
         /// Configuration file; its data directory is read
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(options) => simulate::run(&options),
         Command::CheckConfig { file } => check_config::run(&file),
         Command::Replay(options) => replay::run(&options),
+        Command::Explain(options) => explain::run(&options),
         Command::Export { config } => export::run(&config),
         Command::HashPassword => hash_password::run(),
         Command::Pki(command) => pki::run(&command),

@@ -2,6 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -9,7 +11,9 @@ use super::Bridge;
 use super::auth::Reading;
 use super::extract::{Parameters, window};
 use super::problem::Problem;
-use crate::app::kpi_report::KpiReport;
+use crate::app::explain::Explanation;
+use crate::app::kpi_report::{IndicatorReport, KpiReport};
+use crate::app::slices::{SliceBy, slices};
 use crate::app::time_text;
 use crate::domain::oee::evaluate::Equipment;
 use crate::domain::oee::kpi::Profile;
@@ -23,6 +27,8 @@ pub struct KpiParameters {
     from: String,
     to: Option<String>,
     profile: Option<String>,
+    by: Option<String>,
+    iso22400: Option<bool>,
 }
 
 /// The equipment with that key.
@@ -31,24 +37,84 @@ pub fn find_equipment(bridge: &Bridge, key: &str) -> Result<Equipment, Problem> 
     found.ok_or_else(|| Problem::not_found(format!("no equipment {key:?} is configured")))
 }
 
-/// `GET /v1/kpi?equipment=&from=&to=&profile=`.
+fn profile(text: Option<&str>) -> Result<Profile, Problem> {
+    match text {
+        None | Some("tpm") => Ok(Profile::Tpm),
+        Some("iso22400") => Ok(Profile::Iso22400),
+        Some(other) => {
+            let text = format!("profile {other:?} is neither tpm nor iso22400");
+            Err(Problem::invalid(text))
+        }
+    }
+}
+
+/// `GET /v1/kpi?equipment=&from=&to=&profile=&by=&iso22400=`.
 pub async fn kpi(
     State(bridge): State<Bridge>,
     _: Reading,
     Parameters(asked): Parameters<KpiParameters>,
-) -> Result<Json<KpiReport>, Problem> {
-    let profile = match asked.profile.as_deref() {
-        None | Some("tpm") => Profile::Tpm,
-        Some("iso22400") => Profile::Iso22400,
-        Some(other) => {
-            let text = format!("profile {other:?} is neither tpm nor iso22400");
-            return Err(Problem::invalid(text));
-        }
-    };
+) -> Result<Json<Value>, Problem> {
+    let profile = profile(asked.profile.as_deref())?;
     let window = window(&asked.from, asked.to.as_deref(), bridge.clock.now())?;
     let equipment = find_equipment(&bridge, &asked.equipment)?;
-    let kpi = bridge.queries.kpi(&equipment, window).await?;
-    Ok(Json(KpiReport::new(&asked.equipment, &kpi, profile)))
+    let by = asked.by.as_deref().map(|text| {
+        let known = SliceBy::ALL.map(SliceBy::as_str).join(", ");
+        let unknown = || Problem::invalid(format!("by {text:?} is none of {known}"));
+        SliceBy::parse(text).ok_or_else(unknown)
+    });
+    let by = by.transpose()?;
+    let facts = bridge.queries.facts(&equipment, window).await?;
+    let nothing = || Problem::not_found("the equipment has no machines");
+    let kpi = facts.facts().kpi(&equipment, window).ok_or_else(nothing)?;
+    let mut answer = json!(KpiReport::new(&asked.equipment, &kpi, profile));
+    if asked.iso22400 == Some(true) {
+        answer["iso22400"] = json!(IndicatorReport::all(&kpi));
+    }
+    if let Some(by) = by {
+        let slices = slices(&facts.facts(), &equipment, window, by);
+        let slices = slices.iter().map(|slice| {
+            let report = KpiReport::new(&asked.equipment, &slice.kpi, profile);
+            json!({ "key": slice.key, "figures": report })
+        });
+        answer["slices"] = slices.collect();
+    }
+    Ok(Json(answer))
+}
+
+/// Which figures are to be explained.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainParameters {
+    equipment: String,
+    from: String,
+    to: Option<String>,
+    profile: Option<String>,
+    format: Option<String>,
+}
+
+/// `GET /v1/explain?equipment=&from=&to=&profile=&format=`: all that is behind a figure, as JSON or
+/// CSV.
+pub async fn explain(
+    State(bridge): State<Bridge>,
+    _: Reading,
+    Parameters(asked): Parameters<ExplainParameters>,
+) -> Result<Response, Problem> {
+    let profile = profile(asked.profile.as_deref())?;
+    let window = window(&asked.from, asked.to.as_deref(), bridge.clock.now())?;
+    let equipment = find_equipment(&bridge, &asked.equipment)?;
+    let facts = bridge.queries.facts(&equipment, window).await?;
+    let revisions = bridge.queries.revisions(&equipment, window).await?;
+    let explanation = Explanation::new(&facts, &equipment, window, profile, &revisions);
+    let explanation =
+        explanation.ok_or_else(|| Problem::not_found("the equipment has no machines"))?;
+    match asked.format.as_deref() {
+        None | Some("json") => Ok(Json(explanation).into_response()),
+        Some("csv") => {
+            let kind = [(header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present")];
+            Ok((kind, explanation.to_csv()).into_response())
+        }
+        Some(other) => Err(Problem::invalid(format!("format {other:?} is neither json nor csv"))),
+    }
 }
 
 /// Which timeline is asked for.
@@ -77,6 +143,9 @@ pub async fn timeline(
             "to": time_text::print(interval.window.to),
             "duration_s": interval.window.length().ticks() as f64 / TICKS_PER_SECOND as f64,
             "class": interval.class.as_str(),
+            "rule": interval.rule.as_str(),
+            "reason": interval.reason.as_ref().map(ToString::to_string),
+            "operator": interval.operator.as_ref().map(ToString::to_string),
             "state": interval.state.map(|state| state.as_str()),
             "order": interval.order.as_ref().map(ToString::to_string),
         })

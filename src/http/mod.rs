@@ -11,6 +11,7 @@ mod lots;
 mod operations;
 mod orders;
 mod problem;
+mod shifts;
 mod stops;
 
 use std::sync::Arc;
@@ -69,6 +70,10 @@ pub fn router(bridge: Bridge) -> Router {
         .route("/v1/orders/{id}/commands", post(orders::command))
         .route("/v1/kpi", get(kpi::kpi))
         .route("/v1/timeline", get(kpi::timeline))
+        .route("/v1/explain", get(kpi::explain))
+        .route("/v1/shifts", get(shifts::list))
+        .route("/v1/shifts/records", get(shifts::records))
+        .route("/v1/reasons", get(shifts::reasons))
         .route("/v1/stops", get(stops::list).post(stops::state))
         .route("/v1/stops/reason", post(stops::classify))
         .route("/v1/stops/split", post(stops::split))

@@ -151,6 +151,24 @@ pub struct ExactTime {
     pub denominator: i128,
 }
 
+/// The six big losses, each as time; with them and what is no loss of the equipment, the waterfall
+/// from planned busy time to fully productive time closes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SixBigLosses {
+    /// Breakdowns: unplanned down time.
+    pub breakdown: Span,
+    /// Setup and adjustment.
+    pub setup: Span,
+    /// Minor stops and idling: micro-stops, blocked, starved.
+    pub minor_stops: Span,
+    /// Reduced speed; negative when the ideal cycle is too slow.
+    pub reduced_speed: ExactTime,
+    /// Ideal time of parts rejected after a start.
+    pub startup_rejects: ExactTime,
+    /// Ideal time of all other parts that are not good.
+    pub production_rejects: ExactTime,
+}
+
 /// How planned busy time was lost; the parts add up to it exactly.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Waterfall {
@@ -308,6 +326,26 @@ impl Kpi {
             speed_loss: exact(run - total),
             quality_loss: exact(total - good),
             fully_productive: exact(good),
+        })
+    }
+
+    /// The six big losses, if ideal times are known.
+    pub fn six_big_losses(&self) -> Option<SixBigLosses> {
+        let waterfall = self.waterfall()?;
+        let (startup, divisor) = self.production.ideal_startup_reject.as_fraction();
+        let quality = waterfall.quality_loss;
+        let common = divisor / gcd(divisor, quality.denominator) * quality.denominator;
+        let startup = startup * (common / divisor);
+        let rejected = quality.numerator * (common / quality.denominator);
+        let exact = |numerator| ExactTime { numerator, denominator: common };
+        let idle = self.time.of(LossClass::Blocked) + self.time.of(LossClass::Starved);
+        Some(SixBigLosses {
+            breakdown: self.time.of(LossClass::UnplannedDown),
+            setup: self.time.of(LossClass::Setup),
+            minor_stops: self.time.of(LossClass::MicroStop) + idle,
+            reduced_speed: waterfall.speed_loss,
+            startup_rejects: exact(startup),
+            production_rejects: exact(rejected - startup),
         })
     }
 

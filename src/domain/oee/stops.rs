@@ -6,6 +6,7 @@
 //! cut it into parts with reasons of their own, and join stops that belong together; the time in
 //! between stays what it was.
 
+use super::timeline::united;
 use super::track::{Origin, Situation, TrackPoint};
 use crate::domain::evidence::remark::StopPartition;
 use crate::domain::evidence::{Classification, Said, StatedStop};
@@ -32,6 +33,9 @@ pub struct Stop {
     pub origin: Origin,
     /// Length of the physical stop of which it is a part, when that is over.
     pub physical: Option<Span>,
+    /// The first instant at which it costs time in which production was planned; `None` for a stop
+    /// that lies in breaks, planned downtime or outside shifts as a whole.
+    pub costs_from: Option<Timestamp>,
     /// Why, as far as a person or the machine has said.
     pub cause: Option<Cause>,
 }
@@ -57,6 +61,7 @@ impl Stop {
             state: MachineState::Down,
             origin: Origin::Stated,
             physical: None,
+            costs_from: Some(from),
             cause: stop.reason.clone().map(|reason| Cause { reason, said }),
         }
     }
@@ -111,9 +116,13 @@ impl Stop {
 
     /// Whether somebody has still to say why it stood.
     ///
-    /// A micro-stop need not be explained, a reason that asks for a comment is none without it.
+    /// A micro-stop need not be explained, nor what costs nothing; a reason that asks for a comment is
+    /// none without it.
     pub fn needs_explanation(&self, plant: &Plant, machine: &Machine, now: Timestamp) -> bool {
-        let length = self.length_at(now);
+        let Some(costs_from) = self.costs_from else {
+            return false;
+        };
+        let length = self.end.unwrap_or(now.max(costs_from)) - costs_from;
         match &self.cause {
             _ if self.is_micro(machine.micro_stop_below) => false,
             None => length >= machine.explain_from,
@@ -138,10 +147,48 @@ pub fn stops_on(situation: &Situation<'_>, track: &[TrackPoint], window: Window)
     }
     stops.retain(|stop| stop.window().intersect(window).is_some());
     let all: Vec<(Timestamp, Window)> = stops.iter().map(|s| (s.record, s.window())).collect();
+    let last_end = stops.iter().map(|stop| stop.end.unwrap_or(situation.now)).max();
+    let hull = stops.first().zip(last_end).map(|(first, end)| Window {
+        from: first.start,
+        to: end.max(first.start + Span::from_ticks(1)),
+    });
+    let planned = hull.map(|hull| PlannedProduction::new(situation, hull));
     for stop in &mut stops {
         stop.cause = cause_of(situation, stop, &all);
+        stop.costs_from = planned.as_ref().and_then(|planned| planned.first_in(stop.window()));
     }
     stops
+}
+
+/// The time in which production is planned by the calendar.
+struct PlannedProduction {
+    windows: Vec<Window>,
+}
+
+impl PlannedProduction {
+    fn new(situation: &Situation<'_>, hull: Window) -> Self {
+        let place = situation.plant.place_of(&situation.machine.id);
+        let calendar = &situation.plant.calendar;
+        let schedule = place.map(|place| calendar.schedule(&place, hull)).unwrap_or_default();
+        let shifts = schedule.shifts.iter().map(|shift| shift.window);
+        let scheduled = if schedule.has_shifts { united(shifts) } else { vec![hull] };
+        let planned = united(schedule.planned.iter().map(|planned| planned.window));
+        let mut windows = Vec::new();
+        for shift in scheduled {
+            let mut from = shift.from;
+            for stop in planned.iter().filter(|stop| stop.intersect(shift).is_some()) {
+                windows.push(Window { from, to: stop.from.max(from) });
+                from = stop.to.max(from);
+            }
+            windows.push(Window { from, to: shift.to.max(from) });
+        }
+        windows.retain(|window| window.from < window.to);
+        PlannedProduction { windows }
+    }
+
+    fn first_in(&self, stop: Window) -> Option<Timestamp> {
+        self.windows.iter().find_map(|window| window.intersect(stop)).map(|part| part.from)
+    }
 }
 
 /// The stops of a machine that touch a window, in order of time, whole.
@@ -171,6 +218,7 @@ fn physical_stops(track: &[TrackPoint]) -> Vec<Stop> {
                     state,
                     origin: point.origin,
                     physical: None,
+                    costs_from: None,
                     cause: None,
                 });
             }

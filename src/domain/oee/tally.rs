@@ -45,30 +45,24 @@ fn is_no_loss(class: LossClass) -> bool {
     matches!(class, LossClass::NotScheduled | LossClass::NoData)
 }
 
-/// Counts the stops that began in the window; those that are one count once.
+/// Counts the stops that begin to cost in the window; those that are one count once.
 fn count_stops(situation: &Situation<'_>, timeline: &Timeline, window: Window, kpi: &mut Kpi) {
     let mut records: BTreeSet<Timestamp> = BTreeSet::new();
-    let begins = |at: Timestamp| window.contains(at);
     for stop in &timeline.stops {
-        if !begins(stop.record) || !records.insert(stop.record) || !costs(timeline, stop.record) {
-            continue;
+        let is_first = stop.record == stop.start;
+        let begins = stop.costs_from.is_some_and(|from| window.contains(from));
+        if is_first && begins && records.insert(stop.record) {
+            count_stop(situation, stop, kpi);
         }
-        count_stop(situation, stop, kpi);
     }
     let stated = situation.evidence.remarks.stated_stops();
-    for stop in stated.iter().filter(|stop| begins(stop.window.from)) {
+    for stop in stated.iter().filter(|stop| window.contains(stop.window.from)) {
         let reason = stop.reason.as_ref();
         kpi.stops.stops += 1;
         kpi.stops.by_reason.entry(reason.cloned()).or_default().stops += 1;
         let entry = reason.and_then(|reason| situation.plant.reasons.get(reason));
         kpi.stops.failures += u64::from(entry.is_some_and(|reason| reason.failure));
     }
-}
-
-/// Whether a stop that begins at an instant begins in time that counts.
-fn costs(timeline: &Timeline, at: Timestamp) -> bool {
-    let index = timeline.intervals.partition_point(|interval| interval.window.to <= at);
-    timeline.intervals.get(index).is_some_and(|interval| !is_no_loss(interval.class))
 }
 
 fn count_stop(situation: &Situation<'_>, stop: &Stop, kpi: &mut Kpi) {

@@ -1,0 +1,211 @@
+//! Figures by order, product, shift, day, operator or equipment: windows of one kind, added up.
+//!
+//! Slices are windows, and figures of windows add up; so the slices of a window are together the
+//! window, each instant in exactly one of them.
+
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+
+use crate::domain::evidence::MachineEvidence;
+use crate::domain::id::{LineId, MachineId};
+use crate::domain::oee::evaluate::{Equipment, Facts};
+use crate::domain::oee::kpi::Kpi;
+use crate::domain::plant::Plant;
+use crate::domain::time::{Timestamp, Window};
+
+/// By what figures are sliced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SliceBy {
+    /// Job orders.
+    Order,
+    /// Products.
+    Product,
+    /// Shifts that took place.
+    Shift,
+    /// Shifts of the same name.
+    ShiftName,
+    /// Production dates.
+    Day,
+    /// Who worked at the machine, or at the bottleneck of the line.
+    Operator,
+    /// Machines.
+    Machine,
+    /// Lines.
+    Line,
+    /// Areas.
+    Area,
+}
+
+impl SliceBy {
+    /// All of them.
+    pub const ALL: [SliceBy; 9] = [
+        SliceBy::Order,
+        SliceBy::Product,
+        SliceBy::Shift,
+        SliceBy::ShiftName,
+        SliceBy::Day,
+        SliceBy::Operator,
+        SliceBy::Machine,
+        SliceBy::Line,
+        SliceBy::Area,
+    ];
+
+    /// The word used in requests.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SliceBy::Order => "order",
+            SliceBy::Product => "product",
+            SliceBy::Shift => "shift",
+            SliceBy::ShiftName => "shift_name",
+            SliceBy::Day => "day",
+            SliceBy::Operator => "operator",
+            SliceBy::Machine => "machine",
+            SliceBy::Line => "line",
+            SliceBy::Area => "area",
+        }
+    }
+
+    /// The slice of that name.
+    pub fn parse(text: &str) -> Option<SliceBy> {
+        SliceBy::ALL.into_iter().find(|by| by.as_str() == text)
+    }
+}
+
+/// The figures of a slice; without a key those of the rest.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Slice {
+    /// Key of the order, product or equipment; name and date of the shift; the date; the person.
+    pub key: Option<String>,
+    /// The figures.
+    pub kpi: Kpi,
+}
+
+/// The slices of a window, in order of their keys.
+pub fn slices<E: Borrow<MachineEvidence>>(
+    facts: &Facts<'_, E>,
+    equipment: &Equipment,
+    window: Window,
+    by: SliceBy,
+) -> Vec<Slice> {
+    let plant = facts.history.at(window.to);
+    let parts: Vec<Equipment> = match by {
+        SliceBy::Machine => equipment.machines(plant).into_iter().map(Equipment::Machine).collect(),
+        SliceBy::Line => {
+            equipment.lines(plant).map(|line| Equipment::Line(line.id.clone())).collect()
+        }
+        SliceBy::Area => areas(plant, equipment),
+        _ => return by_window(facts, equipment, window, by),
+    };
+    let slices = parts.into_iter().filter_map(|part| {
+        let kpi = facts.kpi(&part, window)?;
+        Some(Slice { key: Some(part.key(plant).to_owned()), kpi })
+    });
+    slices.collect()
+}
+
+fn areas(plant: &Plant, equipment: &Equipment) -> Vec<Equipment> {
+    let stands = |area: &&crate::domain::plant::Area| {
+        equipment.lines(plant).any(|line| line.area == area.id)
+    };
+    plant.areas.iter().filter(stands).map(|area| Equipment::Area(area.id.clone())).collect()
+}
+
+fn by_window<E: Borrow<MachineEvidence>>(
+    facts: &Facts<'_, E>,
+    equipment: &Equipment,
+    window: Window,
+    by: SliceBy,
+) -> Vec<Slice> {
+    let plant = facts.history.at(window.to);
+    let mut sums: BTreeMap<Option<String>, Kpi> = BTreeMap::new();
+    for line in equipment.lines(plant) {
+        let unit = match equipment {
+            Equipment::Machine(_) => equipment.clone(),
+            _ => Equipment::Line(line.id.clone()),
+        };
+        let machine = match equipment {
+            Equipment::Machine(machine) => machine,
+            _ => &line.bottleneck,
+        };
+        for (key, windows) in keyed(facts, &line.id, machine, window, by) {
+            let sum = windows.iter().filter_map(|part| facts.sum(&unit, *part));
+            for kpi in sum {
+                match sums.entry(key.clone()) {
+                    std::collections::btree_map::Entry::Vacant(entry) => {
+                        entry.insert(kpi);
+                    }
+                    std::collections::btree_map::Entry::Occupied(mut entry) => {
+                        entry.get_mut().merge(&kpi);
+                    }
+                }
+            }
+        }
+    }
+    let slices = sums.into_iter().map(|(key, mut kpi)| {
+        kpi.set_flags();
+        Slice { key, kpi }
+    });
+    slices.collect()
+}
+
+type Keyed = BTreeMap<Option<String>, Vec<Window>>;
+
+/// The windows of each key; together they are the whole window.
+fn keyed<E: Borrow<MachineEvidence>>(
+    facts: &Facts<'_, E>,
+    line: &LineId,
+    machine: &MachineId,
+    window: Window,
+    by: SliceBy,
+) -> Keyed {
+    let mut found: Vec<(Window, Option<String>)> = match by {
+        SliceBy::Order | SliceBy::Product => {
+            let runs = facts.runs_of(line).iter();
+            let key = |run: &crate::domain::order::OrderRun| match by {
+                SliceBy::Order => run.order.to_string(),
+                _ => run.product.to_string(),
+            };
+            runs.map(|run| (run.window(), Some(key(run)))).collect()
+        }
+        SliceBy::Operator => {
+            let timeline = facts.timeline(machine, window).unwrap_or_default();
+            let intervals = timeline.intervals.into_iter();
+            intervals.map(|i| (i.window, i.operator.map(|person| person.to_string()))).collect()
+        }
+        _ => {
+            let shifts = facts.history.shifts(line, window).into_iter();
+            let key = |shift: &crate::domain::calendar::ShiftInstance| match by {
+                SliceBy::Shift => format!("{} {}", shift.production_date, shift.name),
+                SliceBy::ShiftName => shift.name.clone(),
+                _ => shift.production_date.to_string(),
+            };
+            shifts.map(|shift| (shift.window, Some(key(&shift)))).collect()
+        }
+    };
+    found.sort_by_key(|(part, _)| part.from);
+    let mut keyed = Keyed::new();
+    let mut from = window.from;
+    let mut add = |key: Option<String>, part: Window| {
+        let windows = keyed.entry(key).or_default();
+        match windows.last_mut() {
+            Some(last) if last.to == part.from => last.to = part.to,
+            _ => windows.push(part),
+        }
+    };
+    for (part, key) in found {
+        let Some(part) = part.intersect(Window { from, to: window.to }) else {
+            continue;
+        };
+        rest(from, part.from, &mut add);
+        add(key, part);
+        from = part.to;
+    }
+    rest(from, window.to, &mut add);
+    keyed
+}
+
+fn rest(from: Timestamp, to: Timestamp, add: &mut impl FnMut(Option<String>, Window)) {
+    if from < to {
+        add(None, Window { from, to });
+    }
+}
