@@ -7,11 +7,14 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::figures::{Page, PageLength};
 use crate::domain::core::Snapshot;
 use crate::domain::event::{Confirmation, Event};
 use crate::domain::evidence::{EvidenceBlock, Remark};
 use crate::domain::genealogy::LotOperation;
 use crate::domain::id::{LineId, LotId, MachineId, OrderId};
+use crate::domain::oee::evaluate::Equipment;
+use crate::domain::oee::kpi::Kpi;
 use crate::domain::order::{Order, OrderRun};
 use crate::domain::shift::ShiftRecord;
 use crate::domain::time::{Timestamp, Window};
@@ -79,6 +82,10 @@ pub struct Batch<'a> {
     pub archived: Vec<(MachineId, EvidenceBlock)>,
     /// Answers to be repeated when a request comes again.
     pub answers: Vec<(RequestKey, StoredAnswer)>,
+    /// Sums of figures that may have changed.
+    pub stale: Vec<(Equipment, Window)>,
+    /// Sums of figures that were made.
+    pub pages: Vec<Page>,
     /// The state after the facts, if it is time to keep it.
     pub snapshot: Option<Snapshot>,
 }
@@ -138,6 +145,17 @@ pub trait Reader: Send + Sync {
     fn evidence(&self, machine: &MachineId, window: Window) -> Result<EvidenceBlock, StoreError>;
     /// The oldest instant of which evidence is archived.
     fn first_evidence(&self, machine: &MachineId) -> Result<Option<Timestamp>, StoreError>;
+    /// The kept sums of a machine or line that begin in a window, in order of time.
+    fn pages(
+        &self,
+        equipment: &Equipment,
+        length: PageLength,
+        window: Window,
+    ) -> Result<Vec<(Timestamp, Kpi)>, StoreError>;
+    /// The start of the last quarter of which the sum of a machine or line is kept.
+    fn last_page(&self, equipment: &Equipment) -> Result<Option<Timestamp>, StoreError>;
+    /// Stretches of time whose sums have been taken away and not been made again, at most `limit`.
+    fn stale(&self, limit: usize) -> Result<Vec<(Equipment, Timestamp)>, StoreError>;
     /// What people said about a window.
     fn remarks(&self, machine: &MachineId, window: Window) -> Result<Vec<Remark>, StoreError>;
     /// All records of a shift that began at an instant, oldest revision first.

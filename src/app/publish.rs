@@ -1,17 +1,21 @@
 //! Builds the published picture, touching only what changed, and tells every value that has become
 //! durable: a picture shows the newest one only.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::{broadcast, watch};
 
+use super::figures::{QUARTER, floor};
+use super::live::Live;
+use super::ports::Reader;
 use super::view::{KpiView, MachineView, OrderView, PlantView};
 use crate::domain::core::Core;
 use crate::domain::event::Event;
 use crate::domain::evidence::Observation;
 use crate::domain::id::{LineId, MachineId, OrderId};
 use crate::domain::oee::evaluate::Equipment;
+use crate::domain::oee::kpi::Kpi;
 use crate::domain::time::{Span, Timestamp, Window};
 
 /// Figures are computed again at most this often while things change.
@@ -95,7 +99,10 @@ impl Publisher {
                 self.touch_order(core, &operation.order);
             }
             Event::Confirmed(confirmation) => self.touch_order(core, &confirmation.order),
-            Event::Archived { .. } | Event::ShiftRecorded(_) | Event::ShiftUnchanged { .. } => {}
+            Event::Archived { .. }
+            | Event::Recalled { .. }
+            | Event::ShiftRecorded(_)
+            | Event::ShiftUnchanged { .. } => {}
         }
     }
 
@@ -147,7 +154,13 @@ impl Publisher {
     }
 
     /// Shows the figures, when they are due.
-    pub fn publish_figures(&mut self, core: &Core, now: Timestamp) {
+    pub fn publish_figures(
+        &mut self,
+        core: &Core,
+        live: &mut Live,
+        reader: &dyn Reader,
+        now: Timestamp,
+    ) {
         if now < self.next() {
             return;
         }
@@ -155,8 +168,9 @@ impl Publisher {
         self.kpis_at = now;
         let mut view = self.next_view(now);
         view.kpis.clear();
+        let mut sums = LiveFigures { core, live, reader, now, lines: BTreeMap::new() };
         for equipment in all_equipment(core) {
-            let picture = kpi_view(core, &equipment, now);
+            let picture = sums.view(&equipment);
             view.kpis.extend(picture.map(|kpi| (equipment, Arc::new(kpi))));
         }
         self.sender.send_replace(Arc::new(view));
@@ -200,17 +214,67 @@ fn machine_view(core: &Core, machine: &MachineId, now: Timestamp) -> MachineView
     }
 }
 
-/// Figures of the shift that runs now, else of the time since the last one ended or of some hours.
-fn kpi_view(core: &Core, equipment: &Equipment, now: Timestamp) -> Option<KpiView> {
-    let plant = core.plant();
-    let line = equipment.lines(plant).next()?;
-    let place = plant.place_of_line(&line.id)?;
-    let has_shifts = plant.calendar.has_shifts(&place);
-    let shift = core.history().shift_at(&line.id, now).filter(|_| has_shifts);
-    let (window_name, from) = match shift {
-        Some(shift) => (shift.name, shift.window.from),
-        None => ("rolling".to_owned(), now - ROLLING),
-    };
-    let window = Window { from, to: now };
-    Some(KpiView { window_name, kpi: core.facts_at(now).kpi(equipment, window)? })
+/// Figures of the shift that runs now, else of the last hours, made once for each line.
+struct LiveFigures<'a> {
+    core: &'a Core,
+    live: &'a mut Live,
+    reader: &'a dyn Reader,
+    now: Timestamp,
+    /// Name of the window and sum by line.
+    lines: BTreeMap<LineId, Option<(String, Kpi)>>,
+}
+
+impl LiveFigures<'_> {
+    fn view(&mut self, equipment: &Equipment) -> Option<KpiView> {
+        let core = self.core;
+        let (window_name, mut kpi) = match equipment {
+            Equipment::Machine(_) => {
+                let line = equipment.lines(core.plant()).next()?;
+                self.sum(equipment, &line.id)?
+            }
+            Equipment::Line(line) => self.line(line)?,
+            Equipment::Site | Equipment::Area(_) => {
+                let mut lines = equipment.lines(core.plant());
+                let (name, mut sum) = self.line(&lines.next()?.id)?;
+                for line in lines {
+                    sum.merge_equipment(&self.line(&line.id)?.1);
+                }
+                (name, sum)
+            }
+        };
+        kpi.set_flags();
+        Some(KpiView { window_name, kpi })
+    }
+
+    fn line(&mut self, line: &LineId) -> Option<(String, Kpi)> {
+        if let Some(known) = self.lines.get(line) {
+            return known.clone();
+        }
+        let sum = self.sum(&Equipment::Line(line.clone()), line);
+        self.lines.insert(line.clone(), sum.clone());
+        sum
+    }
+
+    fn sum(&mut self, unit: &Equipment, line: &LineId) -> Option<(String, Kpi)> {
+        let (name, from) = self.window(line)?;
+        let window = Window { from, to: self.now };
+        match self.live.sum(self.core, self.reader, unit, window) {
+            Ok(sum) => Some((name, sum?)),
+            Err(error) => {
+                tracing::error!(%error, "figures of the present cannot be made");
+                None
+            }
+        }
+    }
+
+    fn window(&self, line: &LineId) -> Option<(String, Timestamp)> {
+        let plant = self.core.plant();
+        let place = plant.place_of_line(line)?;
+        let shift = self.core.history().shift_at(line, self.now);
+        match shift.filter(|_| plant.calendar.has_shifts(&place)) {
+            Some(shift) => Some((shift.name, shift.window.from)),
+            // On a grid, so that what is settled stays the same for a while.
+            None => Some(("rolling".to_owned(), floor(self.now - ROLLING, QUARTER))),
+        }
+    }
 }

@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use thiserror::Error;
 
 use super::engine::{CommandError, EngineHandle, Extract};
+use super::figures::{compose, units};
 use super::ports::{Reader, StoreError};
 use super::recall::extract;
+use super::slices::{KeyedWindows, Slice, SliceBy, add_unit, finished, keyed_windows};
 use crate::domain::core::Core;
 use crate::domain::evidence::{MachineEvidence, STATE_CONTEXT};
 use crate::domain::genealogy::{LotOperation, LotOperationKind};
@@ -166,11 +168,83 @@ impl Queries {
         .await
     }
 
-    /// Figures of a piece of equipment in a window.
+    /// Figures of a piece of equipment in a window, at a cost that does not grow with its length.
     pub async fn kpi(&self, equipment: &Equipment, window: Window) -> Result<Kpi, QueryError> {
-        let facts = self.facts(equipment, window).await?;
-        let kpi = facts.facts().kpi(equipment, window);
-        kpi.ok_or_else(|| QueryError::NotFound("the equipment has no machines".into()))
+        let history = self.history().await?;
+        let mut sum: Option<Kpi> = None;
+        for unit in units(&history, equipment, window) {
+            match (self.sum(&unit, window).await?, &mut sum) {
+                (Some(kpi), None) => sum = Some(kpi),
+                (Some(kpi), Some(sum)) => sum.merge_equipment(&kpi),
+                (None, _) => {}
+            }
+        }
+        let mut kpi = sum.ok_or_else(|| QueryError::NotFound("it has no machines".into()))?;
+        kpi.set_flags();
+        Ok(kpi)
+    }
+
+    /// Time and parts of a machine or line in a window: kept sums, and evidence where there are
+    /// none.
+    pub async fn sum(&self, unit: &Equipment, window: Window) -> Result<Option<Kpi>, QueryError> {
+        let (reader, of) = (self.engine.reader().clone(), unit.clone());
+        let composition = blocking(move || Ok(compose(&*reader, &of, window)?)).await?;
+        let mut sum: Option<Kpi> = None;
+        for part in composition.rest {
+            let facts = self.facts(unit, part).await?;
+            let next = facts.facts().sum(unit, part);
+            sum = joined(sum, next);
+        }
+        let mut sum = composition.kept.into_iter().map(Some).fold(sum, joined);
+        if let Some(sum) = &mut sum {
+            sum.window = window;
+        }
+        Ok(sum)
+    }
+
+    /// The slices of a window, in order of their keys.
+    pub async fn slices(
+        &self,
+        equipment: &Equipment,
+        window: Window,
+        by: SliceBy,
+    ) -> Result<Vec<Slice>, QueryError> {
+        // Only who worked where is told by evidence; all else by runs and the calendar.
+        let outline = match by {
+            SliceBy::Operator => self.facts(equipment, window).await?,
+            _ => self.outline(equipment, window).await?,
+        };
+        let keyed = keyed_windows(&outline.facts(), equipment, window, by);
+        let mut sums: BTreeMap<Option<String>, Kpi> = BTreeMap::new();
+        for KeyedWindows { key, unit, windows } in keyed {
+            let mut of_unit: Option<Kpi> = None;
+            for part in windows {
+                of_unit = joined(of_unit, self.sum(&unit, part).await?);
+            }
+            add_unit(&mut sums, key, of_unit);
+        }
+        Ok(finished(sums))
+    }
+
+    /// The plant and the runs of a window, without evidence.
+    async fn outline(
+        &self,
+        equipment: &Equipment,
+        window: Window,
+    ) -> Result<WindowFacts, QueryError> {
+        let nothing = Window { from: window.to, to: window.to };
+        let extract = self.engine.extract(equipment.clone(), nothing).await?;
+        let reader = self.engine.reader().clone();
+        blocking(move || {
+            let mut runs = BTreeMap::new();
+            for (line, in_memory) in extract.runs {
+                let known = joined_runs(reader.runs(&line, window)?, in_memory);
+                runs.insert(line, known);
+            }
+            let (history, now) = (extract.history, extract.now);
+            Ok(WindowFacts { history, now, evidence: BTreeMap::new(), runs })
+        })
+        .await
     }
 
     /// The timeline of a machine.
@@ -294,6 +368,17 @@ pub fn add_archived(
     known.absorb(block);
     remarks.into_iter().for_each(|remark| known.remarks.add(remark));
     Ok(())
+}
+
+/// Adds the sum of another window of the same equipment.
+pub fn joined(sum: Option<Kpi>, next: Option<Kpi>) -> Option<Kpi> {
+    match (sum, next) {
+        (Some(mut sum), Some(next)) => {
+            sum.merge(&next);
+            Some(sum)
+        }
+        (sum, next) => sum.or(next),
+    }
 }
 
 fn joined_runs(stored: Vec<OrderRun>, in_memory: Vec<OrderRun>) -> Vec<OrderRun> {

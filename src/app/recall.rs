@@ -1,11 +1,15 @@
-//! From a core to what a question needs of it, and from a store back to a core.
+//! From a core to what a question needs of it, and from a store back to a core: all of it at a start,
+//! and the evidence that something late belongs to.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::engine::{Extract, MachineExtract};
-use super::ports::Recovered;
+use super::ports::{Reader, Recovered, StoreError};
+use crate::domain::command::Recall;
 use crate::domain::core::Core;
+use crate::domain::evidence::{EvidenceBlock, Observation, STATE_CONTEXT};
+use crate::domain::id::MachineId;
 use crate::domain::oee::evaluate::Equipment;
 use crate::domain::plant::Plant;
 use crate::domain::time::{Span, Timestamp, Window};
@@ -48,4 +52,35 @@ pub fn extract(core: &Core, equipment: &Equipment, window: Window, now: Timestam
         (line, runs)
     });
     Extract { now, history: history.clone(), machines: known.collect(), runs: runs.collect() }
+}
+
+/// What is later than this finds its neighbours in the archive only: figures are right, totals of
+/// orders stay as they were confirmed.
+const RECALL_MAX: Span = Span::from_seconds(35 * 86_400);
+/// So much more comes back, since what is late seldom comes alone and not always in order.
+const RECALL_MORE: Span = Span::from_seconds(2 * 3600);
+
+/// The evidence that has to come back into memory before a late value is looked at.
+///
+/// `pending` has left memory with the commit that is being made.
+pub fn recall(
+    core: &Core,
+    reader: &dyn Reader,
+    pending: &[(MachineId, EvidenceBlock)],
+    observation: &Observation,
+    now: Timestamp,
+) -> Result<Option<Recall>, StoreError> {
+    let (machine, archived_to) = (&observation.machine, core.archived_to(&observation.machine));
+    if observation.at >= archived_to || now - observation.at > RECALL_MAX {
+        return Ok(None);
+    }
+    let from = observation.at - RECALL_MORE;
+    let window = Window { from: from - STATE_CONTEXT, to: archived_to };
+    let mut block = reader.evidence(machine, window)?;
+    for (_, more) in pending.iter().filter(|(of, _)| of == machine) {
+        block.append(more.clone());
+    }
+    let remarks = reader.remarks(machine, window)?;
+    let machine = machine.clone();
+    Ok(Some(Recall { machine, from, block, remarks, at: now }))
 }

@@ -5,12 +5,13 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::domain::evidence::MachineEvidence;
 use crate::domain::id::{LineId, MachineId};
 use crate::domain::oee::evaluate::{Equipment, Facts};
 use crate::domain::oee::kpi::Kpi;
-use crate::domain::plant::Plant;
+use crate::domain::plant::Line;
 use crate::domain::time::{Timestamp, Window};
 
 /// By what figures are sliced.
@@ -80,67 +81,78 @@ pub struct Slice {
     pub kpi: Kpi,
 }
 
-/// The slices of a window, in order of their keys.
-pub fn slices<E: Borrow<MachineEvidence>>(
+/// The windows of a key for a piece of equipment whose figures are added up.
+pub struct KeyedWindows {
+    /// The key.
+    pub key: Option<String>,
+    /// The equipment.
+    pub unit: Equipment,
+    /// The windows.
+    pub windows: Vec<Window>,
+}
+
+/// The windows of all keys, by line where the equipment has several.
+pub fn keyed_windows<E: Borrow<MachineEvidence>>(
     facts: &Facts<'_, E>,
     equipment: &Equipment,
     window: Window,
     by: SliceBy,
-) -> Vec<Slice> {
+) -> Vec<KeyedWindows> {
     let plant = facts.history.at(window.to);
-    let parts: Vec<Equipment> = match by {
-        SliceBy::Machine => equipment.machines(plant).into_iter().map(Equipment::Machine).collect(),
-        SliceBy::Line => {
-            equipment.lines(plant).map(|line| Equipment::Line(line.id.clone())).collect()
+    let whole = |part: Equipment, key: &str| KeyedWindows {
+        key: Some(key.to_owned()),
+        unit: part,
+        windows: vec![window],
+    };
+    let line_of = |line: &Line| Equipment::Line(line.id.clone());
+    match by {
+        SliceBy::Machine => {
+            let machines = equipment.machines(plant).into_iter();
+            machines.map(|id| whole(Equipment::Machine(id.clone()), id.as_str())).collect()
         }
-        SliceBy::Area => areas(plant, equipment),
-        _ => return by_window(facts, equipment, window, by),
-    };
-    let slices = parts.into_iter().filter_map(|part| {
-        let kpi = facts.kpi(&part, window)?;
-        Some(Slice { key: Some(part.key(plant).to_owned()), kpi })
-    });
-    slices.collect()
-}
-
-fn areas(plant: &Plant, equipment: &Equipment) -> Vec<Equipment> {
-    let stands = |area: &&crate::domain::plant::Area| {
-        equipment.lines(plant).any(|line| line.area == area.id)
-    };
-    plant.areas.iter().filter(stands).map(|area| Equipment::Area(area.id.clone())).collect()
-}
-
-fn by_window<E: Borrow<MachineEvidence>>(
-    facts: &Facts<'_, E>,
-    equipment: &Equipment,
-    window: Window,
-    by: SliceBy,
-) -> Vec<Slice> {
-    let plant = facts.history.at(window.to);
-    let mut sums: BTreeMap<Option<String>, Kpi> = BTreeMap::new();
-    for line in equipment.lines(plant) {
-        let unit = match equipment {
-            Equipment::Machine(_) => equipment.clone(),
-            _ => Equipment::Line(line.id.clone()),
-        };
-        let machine = match equipment {
-            Equipment::Machine(machine) => machine,
-            _ => &line.bottleneck,
-        };
-        for (key, windows) in keyed(facts, &line.id, machine, window, by) {
-            let sum = windows.iter().filter_map(|part| facts.sum(&unit, *part));
-            for kpi in sum {
-                match sums.entry(key.clone()) {
-                    std::collections::btree_map::Entry::Vacant(entry) => {
-                        entry.insert(kpi);
-                    }
-                    std::collections::btree_map::Entry::Occupied(mut entry) => {
-                        entry.get_mut().merge(&kpi);
-                    }
-                }
-            }
+        SliceBy::Line => {
+            equipment.lines(plant).map(|line| whole(line_of(line), line.id.as_str())).collect()
+        }
+        SliceBy::Area => {
+            equipment.lines(plant).map(|line| whole(line_of(line), line.area.as_str())).collect()
+        }
+        _ => {
+            let lines = equipment.lines(plant);
+            lines.flat_map(|line| keyed_of_line(facts, equipment, line, window, by)).collect()
         }
     }
+}
+
+fn keyed_of_line<E: Borrow<MachineEvidence>>(
+    facts: &Facts<'_, E>,
+    equipment: &Equipment,
+    line: &Line,
+    window: Window,
+    by: SliceBy,
+) -> Vec<KeyedWindows> {
+    let (unit, machine) = match equipment {
+        Equipment::Machine(machine) => (equipment.clone(), machine),
+        _ => (Equipment::Line(line.id.clone()), &line.bottleneck),
+    };
+    let keyed = keyed(facts, &line.id, machine, window, by).into_iter();
+    keyed.map(|(key, windows)| KeyedWindows { key, unit: unit.clone(), windows }).collect()
+}
+
+/// Adds the sum of one piece of equipment to those of its key.
+pub fn add_unit(sums: &mut BTreeMap<Option<String>, Kpi>, key: Option<String>, sum: Option<Kpi>) {
+    let Some(sum) = sum else {
+        return;
+    };
+    match sums.entry(key) {
+        Entry::Vacant(entry) => {
+            entry.insert(sum);
+        }
+        Entry::Occupied(mut entry) => entry.get_mut().merge_equipment(&sum),
+    }
+}
+
+/// The slices of sums.
+pub fn finished(sums: BTreeMap<Option<String>, Kpi>) -> Vec<Slice> {
     let slices = sums.into_iter().map(|(key, mut kpi)| {
         kpi.set_flags();
         Slice { key, kpi }

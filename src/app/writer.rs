@@ -16,10 +16,13 @@ use super::engine::{
     CommandError, CommandReply, CommandRequest, ExtractRequest, Health, Idempotency, MachineInput,
     Request,
 };
-use super::ports::{Batch, Recovered, RequestKey, Store, StoreError, StoredAnswer};
+use super::figures::Page;
+use super::live::Live;
+use super::pages::{Pages, too_much};
+use super::ports::{Batch, Reader, Recovered, RequestKey, Store, StoreError, StoredAnswer};
 use super::publish::Publisher;
 use super::query::{QueryError, complete};
-use super::recall::{extract, rebuild};
+use super::recall::{extract, rebuild, recall};
 use crate::domain::command::{Command, CommandInput, Input, Outcome};
 use crate::domain::core::{Closing, Core, DueClosing};
 use crate::domain::event::Event;
@@ -62,6 +65,10 @@ pub(super) struct Writer {
     start: Option<Start>,
     /// The plant as it is configured.
     plant: Arc<Plant>,
+    /// Kept sums of figures.
+    pages: Pages,
+    /// Figures of the present.
+    live: Live,
     /// Inputs of machines whose commit failed.
     unsaved: Vec<MachineInput>,
 }
@@ -85,6 +92,8 @@ struct Work {
     replies: Vec<Waiting>,
     extracts: Vec<ExtractRequest>,
     machine_inputs: Vec<MachineInput>,
+    pages: Vec<Page>,
+    stale: Vec<(Equipment, Window)>,
 }
 
 struct Waiting {
@@ -106,8 +115,12 @@ impl Writer {
         let start =
             Some(Start { last_alive: recovered.last_alive, is_first: recovered.written == 0 });
         let seq = (recovered.written + 1).saturating_mul(SEQ_PER_BATCH);
+        let core = rebuild(plant, recovered);
+        let pages = recovered_pages(&core, &*outside.store.reader());
         Writer {
-            core: rebuild(plant, recovered),
+            core,
+            pages,
+            live: Live::default(),
             outside,
             seq,
             batches: 0,
@@ -141,6 +154,7 @@ impl Writer {
                 self.decide_own(&Input::Tick(now), &mut work);
                 self.close_shifts(now, &mut work);
             }
+            self.settle(now, &mut work);
             if let Err(error) = self.finish(work, now) {
                 stop |= runtime.block_on(self.heal(error, &mut requests));
             }
@@ -161,6 +175,36 @@ impl Writer {
             }
         }
         work
+    }
+
+    /// Makes the sums of what is settled, some of those that were wrong, and room in memory.
+    fn settle(&mut self, now: Timestamp, work: &mut Work) {
+        let is_due = self.pages.is_due(now);
+        if is_due {
+            for (machine, before) in too_much(&self.core, now) {
+                self.decide_own(&Input::Archive { machine, before }, work);
+            }
+        }
+        work.stale = self.pages.take_stale();
+        if !is_due {
+            return;
+        }
+        let reader = self.outside.store.reader();
+        let made = self.pages.make(&self.core, &*reader, now);
+        let again = self.pages.make_again(&self.core, &*reader, now);
+        for pages in [made, again] {
+            match pages {
+                Ok(pages) => work.pages.extend(pages),
+                Err(error) => tracing::error!(%error, "sums of figures cannot be made now"),
+            }
+        }
+        // What has just become wrong is made again with the next commit, not with this one.
+        let stale = &work.stale;
+        let is_wrong = |page: &Page| {
+            let window = Window { from: page.start, to: page.start + page.length.span() };
+            stale.iter().any(|(unit, w)| *unit == page.equipment && w.intersect(window).is_some())
+        };
+        work.pages.retain(|page| !is_wrong(page));
     }
 
     /// Records the shifts that are due. One whose facts cannot be read stays due.
@@ -239,6 +283,10 @@ impl Writer {
             self.outside.publisher.touch(&self.core, event);
             let applied = self.core.apply(event);
             self.outside.publisher.touch(&self.core, event);
+            for (machine, window) in &applied.touched {
+                self.pages.touch(&self.core, machine, *window);
+                self.live.touch(&self.core, machine, *window);
+            }
             work.orders.extend(applied.order);
             work.archived.extend(applied.archived.filter(|(_, block)| !block.is_empty()));
         }
@@ -254,8 +302,46 @@ impl Writer {
             }
             MachineInput::Linked(change) => Input::Linked(LinkChange { seq, ..change.clone() }),
         };
+        if let Input::Observed(observation) = &decided
+            && observation.at < self.core.archived_to(&observation.machine)
+        {
+            self.recall(observation, work);
+        }
         self.decide_own(&decided, work);
         work.machine_inputs.push(input);
+    }
+
+    /// Takes back what a late value belongs to: evidence, and the orders that ran then.
+    fn recall(&mut self, observation: &Observation, work: &mut Work) {
+        let (reader, now) = (self.outside.store.reader(), self.outside.clock.now());
+        match recall(&self.core, &*reader, &work.archived, observation, now) {
+            Ok(Some(recall)) => {
+                let to = self.core.archived_to(&recall.machine);
+                self.admit_orders(&recall.machine, Window { from: recall.from, to });
+                self.decide_own(&Input::Recall(Box::new(recall)), work);
+            }
+            Ok(None) => tracing::warn!(
+                machine = %observation.machine,
+                "a value is too late for the totals of orders; figures take it into account"
+            ),
+            Err(error) => tracing::error!(%error, "archived evidence cannot be read"),
+        }
+    }
+
+    fn admit_orders(&mut self, machine: &MachineId, window: Window) {
+        let reader = self.outside.store.reader();
+        let line = self.core.plant().line_of(machine).map(|line| line.id.clone());
+        let runs = line.map(|line| reader.runs(&line, window)).transpose();
+        let Ok(Some(runs)) = runs else {
+            return;
+        };
+        for run in runs {
+            if self.core.order(&run.order).is_none()
+                && let Ok(Some(order)) = reader.order(&run.order)
+            {
+                self.core.admit(order);
+            }
+        }
     }
 
     fn command(&mut self, request: CommandRequest, now: Timestamp, work: &mut Work) {
@@ -341,7 +427,10 @@ impl Writer {
     }
 
     fn commit(&mut self, work: &Work, now: Timestamp) -> Result<(), StoreError> {
-        let nothing = work.events.is_empty() && work.answers.is_empty();
+        let nothing = work.events.is_empty()
+            && work.answers.is_empty()
+            && work.pages.is_empty()
+            && work.stale.is_empty();
         if nothing && now - self.alive_at < ALIVE_EVERY {
             return Ok(());
         }
@@ -357,6 +446,8 @@ impl Writer {
                 orders: orders.collect(),
                 archived: work.archived.clone(),
                 answers: work.answers.clone(),
+                stale: work.stale.clone(),
+                pages: work.pages.clone(),
                 snapshot,
             };
             self.outside.store.commit(&batch)?;
@@ -389,7 +480,8 @@ impl Writer {
             let extract = extract(&self.core, &request.equipment, request.window, now);
             let _ = request.reply.send(extract);
         }
-        self.outside.publisher.publish_figures(&self.core, now);
+        let reader = self.outside.store.reader();
+        self.outside.publisher.publish_figures(&self.core, &mut self.live, &*reader, now);
         Ok(())
     }
 
@@ -432,6 +524,8 @@ impl Writer {
         self.outside.store.reopen()?;
         let recovered = self.outside.store.recover()?;
         self.core = rebuild(&self.plant, recovered);
+        self.pages = recovered_pages(&self.core, &*self.outside.store.reader());
+        self.live = Live::default();
         self.outside.publisher.touch_all(&self.core);
         let now = self.outside.clock.now();
         let mut work = self.begin(now);
@@ -466,4 +560,12 @@ async fn next(
         Some(input) = machines.recv() => Wake::Machine(input),
         () = tokio::time::sleep(wait) => Wake::Deadline,
     }
+}
+
+/// What the store holds of kept sums; when that cannot be read, all are made again.
+fn recovered_pages(core: &Core, reader: &dyn Reader) -> Pages {
+    Pages::recover(core, reader).unwrap_or_else(|error| {
+        tracing::error!(%error, "kept sums cannot be read");
+        Pages::default()
+    })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::core::Closing;
-use super::evidence::{LinkChange, MachineEvidence, Observation};
+use super::evidence::{EvidenceBlock, LinkChange, MachineEvidence, Observation, Remark};
 use super::id::{LotId, MachineId, OrderId, PersonId, ReasonId};
 use super::oee::stops::Stop;
 use super::order::{JobCommand, Order, OrderRequest};
@@ -30,6 +30,15 @@ pub enum Input {
         /// The description.
         plant: Arc<Plant>,
     },
+    /// Evidence about a machine before an instant is to leave memory.
+    Archive {
+        /// The machine.
+        machine: MachineId,
+        /// The instant.
+        before: Timestamp,
+    },
+    /// Archived evidence that something late belongs to.
+    Recall(Box<Recall>),
     /// A shift that was due has these figures.
     Closed(Box<Closing>),
     /// The program starts again; it was last known to be alive at this instant.
@@ -39,6 +48,21 @@ pub enum Input {
         /// Order among changes of the same time.
         seq: u64,
     },
+}
+
+/// Evidence that comes back into memory.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Recall {
+    /// The machine.
+    pub machine: MachineId,
+    /// From which instant on all evidence will be in memory again.
+    pub from: Timestamp,
+    /// The observations.
+    pub block: EvidenceBlock,
+    /// What people said.
+    pub remarks: Vec<Remark>,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A command with who gave it and when.

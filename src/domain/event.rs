@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::evidence::{Adjustment, LinkChange, Observation, Remark};
+use super::evidence::{Adjustment, EvidenceBlock, LinkChange, Observation, Remark};
 use super::genealogy::LotOperation;
 use super::id::{LineId, LotId, MachineId, OrderId, ReasonId};
 use super::order::{JobCommand, JobState, OrderRequest, Totals};
@@ -91,6 +91,19 @@ pub enum Event {
         machine: MachineId,
         /// The instant.
         before: Timestamp,
+    },
+    /// Archived evidence came back into memory, because something late belongs to it.
+    Recalled {
+        /// The machine.
+        machine: MachineId,
+        /// From which instant on all evidence is in memory again.
+        from: Timestamp,
+        /// The observations.
+        block: EvidenceBlock,
+        /// What people said.
+        remarks: Vec<Remark>,
+        /// When.
+        at: Timestamp,
     },
     /// A finished order left memory; the store keeps it.
     OrderRetired(OrderId),

@@ -13,7 +13,7 @@ use super::extract::{Parameters, window};
 use super::problem::Problem;
 use crate::app::explain::Explanation;
 use crate::app::kpi_report::{IndicatorReport, KpiReport};
-use crate::app::slices::{SliceBy, slices};
+use crate::app::slices::SliceBy;
 use crate::app::time_text;
 use crate::domain::oee::evaluate::Equipment;
 use crate::domain::oee::kpi::Profile;
@@ -63,15 +63,13 @@ pub async fn kpi(
         SliceBy::parse(text).ok_or_else(unknown)
     });
     let by = by.transpose()?;
-    let facts = bridge.queries.facts(&equipment, window).await?;
-    let nothing = || Problem::not_found("the equipment has no machines");
-    let kpi = facts.facts().kpi(&equipment, window).ok_or_else(nothing)?;
+    let kpi = bridge.queries.kpi(&equipment, window).await?;
     let mut answer = json!(KpiReport::new(&asked.equipment, &kpi, profile));
     if asked.iso22400 == Some(true) {
         answer["iso22400"] = json!(IndicatorReport::all(&kpi));
     }
     if let Some(by) = by {
-        let slices = slices(&facts.facts(), &equipment, window, by);
+        let slices = bridge.queries.slices(&equipment, window, by).await?;
         let slices = slices.iter().map(|slice| {
             let report = KpiReport::new(&asked.equipment, &slice.kpi, profile);
             json!({ "key": slice.key, "figures": report })

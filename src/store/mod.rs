@@ -8,6 +8,7 @@ pub mod codec;
 mod database;
 mod fields;
 mod figure_records;
+mod pages;
 mod plant_records;
 mod read;
 mod records;

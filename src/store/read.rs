@@ -10,8 +10,9 @@ use super::database::{JournalRow, Shared, current, failed};
 use super::records::Points;
 use super::schema::{
     ANSWERS, EVIDENCE, EvidenceKind, JOURNAL, Key, LOTS, LOTS_OF_ORDERS, META, ORDERS, OUTBOX,
-    REMARKS, RUNS, SHIFTS, SHIFTS_BY_NUMBER,
+    PAGES, REMARKS, RUNS, SHIFTS, SHIFTS_BY_NUMBER, STALE_PAGES, equipment_of, page_key,
 };
+use crate::app::figures::PageLength;
 use crate::app::ports::{Reader, Recovered, RequestKey, StoreError, StoredAnswer};
 use crate::domain::core::Snapshot;
 use crate::domain::event::{Confirmation, Event};
@@ -19,6 +20,8 @@ use crate::domain::evidence::remark::REMARK_LONGEST;
 use crate::domain::evidence::{EvidenceBlock, Remark};
 use crate::domain::genealogy::LotOperation;
 use crate::domain::id::{LineId, LotId, MachineId, OrderId};
+use crate::domain::oee::evaluate::Equipment;
+use crate::domain::oee::kpi::Kpi;
 use crate::domain::order::{Order, OrderRun};
 use crate::domain::series::Point;
 use crate::domain::shift::ShiftRecord;
@@ -241,6 +244,48 @@ impl Reader for RedbReader {
         let mut remarks: Vec<Remark> = self.range(REMARKS, bounds, usize::MAX, "remark")?;
         remarks.retain(|remark| remark.reaches() >= window.from);
         Ok(remarks)
+    }
+
+    fn pages(
+        &self,
+        equipment: &Equipment,
+        length: PageLength,
+        window: Window,
+    ) -> Result<Vec<(Timestamp, Kpi)>> {
+        let from = page_key(equipment, length, window.from);
+        let to = page_key(equipment, length, window.to);
+        let read = self.current()?.begin_read().map_err(failed)?;
+        let table = read.open_table(PAGES).map_err(failed)?;
+        let mut pages = Vec::new();
+        for row in table.range(from.0.as_slice()..to.0.as_slice()).map_err(failed)? {
+            let (key, value) = row.map_err(failed)?;
+            if let Some(start) = Key::time_of(key.value()) {
+                pages.push((start, open(value.value(), "sum of figures")?));
+            }
+        }
+        Ok(pages)
+    }
+
+    fn last_page(&self, equipment: &Equipment) -> Result<Option<Timestamp>> {
+        let from = page_key(equipment, PageLength::Quarter, Timestamp::MIN);
+        let to = page_key(equipment, PageLength::Quarter, Timestamp::MAX);
+        let read = self.current()?.begin_read().map_err(failed)?;
+        let table = read.open_table(PAGES).map_err(failed)?;
+        let last = table.range(from.0.as_slice()..to.0.as_slice()).map_err(failed)?.next_back();
+        let row = last.transpose().map_err(failed)?;
+        Ok(row.and_then(|(key, _)| Key::time_of(key.value())))
+    }
+
+    fn stale(&self, limit: usize) -> Result<Vec<(Equipment, Timestamp)>> {
+        let read = self.current()?.begin_read().map_err(failed)?;
+        let table = read.open_table(STALE_PAGES).map_err(failed)?;
+        let mut stale = Vec::new();
+        for row in table.iter().map_err(failed)?.take(limit) {
+            let (key, _) = row.map_err(failed)?;
+            let key = key.value();
+            stale.extend(equipment_of(key).zip(Key::time_of(key)));
+        }
+        Ok(stale)
     }
 
     fn shift_records(&self, line: &LineId, start: Timestamp) -> Result<Vec<ShiftRecord>> {

@@ -158,7 +158,7 @@ record_struct!(Confirmation {
     lots,
 });
 record_struct!(EvidenceBlock { states, links, counts, lots, circumstances });
-record_struct!(MachineSnapshot { machine, archived_to, block, remarks });
+record_struct!(MachineSnapshot { machine, archived_to, recalled, block, remarks });
 record_struct!(LineClosing { closed_to, changed });
 record_struct!(ShiftChange { at, actor, cause });
 record_struct!(Snapshot {
@@ -188,6 +188,7 @@ record_enum!(Event {
     11 => ShiftRecorded(record),
     12 => ShiftUnchanged { line, start },
     13 => PlantDefined { from, plant },
+    14 => Recalled { machine, from, block, remarks, at },
 });
 
 impl<V: Record> Record for Point<V> {

@@ -2,9 +2,11 @@
 
 use redb::TableDefinition;
 
+use crate::app::figures::PageLength;
 use crate::domain::evidence::Remark;
 use crate::domain::genealogy::LotOperation;
-use crate::domain::id::MachineId;
+use crate::domain::id::{LineId, MachineId};
+use crate::domain::oee::evaluate::Equipment;
 use crate::domain::signal::SignalRole;
 use crate::domain::time::Timestamp;
 
@@ -27,6 +29,10 @@ pub const EVIDENCE: Table = TableDefinition::new("evidence");
 pub const REMARKS: Table = TableDefinition::new("remarks");
 /// Line, start of the shift, revision → record of a shift.
 pub const SHIFTS: Table = TableDefinition::new("shifts");
+/// Machine or line, length, start → sum of its figures.
+pub const PAGES: Table = TableDefinition::new("pages");
+/// Machine or line, start of a quarter of an hour → nothing; sums to be made again.
+pub const STALE_PAGES: Table = TableDefinition::new("stale_pages");
 /// Number of the record → key of the record of a shift.
 pub const SHIFTS_BY_NUMBER: Table = TableDefinition::new("shifts_by_number");
 /// Number → confirmation to the ERP.
@@ -41,7 +47,7 @@ pub const ANSWERS: Table = TableDefinition::new("answers");
 pub const ANSWERS_BY_TIME: Table = TableDefinition::new("answers_by_time");
 
 /// All tables, created when the store is opened.
-pub const ALL: [Table; 13] = [
+pub const ALL: [Table; 15] = [
     META,
     JOURNAL,
     ORDERS,
@@ -50,6 +56,8 @@ pub const ALL: [Table; 13] = [
     REMARKS,
     SHIFTS,
     SHIFTS_BY_NUMBER,
+    PAGES,
+    STALE_PAGES,
     OUTBOX,
     LOTS,
     LOTS_OF_ORDERS,
@@ -124,6 +132,33 @@ impl EvidenceKind {
             EvidenceKind::Circumstance(role) => 64 + role as u8,
         }
     }
+}
+
+/// The start of keys about a machine or line; others have no sums of their own.
+pub fn equipment_key(equipment: &Equipment) -> Key {
+    match equipment {
+        Equipment::Machine(machine) => Key::default().byte(0).text(machine.as_str()),
+        Equipment::Line(line) => Key::default().byte(1).text(line.as_str()),
+        Equipment::Area(area) => Key::default().byte(2).text(area.as_str()),
+        Equipment::Site => Key::default().byte(3),
+    }
+}
+
+/// The machine or line of a key that starts with it.
+pub fn equipment_of(key: &[u8]) -> Option<Equipment> {
+    let (kind, rest) = key.split_first()?;
+    let end = rest.iter().position(|byte| *byte == 0)?;
+    let text = std::str::from_utf8(&rest[..end]).ok()?;
+    match kind {
+        0 => MachineId::parse(text).ok().map(Equipment::Machine),
+        1 => LineId::parse(text).ok().map(Equipment::Line),
+        _ => None,
+    }
+}
+
+/// The key of a kept sum.
+pub fn page_key(equipment: &Equipment, length: PageLength, start: Timestamp) -> Key {
+    equipment_key(equipment).byte(length as u8).time(start)
 }
 
 /// The key of a remark about a machine.

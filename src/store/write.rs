@@ -4,6 +4,7 @@ use redb::{Database, ReadableTable, WriteTransaction};
 
 use super::codec::{Record, open, put_all, seal, seal_with};
 use super::database::failed;
+use super::pages;
 use super::records::Points;
 use super::schema::{
     ANSWERS, ANSWERS_BY_TIME, EVIDENCE, EvidenceKind, JOURNAL, Key, LOTS, LOTS_OF_ORDERS, META,
@@ -45,6 +46,12 @@ pub fn commit(database: &Database, number: u64, batch: &Batch<'_>) -> Result<()>
     }
     for (machine, block) in &batch.archived {
         archive(&transaction, machine, block)?;
+    }
+    for (equipment, window) in &batch.stale {
+        pages::take_away(&transaction, equipment, *window)?;
+    }
+    for page in &batch.pages {
+        pages::keep(&transaction, page)?;
     }
     for (key, answer) in &batch.answers {
         keep_answer(&transaction, key, answer)?;
@@ -119,6 +126,7 @@ fn project(transaction: &WriteTransaction, event: &Event) -> Result<()> {
         | Event::OrderMoved { .. }
         | Event::ShiftUnchanged { .. }
         | Event::PlantDefined { .. }
+        | Event::Recalled { .. }
         | Event::Archived { .. }
         | Event::OrderRetired(_) => Ok(()),
     }

@@ -56,6 +56,7 @@ impl LogLine {
             | Event::ShiftRecorded(_)
             | Event::ShiftUnchanged { .. }
             | Event::PlantDefined { .. }
+            | Event::Recalled { .. }
             | Event::Confirmed(_)
             | Event::Archived { .. }
             | Event::OrderRetired(_) => None,

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use super::closing::stretch_around;
-use super::{Core, ShiftChange};
+use super::{Core, RECALLED_STAYS, ShiftChange};
 use crate::domain::event::{Confirmation, Event};
 use crate::domain::evidence::{
     Adjustment, EvidenceBlock, LinkChange, MachineEvidence, Observation, Remark,
 };
 use crate::domain::genealogy::{Assignment, LotOperation, LotOperationKind};
 use crate::domain::id::{LotId, MachineId, OrderId};
-use crate::domain::order::{JobState, Order, OrderRequest, OrderRun};
+use crate::domain::order::{JobState, Order, OrderRequest, OrderRun, Totals};
 use crate::domain::plant::Plant;
 use crate::domain::series::Point;
 use crate::domain::time::{Span, Timestamp, Window};
@@ -22,12 +21,14 @@ pub struct Applied {
     pub order: Option<OrderId>,
     /// Evidence that left memory or came too late for it.
     pub archived: Option<(MachineId, EvidenceBlock)>,
+    /// The time of machines whose figures may have changed.
+    pub touched: Vec<(MachineId, Window)>,
 }
 
 impl Core {
     /// Lets a fact take effect.
     pub fn apply(&mut self, event: &Event) -> Applied {
-        let order = |id: &OrderId| Applied { order: Some(id.clone()), archived: None };
+        let order = |id: &OrderId| Applied { order: Some(id.clone()), ..Applied::default() };
         match event {
             Event::Observed(observation) => self.note(observation),
             Event::LinkChanged(change) => self.note_link(change),
@@ -38,19 +39,19 @@ impl Core {
             }
             Event::OrderMoved { order: id, state, at, actor, .. } => {
                 self.seen(*at);
-                self.advance(id, *state, (*at, actor));
-                order(id)
+                let touched = self.advance(id, *state, (*at, actor));
+                Applied { touched, ..order(id) }
             }
             Event::Reported { machine, adjustment, good, lot, actor, .. } => {
-                self.note_report(machine, adjustment, actor);
+                let touched = self.note_report(machine, adjustment, actor);
                 if let Some(order) = self.orders.get_mut(&adjustment.order) {
                     order.book(lot.as_ref(), *good);
                 }
-                order(&adjustment.order)
+                Applied { touched, ..order(&adjustment.order) }
             }
             Event::Remarked { machine, remark } => {
-                self.note_remark(machine, remark);
-                Applied::default()
+                let touched = self.note_remark(machine, remark);
+                Applied { touched, ..Applied::default() }
             }
             Event::PlantDefined { from, plant } => {
                 self.define(*from, plant);
@@ -69,6 +70,10 @@ impl Core {
                 Applied::default()
             }
             Event::Archived { machine, before } => self.archive_before(machine, *before),
+            Event::Recalled { machine, from, block, remarks, at } => {
+                self.recall(machine, *from, (block, remarks), *at);
+                Applied::default()
+            }
             Event::OrderRetired(id) => {
                 self.unconfirmed.remove(id);
                 if let Some(order) = self.orders.remove(id) {
@@ -89,23 +94,26 @@ impl Core {
         let point = Point { at: change.at, seq: change.seq, value: change.up };
         self.evidence_mut(&change.machine).links.insert(point);
         self.totals_may_change(&change.machine, change.at);
-        if change.at < self.closed_to_of(&change.machine) {
-            let window = Window { from: change.at, to: Timestamp::MAX };
-            let cause = if change.up { "a link came back" } else { "a link was lost" };
-            self.correct(&change.machine, window, (change.at, "system", cause));
-        }
-        Applied::default()
+        let window = Window { from: change.at, to: Timestamp::MAX };
+        let cause = if change.up { "a link came back" } else { "a link was lost" };
+        let touched = self.correct(&change.machine, window, (change.at, "system", cause));
+        Applied { touched, ..Applied::default() }
     }
 
-    fn note_report(&mut self, machine: &MachineId, adjustment: &Adjustment, actor: &str) {
+    fn note_report(
+        &mut self,
+        machine: &MachineId,
+        adjustment: &Adjustment,
+        actor: &str,
+    ) -> Vec<(MachineId, Window)> {
         self.seen(adjustment.at);
         self.evidence_mut(machine).remarks.add(Remark::Parts(adjustment.clone()));
         self.unconfirmed.insert(adjustment.order.clone());
         let window = Window { from: adjustment.at, to: adjustment.at + Span::from_ticks(1) };
-        self.correct(machine, window, (adjustment.at, actor, "parts were reported"));
+        self.correct(machine, window, (adjustment.at, actor, "parts were reported"))
     }
 
-    fn note_remark(&mut self, machine: &MachineId, remark: &Remark) {
+    fn note_remark(&mut self, machine: &MachineId, remark: &Remark) -> Vec<(MachineId, Window)> {
         let (said, cause) = match remark {
             Remark::Parts(adjustment) => return self.note_report(machine, adjustment, "system"),
             Remark::Classified(given) => (&given.said, "a stop was given another reason"),
@@ -122,14 +130,8 @@ impl Core {
         if matches!(remark, Remark::Resolved(_)) {
             self.totals_may_change(machine, remark.anchor());
         }
-        let evidence = self.evidence.get(machine);
-        let around = evidence.map(|evidence| {
-            let start = stretch_around(evidence, remark.anchor());
-            let end = stretch_around(evidence, remark.reaches());
-            Window { from: start.from.min(end.from), to: start.to.max(end.to) }
-        });
-        let around = around.unwrap_or(Window { from: remark.anchor(), to: Timestamp::MAX });
-        self.correct(machine, around, (said.at, &said.actor, cause));
+        let around = self.reach_of_remark(machine, remark);
+        self.correct(machine, around, (said.at, &said.actor, cause))
     }
 
     fn closed_to_of(&self, machine: &MachineId) -> Timestamp {
@@ -143,11 +145,12 @@ impl Core {
         machine: &MachineId,
         window: Window,
         (at, actor, cause): (Timestamp, &str, &str),
-    ) {
+    ) -> Vec<(MachineId, Window)> {
         if window.from < self.closed_to_of(machine) {
             let change = ShiftChange { at, actor: actor.to_owned(), cause: cause.to_owned() };
             self.may_have_changed(machine, window, &change);
         }
+        vec![(machine.clone(), window)]
     }
 
     fn define(&mut self, from: Timestamp, plant: &Arc<Plant>) {
@@ -187,13 +190,18 @@ impl Core {
             self.totals_may_change(machine, observation.at);
         }
         let reach = self.reach_of(observation);
-        self.correct(machine, reach, (observation.received, "system", "late data arrived"));
+        let cause = (observation.received, "system", "late data arrived");
+        let touched = self.correct(machine, reach, cause);
         if is_in_memory {
-            return Applied::default();
+            return Applied { touched, ..Applied::default() };
         }
         let mut late = MachineEvidence::default();
         late.observe(observation);
-        Applied { order: None, archived: Some((machine.clone(), late.to_block())) }
+        Applied {
+            archived: Some((machine.clone(), late.to_block())),
+            touched,
+            ..Applied::default()
+        }
     }
 
     fn keep_order(&mut self, request: &OrderRequest, at: Timestamp) {
@@ -205,10 +213,15 @@ impl Core {
         }
     }
 
-    fn advance(&mut self, id: &OrderId, state: JobState, (at, actor): (Timestamp, &str)) {
+    fn advance(
+        &mut self,
+        id: &OrderId,
+        state: JobState,
+        (at, actor): (Timestamp, &str),
+    ) -> Vec<(MachineId, Window)> {
         let interval = self.plant().confirmation_interval;
         let Some(order) = self.orders.get_mut(id) else {
-            return;
+            return Vec::new();
         };
         order.advance(state, at);
         self.unconfirmed.insert(id.clone());
@@ -220,13 +233,14 @@ impl Core {
         runs.retain(|run| run.order != *id);
         runs.extend(order.runs.iter().cloned());
         runs.sort_by(|a, b| (a.start, &a.order).cmp(&(b.start, &b.order)));
-        if at < self.closed_to(&line) {
-            let machines = self.plant().lines.get(&line).map(|line| line.machines.clone());
-            let window = Window { from: at, to: Timestamp::MAX };
-            for machine in machines.into_iter().flatten() {
-                self.correct(&machine, window, (self.now, actor, "an order was moved"));
-            }
+        let machines = self.plant().lines.get(&line).map(|line| line.machines.clone());
+        let window = Window { from: at, to: Timestamp::MAX };
+        let mut touched = Vec::new();
+        for machine in machines.into_iter().flatten() {
+            let cause = (self.now, actor, "an order was moved");
+            touched.extend(self.correct(&machine, window, cause));
         }
+        touched
     }
 
     fn note_lot(&mut self, operation: &LotOperation, holds: bool) -> Applied {
@@ -243,7 +257,7 @@ impl Core {
                 order.consumed.remove(&key);
             }
         }
-        Applied { order: Some(operation.order.clone()), archived: None }
+        Applied { order: Some(operation.order.clone()), ..Applied::default() }
     }
 
     fn confirmed(&mut self, confirmation: &Confirmation) -> Applied {
@@ -255,17 +269,42 @@ impl Core {
             order.confirmations = confirmation.order_seq;
             order.confirm_next = Some(confirmation.at + interval);
         }
-        Applied { order: Some(confirmation.order.clone()), archived: None }
+        Applied { order: Some(confirmation.order.clone()), ..Applied::default() }
+    }
+
+    /// Takes evidence back from the archive; totals of orders count it as in memory again.
+    fn recall(
+        &mut self,
+        machine: &MachineId,
+        from: Timestamp,
+        (block, remarks): (&EvidenceBlock, &[Remark]),
+        at: Timestamp,
+    ) {
+        let window = Window { from, to: self.archived_to(machine) };
+        let evidence = self.evidence_mut(machine);
+        evidence.absorb(block.clone());
+        remarks.iter().for_each(|remark| evidence.remarks.add(remark.clone()));
+        let gains = self.gains(machine, window);
+        for (id, gain) in gains {
+            if let Some(order) = self.orders.get_mut(&id) {
+                order.archived = order.archived.since(gain);
+            }
+        }
+        self.archived_to.insert(machine.clone(), from);
+        self.recalled.insert(machine.clone(), at + RECALLED_STAYS);
+    }
+
+    /// What a machine adds to the totals of the orders in memory in a window.
+    fn gains(&self, machine: &MachineId, window: Window) -> Vec<(OrderId, Totals)> {
+        let orders = self.orders.values();
+        let gain = |order: &Order| self.totals_in(order, window, Some(machine));
+        orders.map(|order| (order.id().clone(), gain(order))).collect()
     }
 
     /// Moves evidence to the archive; totals of orders keep what it said.
     fn archive_before(&mut self, machine: &MachineId, before: Timestamp) -> Applied {
         let window = Window { from: self.archived_to(machine), to: before };
-        let gains: Vec<_> = self
-            .orders
-            .values()
-            .map(|order| (order.id().clone(), self.totals_in(order, window, Some(machine))))
-            .collect();
+        let gains = self.gains(machine, window);
         for (id, gain) in gains {
             if let Some(order) = self.orders.get_mut(&id) {
                 order.archived = order.archived.plus(gain);
@@ -273,7 +312,8 @@ impl Core {
         }
         let block = self.evidence_mut(machine).drain_before(before);
         self.archived_to.insert(machine.clone(), before);
-        Applied { order: None, archived: Some((machine.clone(), block)) }
+        self.recalled.remove(machine);
+        Applied { archived: Some((machine.clone(), block)), ..Applied::default() }
     }
 
     /// The whole run list of a line, for a snapshot.

@@ -9,20 +9,18 @@ use std::collections::BTreeMap;
 use super::Core;
 use crate::domain::calendar::ShiftInstance;
 use crate::domain::event::Event;
-use crate::domain::evidence::{MachineEvidence, Observation};
 use crate::domain::id::{LineId, MachineId};
 use crate::domain::oee::evaluate::Equipment;
 use crate::domain::oee::kpi::Kpi;
 use crate::domain::shift::ShiftRecord;
-use crate::domain::signal::{MachineState, SignalRole};
 use crate::domain::time::{Span, Timestamp, Window};
 
 /// How long after a change a closed shift is looked at again, so that a burst is one revision.
 const SETTLE: Span = Span::from_seconds(30);
 /// Shifts of a line that are closed at once; the others follow.
 const CLOSINGS_MAX: usize = 16;
-/// How far the effect of a value reaches of which the neighbours are not in memory.
-const REACH_OF_OLD: Span = Span::from_seconds(86_400);
+/// How far ahead the calendar is asked.
+const AHEAD: Span = Span::from_seconds(2 * 86_400);
 
 /// How far the shifts of a line are closed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -127,7 +125,7 @@ impl Core {
         let grace = self.plant().closing_grace;
         let ends = self.plant().lines.keys().filter_map(|line| {
             let from = self.open_from(line)?;
-            let to = from.max(now) + REACH_OF_OLD + REACH_OF_OLD;
+            let to = from.max(now) + AHEAD;
             let ahead = Window { from, to };
             let mut shifts = self.history.shifts(line, ahead).into_iter();
             let next = shifts.find(|shift| shift.window.to > self.closed_to(line));
@@ -198,42 +196,4 @@ impl Core {
             closing.changed.extend(ended.map(|shift| (shift.window.from, change.clone())));
         }
     }
-
-    /// The time on which a value of a machine can have had an effect.
-    pub(super) fn reach_of(&self, observation: &Observation) -> Window {
-        let at = observation.at;
-        let Some(evidence) = self.evidence.get(&observation.machine) else {
-            return Window { from: at, to: Timestamp::MAX };
-        };
-        if at < self.archived_to(&observation.machine) {
-            return Window { from: at - REACH_OF_OLD, to: at + REACH_OF_OLD };
-        }
-        match observation.role {
-            role if role.is_counter() => {
-                let Some(series) = evidence.counts.get(&role) else {
-                    return Window { from: at, to: Timestamp::MAX };
-                };
-                let just_before = at - Span::from_ticks(1);
-                let from = series.usable_before(just_before).unwrap_or(at);
-                let points = series.values().points();
-                let next = points.partition_point(|p| p.at <= at);
-                let to = points.get(next).map_or(Timestamp::MAX, |p| p.at + Span::from_ticks(1));
-                Window { from, to }
-            }
-            SignalRole::Lot => Window { from: at, to: at },
-            _ => stretch_around(evidence, at),
-        }
-    }
-}
-
-/// The time from the running state before an instant to the one after it.
-pub(super) fn stretch_around(evidence: &MachineEvidence, at: Timestamp) -> Window {
-    let points = evidence.states.points();
-    let running = |value: Option<MachineState>| value == Some(MachineState::Running);
-    let start = points.partition_point(|p| p.at < at);
-    let before = points[..start].iter().rposition(|p| running(p.value));
-    let from = before.map_or(Timestamp::MIN, |index| points[index].at);
-    let end = points.partition_point(|p| p.at <= at);
-    let after = points[end..].iter().find(|p| running(p.value));
-    Window { from, to: after.map_or(Timestamp::MAX, |p| p.at + Span::from_ticks(1)) }
 }

@@ -1,7 +1,9 @@
 //! Decisions: what an input brings about. Nothing here changes the state.
 
 use super::{ARCHIVE_STEP, Core};
-use crate::domain::command::{Change, Command, CommandInput, Consumption, Input, Outcome, Report};
+use crate::domain::command::{
+    Change, Command, CommandInput, Consumption, Input, Outcome, Recall, Report,
+};
 use crate::domain::event::{ConfirmationKind, Event};
 use crate::domain::evidence::{Adjustment, LinkChange, Observation};
 use crate::domain::genealogy::{Assignment, LotOperation, LotOperationKind, lots_used};
@@ -34,6 +36,19 @@ impl Core {
                 // The first description is kept as well, or a later one would hold since ever.
                 if *from == Timestamp::MIN || **self.plant() != **plant {
                     out.push(Event::PlantDefined { from: *from, plant: plant.clone() });
+                }
+                Ok(Outcome::Noted)
+            }
+            Input::Archive { machine, before } => {
+                if self.evidence.contains_key(machine) && *before > self.archived_to(machine) {
+                    out.push(Event::Archived { machine: machine.clone(), before: *before });
+                }
+                Ok(Outcome::Noted)
+            }
+            Input::Recall(recall) => {
+                let Recall { machine, from, block, remarks, at } = (**recall).clone();
+                if from < self.archived_to(&machine) {
+                    out.push(Event::Recalled { machine, from, block, remarks, at });
                 }
                 Ok(Outcome::Noted)
             }

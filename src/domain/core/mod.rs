@@ -8,6 +8,7 @@ mod apply;
 mod closing;
 mod confirm;
 mod decide;
+mod reach;
 mod remark;
 mod snapshot;
 mod totals;
@@ -27,6 +28,8 @@ use super::plant::Plant;
 use super::plant::history::PlantHistory;
 use super::time::{Span, TICKS_PER_SECOND, Timestamp};
 
+/// Evidence that came back stays at least so long, since what is late seldom comes alone.
+const RECALLED_STAYS: Span = Span::from_seconds(60);
 /// Evidence leaves memory in steps of this many ticks.
 const ARCHIVE_STEP: i64 = 3600 * TICKS_PER_SECOND;
 
@@ -40,6 +43,8 @@ pub struct Core {
     retention: Option<Span>,
     evidence: BTreeMap<MachineId, MachineEvidence>,
     archived_to: BTreeMap<MachineId, Timestamp>,
+    /// Until when evidence that came back stays in memory.
+    recalled: BTreeMap<MachineId, Timestamp>,
     runs: BTreeMap<LineId, Vec<OrderRun>>,
     orders: BTreeMap<OrderId, Order>,
     /// Orders whose totals may differ from those confirmed; all others need no look.
@@ -64,6 +69,7 @@ impl Core {
             retention,
             evidence,
             archived_to: BTreeMap::new(),
+            recalled: BTreeMap::new(),
             runs: BTreeMap::new(),
             orders: BTreeMap::new(),
             unconfirmed: BTreeSet::new(),
@@ -147,7 +153,13 @@ impl Core {
     fn archive_due(&self, machine: &MachineId) -> Option<Timestamp> {
         let evidence = self.evidence.get(machine)?;
         let oldest = evidence.oldest()?.max(self.archived_to(machine));
-        Some(oldest + self.retention? + Span::from_ticks(ARCHIVE_STEP))
+        let due = oldest + self.retention? + Span::from_ticks(ARCHIVE_STEP);
+        Some(self.recalled.get(machine).map_or(due, |until| due.max(*until)))
+    }
+
+    /// Whether evidence about a machine came back and has to stay for a while.
+    pub fn is_recalled(&self, machine: &MachineId, now: Timestamp) -> bool {
+        self.recalled.get(machine).is_some_and(|until| now < *until)
     }
 
     /// When a finished order leaves memory: after its evidence.

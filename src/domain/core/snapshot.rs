@@ -38,6 +38,8 @@ pub struct MachineSnapshot {
     pub machine: MachineId,
     /// The instant before which evidence is in the archive.
     pub archived_to: Timestamp,
+    /// Until when evidence that came back stays in memory.
+    pub recalled: Option<Timestamp>,
     /// Observations.
     pub block: EvidenceBlock,
     /// What people said.
@@ -50,6 +52,7 @@ impl Core {
         let machines = self.evidence.iter().map(|(machine, evidence)| MachineSnapshot {
             machine: machine.clone(),
             archived_to: self.archived_to(machine),
+            recalled: self.recalled.get(machine).copied(),
             block: evidence.to_block(),
             remarks: evidence.remarks.iter().cloned().collect(),
         });
@@ -80,6 +83,9 @@ impl Core {
             *evidence = MachineEvidence::new(history, &machine.machine);
             evidence.absorb(machine.block);
             machine.remarks.into_iter().for_each(|remark| evidence.remarks.add(remark));
+            if let Some(until) = machine.recalled {
+                core.recalled.insert(machine.machine.clone(), until);
+            }
             if machine.archived_to > Timestamp::MIN {
                 core.archived_to.insert(machine.machine, machine.archived_to);
             }

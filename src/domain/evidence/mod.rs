@@ -73,6 +73,19 @@ pub struct EvidenceBlock {
 }
 
 impl EvidenceBlock {
+    /// Adds what another block holds; points that both hold are there twice.
+    pub fn append(&mut self, other: EvidenceBlock) {
+        self.states.extend(other.states);
+        self.links.extend(other.links);
+        self.lots.extend(other.lots);
+        for (role, points) in other.counts {
+            self.counts.entry(role).or_default().extend(points);
+        }
+        for (role, points) in other.circumstances {
+            self.circumstances.entry(role).or_default().extend(points);
+        }
+    }
+
     /// Whether it holds nothing.
     pub fn is_empty(&self) -> bool {
         self.states.is_empty()

@@ -312,7 +312,10 @@ impl<E: Borrow<MachineEvidence>> Facts<'_, E> {
     fn sum_of_lines(&self, plant: &Plant, equipment: &Equipment, window: Window) -> Option<Kpi> {
         let lines = equipment.lines(plant).map(|line| self.line_kpi(plant, line, window));
         let lines: Option<Vec<Kpi>> = lines.collect();
-        lines?.into_iter().map(Some).fold(None, joined)
+        let mut lines = lines?.into_iter();
+        let mut sum = lines.next()?;
+        lines.for_each(|line| sum.merge_equipment(&line));
+        Some(sum)
     }
 }
 

@@ -191,16 +191,23 @@ impl Kpi {
             time_in_orders: TimeElements::default(),
             stops: StopTally::default(),
             production: Production::default(),
-            counted: true,
+            counted: false,
             provisional: false,
             flags: BTreeSet::new(),
         }
     }
 
-    /// Adds the time and the parts of another equipment or window, whose flags stay.
+    /// Adds the time and the parts of another window of the same equipment; flags stay.
     ///
     /// Only what can be added is: ratios follow from the sums.
     pub fn merge(&mut self, other: &Kpi) {
+        let counted = self.counted || other.counted;
+        self.merge_equipment(other);
+        self.counted = counted;
+    }
+
+    /// Adds the time and the parts of another equipment: parts are counted where all count them.
+    pub fn merge_equipment(&mut self, other: &Kpi) {
         self.window = Window {
             from: self.window.from.min(other.window.from),
             to: self.window.to.max(other.window.to),
