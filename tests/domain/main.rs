@@ -5,7 +5,10 @@
 
 mod archive;
 mod ledger;
+mod lines;
 mod oracle;
 mod orders;
 mod plant;
 mod replay;
+mod shifts;
+mod stops;
