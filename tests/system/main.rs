@@ -6,6 +6,7 @@
 mod cli;
 mod crash;
 mod faults;
+mod figures;
 mod http;
 mod live;
 mod opcua;

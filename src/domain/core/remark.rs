@@ -180,6 +180,10 @@ impl Speaker<'_> {
         let window = Window { from: about.from, to: to.max(about.from + Span::from_ticks(1)) };
         let mut evidence = self.evidence()?.extract(window);
         evidence.remarks.add(remark.clone());
-        Ok(self.stops(&evidence, window))
+        let mut stops = self.stops(&evidence, window);
+        let stated = evidence.remarks.stated_stops();
+        let spoken_of = stated.into_iter().filter(|stop| stop.window.intersect(window).is_some());
+        stops.extend(spoken_of.map(Stop::stated));
+        Ok(stops)
     }
 }
