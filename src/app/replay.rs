@@ -46,15 +46,37 @@ pub fn replay(plant: Arc<Plant>, log: &str) -> Result<Replayed, Vec<Problem>> {
     inputs.sort_by_cached_key(|(_, input)| rank(input));
     let mut core = Core::new(plant, None);
     let mut refused = Vec::new();
-    for (line, input) in &inputs {
-        let mut events = Vec::new();
-        match core.decide(input, &mut events) {
-            Ok(_) => events.iter().for_each(|event| drop(core.apply(event))),
-            Err(rejection) => refused.push(Problem { line: *line, text: rejection.to_string() }),
-        }
+    let instant = |(_, input): &(usize, Input)| (rank(input).0, rank(input).1);
+    for group in inputs.chunk_by(|a, b| instant(a) == instant(b)) {
+        refused.extend(decide_together(&mut core, group));
     }
     refused.sort_by_key(|problem| problem.line);
     Ok(Replayed { core, refused })
+}
+
+/// Decides what happened at one instant. What is refused is tried again after the others, since
+/// nobody knows which came first: an order can be completed and the next one started in one moment.
+fn decide_together(core: &mut Core, group: &[(usize, Input)]) -> Vec<Problem> {
+    let mut waiting: Vec<&(usize, Input)> = group.iter().collect();
+    loop {
+        let mut refused = Vec::new();
+        let mut problems = Vec::new();
+        for entry in &waiting {
+            let (line, input) = entry;
+            let mut events = Vec::new();
+            match core.decide(input, &mut events) {
+                Ok(_) => events.iter().for_each(|event| drop(core.apply(event))),
+                Err(rejection) => {
+                    refused.push(*entry);
+                    problems.push(Problem { line: *line, text: rejection.to_string() });
+                }
+            }
+        }
+        if refused.is_empty() || refused.len() == waiting.len() {
+            return problems;
+        }
+        waiting = refused;
+    }
 }
 
 fn read_line(plant: &Plant, text: &str) -> Result<Input, String> {

@@ -154,6 +154,48 @@ fn replay_prints_the_worked_example_of_the_readme() {
     assert_eq!(report["exact"]["oee"]["denominator"], "261");
 }
 
+/// Whether a report says all that is expected, and the first thing that it does not.
+fn differs(expected: &serde_json::Value, found: &serde_json::Value, path: &str) -> Option<String> {
+    use serde_json::Value;
+    match (expected, found) {
+        (Value::Object(members), _) => members
+            .iter()
+            .find_map(|(name, value)| differs(value, &found[name], &format!("{path}/{name}"))),
+        (Value::Number(wanted), Value::Number(is)) if wanted.as_f64() == is.as_f64() => None,
+        (wanted, is) if wanted == is => None,
+        (wanted, is) => Some(format!("{path}: {wanted} was expected, {is} found")),
+    }
+}
+
+#[test]
+fn every_worked_example_has_the_figures_of_its_source() {
+    let mut cases = 0;
+    for folder in std::fs::read_dir("examples").unwrap() {
+        let folder = folder.unwrap().path();
+        let Ok(case) = std::fs::read_to_string(folder.join("case.json")) else {
+            continue;
+        };
+        let case: serde_json::Value = serde_json::from_str(&case).unwrap();
+        let text = |name: &str| case[name].as_str().unwrap().to_owned();
+        assert!(!text("source").is_empty() && !text("about").is_empty());
+        let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+        let (config, log) = (file("plant.toml"), file("log.jsonl"));
+        let (equipment, profile) = (text("equipment"), text("profile"));
+        let (from, to) = (text("from"), text("to"));
+        let mut arguments = vec!["replay", "--config", &config, "--input", &log];
+        arguments.extend(["--equipment", &equipment, "--profile", &profile]);
+        arguments.extend(["--from", &from, "--to", &to]);
+        let output = run(&arguments);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && errors.is_empty(), "{config}: {errors}");
+        let report = serde_json::from_slice(&output.stdout).unwrap();
+        let difference = differs(&case["expected"], &report, "");
+        assert_eq!(difference, None, "{config}\n{report:#}");
+        cases += 1;
+    }
+    assert!(cases >= 5, "{cases} cases were found");
+}
+
 #[test]
 fn replay_names_bad_lines_and_bad_arguments() {
     let directory = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::kpi::{Flag, Kpi};
 use super::loss::LossClass;
 use super::stops::Stop;
-use super::timeline::Timeline;
+use super::timeline::{Rule, Timeline};
 use super::track::Situation;
 use crate::domain::signal::SignalRole;
 use crate::domain::time::{Span, Timestamp, Window};
@@ -20,8 +20,7 @@ pub fn tally(situation: &Situation<'_>, timeline: &Timeline, window: Window) -> 
         if interval.order.is_some() {
             kpi.time_in_orders.add(interval.class, span);
         }
-        if interval.class == LossClass::Run || interval.stop.is_none() || is_no_loss(interval.class)
-        {
+        if interval.class == LossClass::Run || interval.stop.is_none() || is_free(interval.rule) {
             continue;
         }
         let reason = kpi.stops.by_reason.entry(interval.reason.clone()).or_default();
@@ -40,9 +39,9 @@ pub fn tally(situation: &Situation<'_>, timeline: &Timeline, window: Window) -> 
     kpi
 }
 
-/// Whether a stop in such time costs nothing.
-fn is_no_loss(class: LossClass) -> bool {
-    matches!(class, LossClass::NotScheduled | LossClass::NoData)
+/// Whether standing costs nothing where this rule holds: nobody planned to produce, or nobody knows.
+fn is_free(rule: Rule) -> bool {
+    matches!(rule, Rule::NotScheduled | Rule::PlannedDowntime | Rule::LinkLost | Rule::StateUnknown)
 }
 
 /// Counts the stops that begin to cost in the window; those that are one count once.
