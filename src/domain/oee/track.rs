@@ -199,28 +199,31 @@ pub fn run_at(runs: &[OrderRun], at: Timestamp) -> Option<&OrderRun> {
 /// Fills what was not known with what people stated.
 fn with_statements(situation: &Situation<'_>, base: Vec<TrackPoint>) -> Vec<TrackPoint> {
     let resolved = situation.evidence.remarks.resolved_gaps();
-    let mut points = base;
+    let mut points = base.clone();
     for gap in resolved {
-        points = filled(situation, points, gap);
+        let unknown = unknown_in(situation, &base, gap.window);
+        points = filled(&points, &unknown, gap);
     }
     points
 }
 
-fn filled(
-    situation: &Situation<'_>,
-    points: Vec<TrackPoint>,
-    resolved: &ResolvedGap,
-) -> Vec<TrackPoint> {
-    let mut unknown = situation.evidence.link_losses(resolved.window);
-    let holding = |at: Timestamp| points[..points.partition_point(|p| p.at <= at)].last();
-    let starts = points.iter().map(|p| p.at).chain([resolved.window.from]);
-    let ends: Vec<Timestamp> = points.iter().map(|p| p.at).collect();
-    for start in starts {
-        if holding(start).is_none_or(|p| p.state.is_none()) {
-            let end = ends.iter().copied().find(|end| *end > start).unwrap_or(Timestamp::MAX);
-            unknown.extend(Window { from: start, to: end }.intersect(resolved.window));
+/// The parts of a window in which the link was down or the state is not known.
+fn unknown_in(situation: &Situation<'_>, base: &[TrackPoint], window: Window) -> Vec<Window> {
+    let mut unknown = situation.evidence.link_losses(window);
+    let ends = base.iter().map(|p| p.at).chain([Timestamp::MAX]);
+    let before = TrackPoint { at: Timestamp::MIN, state: None, origin: Origin::Signal };
+    for (point, end) in std::iter::once(&before).chain(base).zip(ends) {
+        if point.state.is_none() {
+            unknown.extend(Window { from: point.at, to: end }.intersect(window));
         }
     }
+    unknown
+}
+
+/// What is not known, replaced by what was stated; where several were stated, the last one holds.
+fn filled(points: &[TrackPoint], unknown: &[Window], resolved: &ResolvedGap) -> Vec<TrackPoint> {
+    let holding = |at: Timestamp| points[..points.partition_point(|p| p.at <= at)].last();
+    let ends: Vec<Timestamp> = points.iter().map(|p| p.at).collect();
     let mut result: Vec<TrackPoint> = Vec::new();
     let mut bounds: Vec<Timestamp> = ends;
     bounds.extend(unknown.iter().flat_map(|w| [w.from, w.to]));
