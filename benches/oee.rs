@@ -36,7 +36,7 @@ use linewright::sys::WallClock;
 const DAY: i64 = 86_400 * 10_000_000;
 const LIVE_MACHINES: usize = 200;
 const LIVE_CHANGES: u64 = 10;
-const LIVE_SECONDS: u64 = 30;
+const LIVE_SECONDS: u64 = 240;
 
 fn machine_id(number: usize) -> MachineId {
     MachineId::parse(&format!("M{number}")).unwrap()

@@ -325,3 +325,90 @@ fn certificates_are_listed_trusted_rejected_shown_and_made_anew() {
     let none = pki(&["show", config_text]);
     assert_eq!(none.status.code(), Some(64));
 }
+
+const CALENDAR: &str = r#"
+[site]
+id = "S"
+time_zone = "Europe/Berlin"
+
+[data]
+directory = "d"
+
+[[area]]
+id = "A"
+
+[[line]]
+id = "L"
+area = "A"
+
+[[machine]]
+id = "M"
+line = "L"
+endpoint = "opc.tcp://x:4840"
+security = "none"
+
+[[machine.signal]]
+role = "state"
+node = "nsu=urn:x;s=State"
+states = "packml"
+"#;
+
+#[test]
+fn an_impossible_calendar_is_refused_with_the_place_and_both_readings() {
+    let cases = [
+        (
+            "[[planned_downtime]]\nname = \"a\"\nstart = \"2026-10-25T02:30\"\nend = \"2026-10-25T05:00\"",
+            "exists twice, because the clocks are put back: 2026-10-25T00:30:00Z and \
+             2026-10-25T01:30:00Z; add the offset",
+        ),
+        (
+            "[[planned_downtime]]\nname = \"a\"\nstart = \"2026-03-29T02:30\"\nend = \"2026-03-29T05:00\"",
+            "does not exist, because the clocks are put forward: it would be \
+             2026-03-29T01:30:00Z or 2026-03-29T00:30:00Z",
+        ),
+        (
+            "[[planned_downtime]]\nname = \"a\"\nstart = \"2026-10-25T05:00\"\nend = \"2026-10-25T04:00\"",
+            "ends before it starts",
+        ),
+        (
+            "[[shift]]\nname = \"a\"\nstart = \"06:00\"\nend = \"14:00\"\n\n[[shift_exception]]\ndate = \
+             \"2026-12-24\"\nshift = \"b\"\nstart = \"13:00\"\nend = \"15:00\"",
+            "on 2026-12-24 shift \"b\" overlaps shift \"a\"",
+        ),
+        (
+            "[[shift]]\nname = \"a\"\nstart = \"06:00\"\nend = \"14:00\"\nrotation = \"xx--\"\n\
+             rotation_start = \"2026-01-05\"\n\n[[shift]]\nname = \"b\"\nstart = \"10:00\"\nend = \
+             \"18:00\"\nrotation = \"--xxx\"\nrotation_start = \"2026-01-05\"",
+            "shift \"b\" overlaps shift \"a\"",
+        ),
+        (
+            "[[shift]]\nname = \"a\"\nstart = \"06:00\"\nend = \"14:00\"\nrotation = \"xy\"\n\
+             rotation_start = \"2026-01-05\"",
+            "`rotation` is \"xy\"",
+        ),
+        (
+            "[[shift]]\nname = \"a\"\nstart = \"06:00\"\nend = \"14:00\"\nbreaks = [{ start = \"09:00\", \
+             end = \"09:30\" }, { start = \"09:15\", end = \"09:45\" }]",
+            "two breaks of shift \"a\" overlap",
+        ),
+        ("[[holiday]]\ndate = \"2026-02-30\"", "`date` is \"2026-02-30\""),
+        ("[[holiday]]\ndate = \"2026-02-28\"\nlines = [\"L9\"]", "no line \"L9\" is configured"),
+        (
+            "[[reason]]\nid = \"r\"\nclass = \"down\"\nmax_duration = \"5m\"\nthen = \"gone\"",
+            "no reason gone is configured",
+        ),
+        ("[[reason]]\nid = \"r\"\nclass = \"down\"\nmax_duration = \"5m\"", "belong together"),
+        (
+            "[[product]]\nid = \"P\"\n[[product.ideal_cycle]]\nmachine = \"M\"\nline = \"L\"\ncycle = \"1s\"",
+            "names both a machine and a line",
+        ),
+    ];
+    for (text, expected) in cases {
+        let (code, problems) = check(&format!("{CALENDAR}\n{text}\n"));
+        assert_eq!(code, 64, "{text}");
+        assert!(problems.iter().any(|p| p.contains(expected)), "{text}\n{}", problems.join("\n"));
+    }
+    let fine = "[[planned_downtime]]\nname = \"a\"\nstart = \"2026-10-25T02:30+01:00\"\nend = \
+                \"2026-10-25T05:00\"";
+    assert_eq!(check(&format!("{CALENDAR}\n{fine}\n")).0, 0);
+}

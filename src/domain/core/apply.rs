@@ -89,11 +89,20 @@ impl Core {
         self.now = self.now.max(at);
     }
 
+    /// Whether nothing is known of a machine yet.
+    fn is_unknown(&self, machine: &MachineId) -> bool {
+        self.evidence.get(machine).is_none_or(|evidence| evidence.oldest().is_none())
+    }
+
     fn note_link(&mut self, change: &LinkChange) -> Applied {
         self.seen(change.at);
+        let is_first = self.is_unknown(&change.machine);
         let point = Point { at: change.at, seq: change.seq, value: change.up };
         self.evidence_mut(&change.machine).links.insert(point);
         self.totals_may_change(&change.machine, change.at);
+        if is_first {
+            self.plan_closings(self.now);
+        }
         let window = Window { from: change.at, to: Timestamp::MAX };
         let cause = if change.up { "a link came back" } else { "a link was lost" };
         let touched = self.correct(&change.machine, window, (change.at, "system", cause));
@@ -181,13 +190,14 @@ impl Core {
     fn note(&mut self, observation: &Observation) -> Applied {
         let machine = &observation.machine;
         self.seen(observation.received);
-        if self.next_closing.is_none() {
-            self.plan_closings(self.now);
-        }
+        let is_first = self.is_unknown(machine);
         let is_in_memory = observation.at >= self.archived_to(machine);
         if is_in_memory {
             self.evidence_mut(machine).observe(observation);
             self.totals_may_change(machine, observation.at);
+        }
+        if is_first {
+            self.plan_closings(self.now);
         }
         let reach = self.reach_of(observation);
         let cause = (observation.received, "system", "late data arrived");

@@ -76,7 +76,9 @@ impl Core {
     pub fn closings_due(&self, now: Timestamp) -> Vec<DueClosing> {
         let mut due = Vec::new();
         for line in self.plant().lines.keys() {
-            due.extend(self.first_closings(line, now));
+            if self.next_closing.is_some_and(|next| next <= now) {
+                due.extend(self.first_closings(line, now));
+            }
             let changed = self.closings.get(line).into_iter().flat_map(|c| &c.changed);
             for (start, change) in changed.filter(|(_, change)| change.at + SETTLE <= now) {
                 let shift = self.history.shift_at(line, *start);
