@@ -24,6 +24,10 @@ pub struct Expected {
 }
 
 type Values<T> = Vec<(i64, u64, T)>;
+/// When something was said, and its order.
+type When = (i64, u64);
+/// A stop as it was stated: start, end, when, reason.
+type Stated = (i64, i64, When, Option<String>);
 
 /// All facts about one machine, as the log has them.
 pub struct Raw {
@@ -33,10 +37,10 @@ pub struct Raw {
     reject: Values<Option<u64>>,
     /// Runs of orders on the line: start, end, product.
     runs: Vec<(i64, i64, usize)>,
-    reasons: Vec<(i64, (i64, u64), String)>,
+    reasons: Vec<(i64, When, String)>,
     cuts: BTreeSet<i64>,
-    stated: Vec<(i64, i64, (i64, u64), Option<String>)>,
-    resolved: Vec<(i64, i64, (i64, u64), MachineState)>,
+    stated: Vec<Stated>,
+    resolved: Vec<(i64, i64, When, MachineState)>,
 }
 
 /// Of those of one time with one value only the first counts.

@@ -84,6 +84,7 @@ fn calendar() -> Calendar {
     calendar
 }
 
+#[expect(clippy::too_many_lines, reason = "a description, not a procedure")]
 pub fn plant() -> Arc<Plant> {
     let wraps = CounterRule { rollover: Some(ROLLOVER), ..CounterRule::default() };
     let states = StateRule { map: StateMap::Values(BTreeMap::new()), hold: Span::ZERO };

@@ -159,6 +159,43 @@ impl Teller {
     }
 }
 
+/// The windows in which a link is down; one loss ends before the next begins.
+fn cuts(profile: Profile, faults: &mut Rng, end: i64) -> Vec<(i64, i64)> {
+    let days = (end - BEGIN) / DAY;
+    let cuts = (0..i64::from(profile.cuts) * days).map(|_| {
+        let from = faults.i64(BEGIN + HOUR..end);
+        (from, from + about(faults, 10 * MINUTE))
+    });
+    let mut cuts: Vec<(i64, i64)> = cuts.collect();
+    cuts.sort_unstable();
+    let mut last = 0;
+    cuts.retain(|(from, to)| {
+        let apart = *from > last + MINUTE;
+        if apart {
+            last = *to;
+        }
+        apart
+    });
+    cuts
+}
+
+/// How long a machine stays in a state; in a storm everything changes at the same moments.
+fn stays(profile: Profile, truth: &mut Rng, state: MachineState, at: i64) -> i64 {
+    let length = match state {
+        MachineState::Running => about(truth, 15 * MINUTE),
+        MachineState::Setup => about(truth, 20 * MINUTE),
+        _ if truth.bool() => truth.i64(SECOND..3 * MINUTE),
+        _ => about(truth, 12 * MINUTE),
+    };
+    let day = at - at.rem_euclid(DAY);
+    let changes = [4 * HOUR, 12 * HOUR, 20 * HOUR].map(|change| day + change);
+    let next = changes.into_iter().find(|change| at < *change && *change < at + length);
+    match next {
+        Some(change) if profile.storm => change,
+        _ => at + length,
+    }
+}
+
 fn machine_story(
     profile: Profile,
     seed: u64,
@@ -168,22 +205,8 @@ fn machine_story(
 ) {
     let concern = u64::try_from(number).unwrap();
     let (mut truth, mut faults) = (child(seed, concern), child(seed, 20 + concern));
+    let cuts = cuts(profile, &mut faults, end);
     let days = (end - BEGIN) / DAY;
-    let cuts = (0..i64::from(profile.cuts) * days).map(|_| {
-        let from = faults.i64(BEGIN + HOUR..end);
-        (from, from + about(&mut faults, 10 * MINUTE))
-    });
-    let mut cuts: Vec<(i64, i64)> = cuts.collect();
-    cuts.sort_unstable();
-    // One loss ends before the next begins.
-    let mut last = 0;
-    cuts.retain(|(from, to)| {
-        let apart = *from > last + MINUTE;
-        if apart {
-            last = *to;
-        }
-        apart
-    });
     let jumps = (0..i64::from(profile.clock_jumps) * days)
         .map(|_| (faults.i64(BEGIN..end), faults.i64(-90 * SECOND..90 * SECOND)));
     let mut jumps: Vec<(i64, i64)> = jumps.collect();
@@ -206,23 +229,7 @@ fn machine_story(
     reread.reverse();
     while at < end {
         teller.tell(at, SignalRole::State, Reading::State(state), out);
-        let length = match state {
-            MachineState::Running => about(&mut truth, 15 * MINUTE),
-            MachineState::Setup => about(&mut truth, 20 * MINUTE),
-            _ if truth.bool() => truth.i64(SECOND..3 * MINUTE),
-            _ => about(&mut truth, 12 * MINUTE),
-        };
-        let mut next = at + length;
-        if profile.storm {
-            // Everything changes at the same moments of the wall clock.
-            let (early, late) = (12 * HOUR, 20 * HOUR);
-            let of_day = at.rem_euclid(DAY);
-            for change in [4 * HOUR, early, late] {
-                if of_day < change && next.rem_euclid(DAY) > change && length < DAY {
-                    next = at - of_day + change;
-                }
-            }
-        }
+        let next = stays(profile, &mut truth, state, at);
         let mut sample = at + 30 * SECOND;
         while sample < next.min(end) {
             if state == MachineState::Running {
