@@ -19,6 +19,8 @@ const BODY_MAX: usize = 1 << 20;
 const BODY_READ_MAX: usize = 8 << 20;
 /// Longest window of a question.
 const WINDOW_MAX: Span = Span::from_seconds(400 * 24 * 3600);
+/// Longest window that is answered in detail.
+const DETAILED_MAX: Span = Span::from_seconds(62 * 86_400);
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const IDEMPOTENCY_KEY_MAX: usize = 255;
 
@@ -137,6 +139,15 @@ pub fn key<T>(
 /// An instant out of a request.
 pub fn instant(what: &str, text: &str) -> Result<Timestamp, Problem> {
     time_text::parse(text).map_err(|error| Problem::invalid(format!("{what}: {error}")))
+}
+
+/// The window of a question that is answered in detail: shorter, since every interval is an answer.
+pub fn detailed_window(from: &str, to: Option<&str>, now: Timestamp) -> Result<Window, Problem> {
+    let window = window(from, to, now)?;
+    if window.length() > DETAILED_MAX {
+        return Err(Problem::invalid("the window is longer than 62 days; ask for parts of it"));
+    }
+    Ok(window)
 }
 
 /// The window of a question; it ends now at the latest, since nobody knows what comes.

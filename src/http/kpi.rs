@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Bridge;
 use super::auth::Reading;
-use super::extract::{Parameters, window};
+use super::extract::{Parameters, detailed_window, window};
 use super::problem::Problem;
 use crate::app::explain::Explanation;
 use crate::app::kpi_report::{IndicatorReport, KpiReport};
@@ -98,7 +98,7 @@ pub async fn explain(
     Parameters(asked): Parameters<ExplainParameters>,
 ) -> Result<Response, Problem> {
     let profile = profile(asked.profile.as_deref())?;
-    let window = window(&asked.from, asked.to.as_deref(), bridge.clock.now())?;
+    let window = detailed_window(&asked.from, asked.to.as_deref(), bridge.clock.now())?;
     let equipment = find_equipment(&bridge, &asked.equipment)?;
     let facts = bridge.queries.facts(&equipment, window).await?;
     let revisions = bridge.queries.revisions(&equipment, window).await?;
@@ -130,7 +130,7 @@ pub async fn timeline(
     _: Reading,
     Parameters(asked): Parameters<TimelineParameters>,
 ) -> Result<Json<Value>, Problem> {
-    let window = window(&asked.from, asked.to.as_deref(), bridge.clock.now())?;
+    let window = detailed_window(&asked.from, asked.to.as_deref(), bridge.clock.now())?;
     let Equipment::Machine(machine) = find_equipment(&bridge, &asked.machine)? else {
         return Err(Problem::invalid(format!("{:?} is no machine", asked.machine)));
     };

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::Bridge;
 use super::auth::{Known, Reading};
-use super::extract::{IdempotencyKey, JsonBody, Parameters, instant, key, window};
+use super::extract::{IdempotencyKey, JsonBody, Parameters, detailed_window, instant, key};
 use super::kpi::find_equipment;
 use super::problem::Problem;
 use crate::app::engine::Idempotency;
@@ -42,7 +42,7 @@ pub async fn list(
     Parameters(asked): Parameters<StopParameters>,
 ) -> Result<Json<Value>, Problem> {
     let now = bridge.clock.now();
-    let window = window(&asked.from, asked.to.as_deref(), now)?;
+    let window = detailed_window(&asked.from, asked.to.as_deref(), now)?;
     let equipment = find_equipment(&bridge, &asked.equipment)?;
     let language = asked.language.as_deref();
     let facts = bridge.queries.facts(&equipment, window).await?;
