@@ -391,6 +391,49 @@ mod tests {
     }
 
     #[test]
+    fn a_point_is_known_by_its_time_and_value_unless_it_came_earlier() {
+        let mut series = Series::default();
+        series.insert(Point { at: at(5), seq: 3, value: 'a' });
+        assert!(series.knows(at(5), 3, &'a') && series.knows(at(5), 9, &'a'));
+        assert!(!series.knows(at(5), 2, &'a'), "an earlier order would replace it");
+        assert!(!series.knows(at(5), 3, &'b') && !series.knows(at(6), 3, &'a'));
+        assert_eq!(series.insert(Point { at: at(5), seq: 2, value: 'a' }), Some(0));
+        assert_eq!(series.points().len(), 1);
+        assert_eq!(series.insert(Point { at: at(5), seq: 2, value: 'a' }), None);
+    }
+
+    #[test]
+    fn a_value_holds_from_its_instant_on_and_a_window_takes_the_one_that_holds_with_it() {
+        let mut series = Series::default();
+        for (tick, value) in [(2, 'a'), (4, 'b'), (6, 'c')] {
+            series.insert(Point { at: at(tick), seq: 0, value });
+        }
+        let holding = |tick| series.holding_at(at(tick)).map(|point| point.value);
+        assert_eq!([holding(1), holding(2), holding(5)], [None, Some('a'), Some('b')]);
+        let values =
+            |from, to| series.extract(window(from, to)).iter().map(|p| p.value).collect::<String>();
+        assert_eq!(values(3, 6), "ab");
+        assert_eq!(values(4, 7), "bc");
+        assert_eq!(values(7, 9), "c");
+    }
+
+    #[test]
+    fn of_rules_of_one_instant_the_last_holds_and_the_same_rule_is_no_change() {
+        let rule = |max| CounterRule { max_step: Some(max), ..CounterRule::default() };
+        let mut series = CountSeries::new(rule(1));
+        series.set_rule(at(5), rule(2));
+        series.set_rule(at(5), rule(3));
+        series.set_rule(at(8), rule(3));
+        for (tick, value) in [(4, 0), (5, 3), (9, 6)] {
+            series.insert(point(tick, 0, value));
+        }
+        assert_eq!(series.counted_in(window(0, 10)), 6);
+        assert_eq!(series.usable_before(at(4)), Some(at(4)));
+        assert_eq!(series.usable_before(at(3)), None);
+        assert_eq!(series.steps_in(window(5, 9)).count(), 1, "the end is outside");
+    }
+
+    #[test]
     fn activity_is_found_before_and_after_an_instant() {
         let mut series = CountSeries::default();
         for (tick, value) in [(1, 10), (3, 11), (5, 11), (7, 11), (9, 12)] {
