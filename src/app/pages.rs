@@ -11,7 +11,7 @@ use super::ports::Reader;
 use super::query::{QueryError, complete, joined};
 use super::recall::extract;
 use crate::domain::core::Core;
-use crate::domain::evidence::{MachineEvidence, STATE_CONTEXT};
+use crate::domain::evidence::MachineEvidence;
 use crate::domain::id::{LineId, MachineId};
 use crate::domain::oee::evaluate::Equipment;
 use crate::domain::oee::kpi::Kpi;
@@ -191,11 +191,10 @@ pub fn sum_now(
     window: Window,
     now: Timestamp,
 ) -> Result<Option<Kpi>, QueryError> {
-    let needed = window.from - STATE_CONTEXT;
     let facts = core.facts_at(now);
     let parts = facts.parts(window);
     let mut machines = parts.iter().flat_map(|(_, plant)| equipment.machines(plant));
-    if machines.all(|machine| core.archived_to(&machine) <= needed) {
+    if machines.all(|machine| core.in_memory_from(&machine) <= window.from) {
         return Ok(facts.sum(equipment, window));
     }
     let facts = complete(extract(core, equipment, window, now), reader, window)?;

@@ -150,11 +150,16 @@ impl Writer {
             let now = self.outside.clock.now();
             let mut work = self.begin(now);
             stop = self.gather(wake, &mut machines, &mut requests, now, &mut work);
-            if self.core.next_deadline().is_some_and(|deadline| deadline <= now) {
-                self.decide_own(&Input::Tick(now), &mut work);
+            let is_due = self.core.next_deadline().is_some_and(|deadline| deadline <= now);
+            // Figures are made of memory and store; what leaves memory with this commit is in neither
+            // of them until it is done, so it leaves last.
+            if is_due {
                 self.close_shifts(now, &mut work);
             }
             self.settle(now, &mut work);
+            if is_due {
+                self.decide_own(&Input::Tick(now), &mut work);
+            }
             if let Err(error) = self.finish(work, now) {
                 stop |= runtime.block_on(self.heal(error, &mut requests));
             }
@@ -178,37 +183,32 @@ impl Writer {
     }
 
     /// Makes the sums of what is settled, some of those that were wrong, and room in memory.
+    ///
+    /// The commit takes wrong sums away before it keeps those that are made with its facts.
     fn settle(&mut self, now: Timestamp, work: &mut Work) {
-        let is_due = self.pages.is_due(now);
+        let is_due = self.pages.is_due(now) && !waits_for_store(work);
         if is_due {
+            let reader = self.outside.store.reader();
+            let made = self.pages.make(&self.core, &*reader, now);
+            let again = self.pages.make_again(&self.core, &*reader, now);
+            for pages in [made, again] {
+                match pages {
+                    Ok(pages) => work.pages.extend(pages),
+                    Err(error) => tracing::error!(%error, "sums of figures cannot be made now"),
+                }
+            }
             for (machine, before) in too_much(&self.core, now) {
                 self.decide_own(&Input::Archive { machine, before }, work);
             }
         }
         work.stale = self.pages.take_stale();
-        if !is_due {
-            return;
-        }
-        let reader = self.outside.store.reader();
-        let made = self.pages.make(&self.core, &*reader, now);
-        let again = self.pages.make_again(&self.core, &*reader, now);
-        for pages in [made, again] {
-            match pages {
-                Ok(pages) => work.pages.extend(pages),
-                Err(error) => tracing::error!(%error, "sums of figures cannot be made now"),
-            }
-        }
-        // What has just become wrong is made again with the next commit, not with this one.
-        let stale = &work.stale;
-        let is_wrong = |page: &Page| {
-            let window = Window { from: page.start, to: page.start + page.length.span() };
-            stale.iter().any(|(unit, w)| *unit == page.equipment && w.intersect(window).is_some())
-        };
-        work.pages.retain(|page| !is_wrong(page));
     }
 
     /// Records the shifts that are due. One whose facts cannot be read stays due.
     fn close_shifts(&mut self, now: Timestamp, work: &mut Work) {
+        if waits_for_store(work) {
+            return;
+        }
         for due in self.core.closings_due(now) {
             match self.closing(due, now) {
                 Ok(closing) => self.decide_own(&Input::Closed(Box::new(closing)), work),
@@ -560,6 +560,12 @@ async fn next(
         Some(input) = machines.recv() => Wake::Machine(input),
         () = tokio::time::sleep(wait) => Wake::Deadline,
     }
+}
+
+/// Whether values of this commit are neither in memory nor in the store yet: what was too late to come
+/// back into memory.
+fn waits_for_store(work: &Work) -> bool {
+    !work.archived.is_empty()
 }
 
 /// What the store holds of kept sums; when that cannot be read, all are made again.

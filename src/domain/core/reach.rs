@@ -73,6 +73,15 @@ impl Core {
         }
     }
 
+    /// From when on figures of a machine can be made of memory alone.
+    ///
+    /// What stays in memory goes back to the last running state and the last count; where states
+    /// follow from counts or must hold, more than that is looked at.
+    pub fn in_memory_from(&self, machine: &MachineId) -> Timestamp {
+        let archived_to = self.archived_to(machine);
+        if self.derives_states(machine) { archived_to + STATE_CONTEXT } else { archived_to }
+    }
+
     /// Whether states follow from more than the last value of the state signal.
     fn derives_states(&self, machine: &MachineId) -> bool {
         self.history.versions().iter().any(|(_, plant)| {
