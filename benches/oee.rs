@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use linewright::app::clock::Clock;
 use linewright::app::engine::{self, MachineInput};
 use linewright::app::figures::Page;
+use linewright::app::live::Live;
 use linewright::app::pages::{Pages, sum_of_long, too_much};
 use linewright::app::ports::{Batch, Store as _};
 use linewright::app::time_text::IanaZone;
@@ -183,6 +184,67 @@ fn live() {
     thread.join().unwrap();
 }
 
+/// Machines that have changed ten times a second for an hour and a half: most of their evidence is in
+/// the archive. What a second of them costs, figures of the present included.
+fn aged() {
+    const MACHINES: usize = 20;
+    const SECONDS: i64 = 90 * 60;
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = RedbStore::open(directory.path()).unwrap();
+    let mut core = Core::new(plant(MACHINES), Some(Span::from_seconds(26 * 3600)));
+    let (mut pages, mut live) = (Pages::default(), Live::default());
+    let second = 10_000_000;
+    let mut cost = Duration::ZERO;
+    for passed in 1..=SECONDS {
+        let begun = Instant::now();
+        for tenth in 0..10_i64 {
+            let at = Timestamp::from_ticks((passed - 1) * second + tenth * second / 10);
+            for machine in 0..MACHINES {
+                let number = ((passed - 1) * 10 + tenth).unsigned_abs();
+                let value = change(machine, number, at);
+                let mut events = Vec::new();
+                core.decide(&Input::Observed(value), &mut events).unwrap();
+                for event in &events {
+                    for (of, window) in core.apply(event).touched {
+                        pages.touch(&core, &of, window);
+                        live.touch(&core, &of, window);
+                    }
+                }
+            }
+        }
+        let now = Timestamp::from_ticks(passed * second);
+        let (reader, mut archived) = (store.reader(), Vec::new());
+        let made = pages.make(&core, &*reader, now).unwrap();
+        for (machine, before) in too_much(&core, now) {
+            feed(&mut core, &Input::Archive { machine, before }, &mut archived);
+        }
+        let stale = pages.take_stale();
+        if !made.is_empty() || !archived.is_empty() {
+            let batch = Batch { at: now, archived, stale, pages: made, ..Batch::default() };
+            store.commit(&batch).unwrap();
+        }
+        let window = Window { from: Timestamp::from_ticks(0), to: now };
+        for number in 0..MACHINES {
+            let line = LineId::parse(&format!("L{number}")).unwrap();
+            for unit in [Equipment::Line(line), Equipment::Machine(machine_id(number))] {
+                // Twice a second, as they are published.
+                for _ in 0..2 {
+                    live.sum(&core, &*reader, &unit, window).unwrap();
+                }
+            }
+        }
+        if passed > SECONDS - 600 {
+            cost += begun.elapsed();
+        }
+    }
+    let share = cost.as_secs_f64() / 600.0 * (LIVE_MACHINES as f64 / MACHINES as f64);
+    println!(
+        "aged: {LIVE_MACHINES} machines after 90 minutes: {share:.2} of one core without store and \
+         links (wanted at most 0.5), {} MiB for {MACHINES} machines",
+        resident_mib()
+    );
+}
+
 /// A store with so many days of so many machines, and the core that goes with it.
 fn history(machines: usize, days: i64) -> (Core, RedbStore, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
@@ -203,13 +265,13 @@ fn history(machines: usize, days: i64) -> (Core, RedbStore, tempfile::TempDir) {
         }
         let now = Timestamp::from_ticks(to);
         let mut archived = Vec::new();
+        let stale = pages.take_stale();
+        let made: Vec<Page> = pages.make(&core, &*store.reader(), now).unwrap();
+        // As the writer does: first the sums, then the evidence goes.
         for (machine, before) in too_much(&core, now) {
-            // As the writer does: first the sums, then the evidence goes.
             feed(&mut core, &Input::Archive { machine, before }, &mut archived);
         }
         feed(&mut core, &Input::Tick(now), &mut archived);
-        let stale = pages.take_stale();
-        let made: Vec<Page> = pages.make(&core, &*store.reader(), now).unwrap();
         let batch = Batch { at: now, archived, stale, pages: made, ..Batch::default() };
         store.commit(&batch).unwrap();
     }
@@ -290,6 +352,9 @@ fn main() {
     let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
     if wanted("live") {
         live();
+    }
+    if wanted("aged") {
+        aged();
     }
     if wanted("windows") {
         windows();
