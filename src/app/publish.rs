@@ -1,7 +1,7 @@
 //! Builds the published picture, touching only what changed, and tells every value that has become
 //! durable: a picture shows the newest one only.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::{broadcast, watch};
@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, watch};
 use super::figures::{QUARTER, floor};
 use super::live::Live;
 use super::ports::Reader;
-use super::view::{KpiView, MachineView, OrderView, PlantView};
+use super::view::{KpiView, MachineView, OrderView, PlantView, ShiftNotice};
 use crate::domain::core::Core;
 use crate::domain::event::Event;
 use crate::domain::evidence::Observation;
@@ -24,6 +24,8 @@ pub const KPI_INTERVAL: Span = Span::from_millis(250);
 pub const KPI_AGE_MAX: Span = Span::from_millis(1000);
 /// Commits whose values wait for those who listen; who is slower than that misses some.
 const OBSERVED_MAX: usize = 1024;
+/// Records of shifts that a picture names; who looks more rarely than that reads the records.
+const SHIFT_RECORDS_MAX: usize = 256;
 /// Window of figures where no shift runs.
 const ROLLING: Span = Span::from_seconds(8 * 3600);
 
@@ -34,6 +36,7 @@ pub struct Publisher {
     machines: BTreeSet<MachineId>,
     orders: BTreeSet<OrderId>,
     lines: BTreeSet<LineId>,
+    shift_records: Vec<ShiftNotice>,
     kpis_at: Timestamp,
 }
 
@@ -47,6 +50,7 @@ impl Publisher {
             machines: BTreeSet::new(),
             orders: BTreeSet::new(),
             lines: BTreeSet::new(),
+            shift_records: Vec::new(),
             kpis_at: Timestamp::MIN,
         };
         (publisher, receiver)
@@ -57,8 +61,12 @@ impl Publisher {
         self.observed.clone()
     }
 
-    /// Tells the values among facts that are durable now.
-    pub fn tell(&self, facts: &[Event]) {
+    /// Tells the values among facts that are durable now, and notes the records of shifts.
+    pub fn tell(&mut self, facts: &[Event]) {
+        self.shift_records.extend(facts.iter().filter_map(|fact| match fact {
+            Event::ShiftRecorded(record) => Some(ShiftNotice::from(&**record)),
+            _ => None,
+        }));
         if self.observed.receiver_count() == 0 {
             return;
         }
@@ -98,6 +106,7 @@ impl Publisher {
             Event::LotRecorded(operation) | Event::LotVoided(operation) => {
                 self.touch_order(core, &operation.order);
             }
+            Event::OrderAdmitted(order) => self.touch_order(core, order.id()),
             Event::Confirmed(confirmation) => self.touch_order(core, &confirmation.order),
             Event::Archived { .. }
             | Event::Recalled { .. }
@@ -128,12 +137,18 @@ impl Publisher {
         self.kpis_at + wait
     }
 
-    /// Shows the machines and orders that have changed.
+    /// Shows the machines and orders that have changed, and the shifts that were recorded.
     pub fn publish(&mut self, core: &Core, now: Timestamp) {
-        if self.machines.is_empty() && self.orders.is_empty() {
+        if self.machines.is_empty() && self.orders.is_empty() && self.shift_records.is_empty() {
             return;
         }
         let mut view = self.next_view(now);
+        if !self.shift_records.is_empty() {
+            let mut records = VecDeque::clone(&view.shift_records);
+            records.extend(self.shift_records.drain(..));
+            records.drain(..records.len().saturating_sub(SHIFT_RECORDS_MAX));
+            view.shift_records = Arc::new(records);
+        }
         for machine in std::mem::take(&mut self.machines) {
             let picture = machine_view(core, &machine, now);
             view.machines.insert(machine, Arc::new(picture));

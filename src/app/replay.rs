@@ -104,6 +104,7 @@ fn rank(input: &Input) -> (u8, i64, u8, u64, String) {
         Input::Observed(observation) => (0, observation.at.ticks(), 1, observation.seq, text),
         Input::Linked(change) => (0, change.at.ticks(), 0, change.seq, text),
         Input::Tick(at) => (2, at.ticks(), 0, 0, text),
+        Input::Admit(order) => (2, order.changed.ticks(), 2, 0, text),
         Input::Recall(recall) => (2, recall.at.ticks(), 3, 0, text),
         Input::Archive { before, .. } => (2, before.ticks(), 2, 0, text),
         Input::Closed(closing) => (2, closing.at.ticks(), 1, 0, text),

@@ -22,7 +22,7 @@ use super::pages::{Pages, too_much};
 use super::ports::{Batch, Reader, Recovered, RequestKey, Store, StoreError, StoredAnswer};
 use super::publish::Publisher;
 use super::query::{QueryError, complete};
-use super::recall::{extract, rebuild, recall};
+use super::recall::{Pending, extract, rebuild, recall};
 use crate::domain::command::{Command, CommandInput, Input, Outcome};
 use crate::domain::core::{Closing, Core, DueClosing};
 use crate::domain::event::Event;
@@ -31,6 +31,7 @@ use crate::domain::evidence::{
 };
 use crate::domain::id::{MachineId, OrderId};
 use crate::domain::oee::evaluate::Equipment;
+use crate::domain::order::Order;
 use crate::domain::plant::Plant;
 use crate::domain::rejection::Rejection;
 use crate::domain::time::{Span, Timestamp, Window};
@@ -87,6 +88,7 @@ struct Start {
 struct Work {
     events: Vec<Event>,
     orders: BTreeSet<OrderId>,
+    retired: Vec<Order>,
     archived: Vec<(MachineId, EvidenceBlock)>,
     answers: Vec<(RequestKey, StoredAnswer)>,
     replies: Vec<Waiting>,
@@ -288,6 +290,7 @@ impl Writer {
                 self.live.touch(&self.core, machine, *window);
             }
             work.orders.extend(applied.order);
+            work.retired.extend(applied.retired.map(|order| *order));
             work.archived.extend(applied.archived.filter(|(_, block)| !block.is_empty()));
         }
         outcome
@@ -314,10 +317,12 @@ impl Writer {
     /// Takes back what a late value belongs to: evidence, and the orders that ran then.
     fn recall(&mut self, observation: &Observation, work: &mut Work) {
         let (reader, now) = (self.outside.store.reader(), self.outside.clock.now());
-        match recall(&self.core, &*reader, &work.archived, observation, now) {
-            Ok(Some(recall)) => {
-                let to = self.core.archived_to(&recall.machine);
-                self.admit_orders(&recall.machine, Window { from: recall.from, to });
+        let pending = Pending { archived: &work.archived, events: &work.events };
+        match recall(&self.core, &*reader, pending, observation, now) {
+            Ok(Some((recall, orders))) => {
+                for order in orders {
+                    self.decide_own(&Input::Admit(Box::new(order)), work);
+                }
                 self.decide_own(&Input::Recall(Box::new(recall)), work);
             }
             Ok(None) => tracing::warn!(
@@ -325,22 +330,6 @@ impl Writer {
                 "a value is too late for the totals of orders; figures take it into account"
             ),
             Err(error) => tracing::error!(%error, "archived evidence cannot be read"),
-        }
-    }
-
-    fn admit_orders(&mut self, machine: &MachineId, window: Window) {
-        let reader = self.outside.store.reader();
-        let line = self.core.plant().line_of(machine).map(|line| line.id.clone());
-        let runs = line.map(|line| reader.runs(&line, window)).transpose();
-        let Ok(Some(runs)) = runs else {
-            return;
-        };
-        for run in runs {
-            if self.core.order(&run.order).is_none()
-                && let Ok(Some(order)) = reader.order(&run.order)
-            {
-                self.core.admit(order);
-            }
         }
     }
 
@@ -356,9 +345,9 @@ impl Writer {
                 }
             }
         }
-        self.admit(&command);
+        self.admit(&command, work);
         self.seq += 1;
-        let context = self.context_of(&command, now);
+        let context = self.context_of(&command, now, work);
         let seq = self.seq;
         let input = CommandInput { command, actor, at: now, seq, may_correct, context };
         let outcome = self.decide(&Input::Command(input), work);
@@ -391,7 +380,7 @@ impl Writer {
     }
 
     /// Takes a finished order back from the store when a command names it.
-    fn admit(&mut self, command: &Command) {
+    fn admit(&mut self, command: &Command, work: &mut Work) {
         let id = match command {
             Command::StoreOrder(request) => &request.id,
             Command::MoveOrder { order, .. } => order,
@@ -402,12 +391,17 @@ impl Writer {
         if self.core.order(id).is_none()
             && let Ok(Some(order)) = self.outside.store.reader().order(id)
         {
-            self.core.admit(order);
+            self.decide_own(&Input::Admit(Box::new(order)), work);
         }
     }
 
     /// The evidence about time that has left memory, where a command is about it.
-    fn context_of(&self, command: &Command, now: Timestamp) -> Option<Box<MachineEvidence>> {
+    fn context_of(
+        &self,
+        command: &Command,
+        now: Timestamp,
+        work: &Work,
+    ) -> Option<Box<MachineEvidence>> {
         let Command::Remark { machine, remark, .. } = command else {
             return None;
         };
@@ -418,7 +412,12 @@ impl Writer {
         }
         let extract = extract(&self.core, &Equipment::Machine(machine.clone()), window, now);
         match complete(extract, &*self.outside.store.reader(), window) {
-            Ok(facts) => facts.evidence(machine).cloned().map(Box::new),
+            Ok(facts) => {
+                let mut evidence = facts.evidence(machine)?.clone();
+                let pending = Pending { archived: &work.archived, events: &work.events };
+                pending.remarks(machine).for_each(|remark| evidence.remarks.add(remark.clone()));
+                Some(Box::new(evidence))
+            }
             Err(error) => {
                 tracing::error!(%error, "archived evidence cannot be read");
                 None
@@ -440,6 +439,7 @@ impl Writer {
             let snapshot =
                 (self.batches % SNAPSHOT_EVERY == SNAPSHOT_EVERY - 1).then(|| self.core.snapshot());
             let orders = work.orders.iter().filter_map(|id| self.core.order(id));
+            let orders = orders.chain(&work.retired);
             let batch = Batch {
                 at: now,
                 events: &work.events,
@@ -562,10 +562,11 @@ async fn next(
     }
 }
 
-/// Whether values of this commit are neither in memory nor in the store yet: what was too late to come
-/// back into memory.
+/// Whether something of this commit may be neither in memory nor in the store yet: values that were too
+/// late to come back into memory, and what people said of time that is archived.
 fn waits_for_store(work: &Work) -> bool {
-    !work.archived.is_empty()
+    let is_remark = |event: &Event| matches!(event, Event::Remarked { .. });
+    !work.archived.is_empty() || work.events.iter().any(is_remark)
 }
 
 /// What the store holds of kept sums; when that cannot be read, all are made again.

@@ -37,7 +37,9 @@ pub enum Input {
         /// The instant.
         before: Timestamp,
     },
-    /// Archived evidence that something late belongs to.
+    /// A finished order that something late belongs to, as the store keeps it.
+    Admit(Box<Order>),
+    /// Archived evidence that something late belongs to; the orders that ran then come before it.
     Recall(Box<Recall>),
     /// A shift that was due has these figures.
     Closed(Box<Closing>),

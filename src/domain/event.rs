@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::evidence::{Adjustment, EvidenceBlock, LinkChange, Observation, Remark};
 use super::genealogy::LotOperation;
 use super::id::{LineId, LotId, MachineId, OrderId, ReasonId};
-use super::order::{JobCommand, JobState, OrderRequest, Totals};
+use super::order::{JobCommand, JobState, Order, OrderRequest, Totals};
 use super::plant::Plant;
 use super::shift::ShiftRecord;
 use super::time::Timestamp;
@@ -107,6 +107,8 @@ pub enum Event {
     },
     /// A finished order left memory; the store keeps it.
     OrderRetired(OrderId),
+    /// A finished order came back into memory, because something late belongs to it.
+    OrderAdmitted(Box<Order>),
 }
 
 /// Why a confirmation was sent.

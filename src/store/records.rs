@@ -189,6 +189,7 @@ record_enum!(Event {
     12 => ShiftUnchanged { line, start },
     13 => PlantDefined { from, plant },
     14 => Recalled { machine, from, block, remarks, at },
+    15 => OrderAdmitted(order),
 });
 
 impl<V: Record> Record for Point<V> {

@@ -128,6 +128,7 @@ fn project(transaction: &WriteTransaction, event: &Event) -> Result<()> {
         | Event::PlantDefined { .. }
         | Event::Recalled { .. }
         | Event::Archived { .. }
+        | Event::OrderAdmitted(_)
         | Event::OrderRetired(_) => Ok(()),
     }
 }

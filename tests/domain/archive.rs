@@ -4,7 +4,7 @@ use linewright::app::engine::{Extract, MachineExtract};
 use linewright::app::pages::{Pages, sum_of_long};
 use linewright::app::ports::{Batch, Store as _};
 use linewright::app::query::complete;
-use linewright::app::recall::recall;
+use linewright::app::recall::{Pending, recall};
 use linewright::domain::command::{Command, Input, RemarkCommand};
 use linewright::domain::core::Core;
 use linewright::domain::event::Event;
@@ -65,8 +65,12 @@ impl Archived {
     fn input(&mut self, input: &Input) {
         if let Input::Observed(observation) = input {
             let (reader, now) = (self.store.reader(), observation.received);
-            let recalled = recall(&self.core, &*reader, &[], observation, now).unwrap();
-            if let Some(recalled) = recalled {
+            let recalled =
+                recall(&self.core, &*reader, Pending::default(), observation, now).unwrap();
+            if let Some((recalled, orders)) = recalled {
+                for order in orders {
+                    self.input(&Input::Admit(Box::new(order)));
+                }
                 self.input(&Input::Recall(Box::new(recalled)));
             }
         }
@@ -76,7 +80,7 @@ impl Archived {
             return;
         }
         let mut archived: Vec<(MachineId, EvidenceBlock)> = Vec::new();
-        let mut changed = Vec::new();
+        let (mut changed, mut retired) = (Vec::new(), Vec::new());
         for event in &events {
             let applied = self.core.apply(event);
             for (machine, window) in &applied.touched {
@@ -84,9 +88,11 @@ impl Archived {
             }
             archived.extend(applied.archived);
             changed.extend(applied.order);
+            retired.extend(applied.retired);
         }
         let stale = self.pages.take_stale();
-        let orders = changed.iter().filter_map(|id| self.core.order(id)).collect();
+        let orders = changed.iter().filter_map(|id| self.core.order(id));
+        let orders = orders.chain(retired.iter().map(|order| &**order)).collect();
         let batch =
             Batch { at: at(0), events: &events, orders, archived, stale, ..Batch::default() };
         self.store.commit(&batch).unwrap();
@@ -136,7 +142,7 @@ impl Archived {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(cases(60))]
 
     #[test]
     fn figures_of_any_window_are_the_same_when_evidence_is_in_the_archive(
@@ -162,7 +168,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
+    #![proptest_config(cases(8))]
 
     #[test]
     fn figures_are_the_same_whichever_sums_are_kept(
@@ -191,7 +197,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+    #![proptest_config(cases(100))]
 
     #[test]
     fn a_core_restored_from_its_snapshot_is_the_same(story in story()) {

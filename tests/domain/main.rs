@@ -1,4 +1,7 @@
-//! The core alone: properties that hold for every input, an independent oracle, and scenarios.
+//! The core alone: properties that hold for every input, an independent oracle, and scenarios; and the
+//! engine around it, with its store, under a clock that the test sets.
+//!
+//! `CASES=100 cargo test --release --test domain` looks at a hundred times as many cases.
 
 #![allow(missing_docs, reason = "tests are documented by their names")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
@@ -13,3 +16,4 @@ mod plant;
 mod replay;
 mod shifts;
 mod stops;
+mod writer;

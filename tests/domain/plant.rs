@@ -234,9 +234,15 @@ pub struct Story {
     pub shifts: bool,
 }
 
-fn tick() -> impl Strategy<Value = i64> {
+pub fn tick() -> impl Strategy<Value = i64> {
     // Whole seconds mostly, so that things fall together, and odd ticks as well.
     prop_oneof![4 => (0..HORIZON / SECOND).prop_map(|s| s * SECOND), 1 => 0..HORIZON]
+}
+
+/// So many cases of a property, times `CASES` where that is set.
+pub fn cases(number: u32) -> ProptestConfig {
+    let factor = std::env::var("CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    ProptestConfig::with_cases(number * factor)
 }
 
 fn machine_state() -> impl Strategy<Value = Option<MachineState>> {

@@ -59,6 +59,7 @@ impl LogLine {
             | Event::Recalled { .. }
             | Event::Confirmed(_)
             | Event::Archived { .. }
+            | Event::OrderAdmitted(_)
             | Event::OrderRetired(_) => None,
         }
     }

@@ -19,6 +19,8 @@ use crate::domain::time::{Span, Timestamp, Window};
 pub struct Applied {
     /// The order that changed.
     pub order: Option<OrderId>,
+    /// The order that left memory, as it is to be kept.
+    pub retired: Option<Box<Order>>,
     /// Evidence that left memory or came too late for it.
     pub archived: Option<(MachineId, EvidenceBlock)>,
     /// The time of machines whose figures may have changed.
@@ -76,9 +78,16 @@ impl Core {
             }
             Event::OrderRetired(id) => {
                 self.unconfirmed.remove(id);
-                if let Some(order) = self.orders.remove(id) {
-                    self.runs.entry(order.request.line).or_default().retain(|r| r.order != *id);
+                let retired = self.orders.remove(id);
+                if let Some(order) = &retired {
+                    let runs = self.runs.entry(order.request.line.clone()).or_default();
+                    runs.retain(|run| run.order != *id);
                 }
+                Applied { retired: retired.map(Box::new), ..Applied::default() }
+            }
+            Event::OrderAdmitted(order) => {
+                self.orders.insert(order.id().clone(), (**order).clone());
+                self.keep_runs(order.id());
                 Applied::default()
             }
         }
@@ -239,10 +248,7 @@ impl Core {
             order.confirm_next = Some(at + interval);
         }
         let line = order.request.line.clone();
-        let runs = self.runs.entry(line.clone()).or_default();
-        runs.retain(|run| run.order != *id);
-        runs.extend(order.runs.iter().cloned());
-        runs.sort_by(|a, b| (a.start, &a.order).cmp(&(b.start, &b.order)));
+        self.keep_runs(id);
         let machines = self.plant().lines.get(&line).map(|line| line.machines.clone());
         let window = Window { from: at, to: Timestamp::MAX };
         let mut touched = Vec::new();
@@ -251,6 +257,16 @@ impl Core {
             touched.extend(self.correct(&machine, window, cause));
         }
         touched
+    }
+
+    /// The runs of an order are among those of its line.
+    fn keep_runs(&mut self, id: &OrderId) {
+        if let Some(order) = self.orders.get(id) {
+            let runs = self.runs.entry(order.request.line.clone()).or_default();
+            runs.retain(|run| run.order != *id);
+            runs.extend(order.runs.iter().cloned());
+            runs.sort_by(|a, b| (a.start, &a.order).cmp(&(b.start, &b.order)));
+        }
     }
 
     fn note_lot(&mut self, operation: &LotOperation, holds: bool) -> Applied {
@@ -307,7 +323,7 @@ impl Core {
     /// What a machine adds to the totals of the orders in memory in a window.
     fn gains(&self, machine: &MachineId, window: Window) -> Vec<(OrderId, Totals)> {
         let orders = self.orders.values();
-        let gain = |order: &Order| self.totals_in(order, window, Some(machine));
+        let gain = |order: &Order| self.totals_in(order, window, machine);
         orders.map(|order| (order.id().clone(), gain(order))).collect()
     }
 

@@ -1,5 +1,7 @@
 //! Decisions: what an input brings about. Nothing here changes the state.
 
+use std::collections::BTreeSet;
+
 use super::{ARCHIVE_STEP, Core};
 use crate::domain::command::{
     Change, Command, CommandInput, Consumption, Input, Outcome, Recall, Report,
@@ -42,6 +44,12 @@ impl Core {
             Input::Archive { machine, before } => {
                 if self.evidence.contains_key(machine) && *before > self.archived_to(machine) {
                     out.push(Event::Archived { machine: machine.clone(), before: *before });
+                }
+                Ok(Outcome::Noted)
+            }
+            Input::Admit(order) => {
+                if !self.orders.contains_key(order.id()) {
+                    out.push(Event::OrderAdmitted(order.clone()));
                 }
                 Ok(Outcome::Noted)
             }
@@ -158,15 +166,18 @@ impl Core {
         let Some(retention) = self.retention else {
             return;
         };
-        for machine in self.evidence.keys() {
-            if self.archive_due(machine).is_some_and(|due| due <= now) {
-                let ticks = (now - retention).ticks().div_euclid(ARCHIVE_STEP) * ARCHIVE_STEP;
-                let before = Timestamp::from_ticks(ticks);
-                out.push(Event::Archived { machine: machine.clone(), before });
-            }
-        }
-        let due = |order: &&Order| self.retirement_due(order).is_some_and(|due| due <= now);
-        let retired = self.orders.values().filter(due);
+        let ticks = (now - retention).ticks().div_euclid(ARCHIVE_STEP) * ARCHIVE_STEP;
+        let before = Timestamp::from_ticks(ticks);
+        let due = |machine: &&MachineId| self.archive_due(machine).is_some_and(|due| due <= now);
+        let leaving: BTreeSet<&MachineId> = self.evidence.keys().filter(due).collect();
+        let archived =
+            |machine: &&MachineId| Event::Archived { machine: (*machine).clone(), before };
+        out.extend(leaving.iter().map(archived));
+        let archived_to = |machine: &MachineId| {
+            if leaving.contains(machine) { before } else { self.archived_to(machine) }
+        };
+        let is_due = |order: &&Order| self.may_retire(order, now, &archived_to);
+        let retired = self.orders.values().filter(is_due);
         out.extend(retired.map(|order| Event::OrderRetired(order.id().clone())));
     }
 

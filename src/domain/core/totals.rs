@@ -12,43 +12,41 @@ use crate::domain::time::{Timestamp, Window};
 impl Core {
     /// Totals of an order as far as everything that has arrived says.
     pub fn totals(&self, order: &Order) -> Totals {
-        let all = Window { from: Timestamp::MIN, to: Timestamp::MAX };
-        self.totals_in(order, all, None).plus(order.archived)
+        let line = self.plant().lines.get(&order.request.line);
+        let machines = line.into_iter().flat_map(|line| &line.machines);
+        machines.fold(order.archived, |totals, machine| {
+            // Older evidence may be in memory as well; the archived totals have its parts.
+            let in_memory = Window { from: self.archived_to(machine), to: Timestamp::MAX };
+            totals.plus(self.totals_in(order, in_memory, machine))
+        })
     }
 
-    /// What an order gained in a window, from one machine of its line or from all of them.
+    /// What an order gained in a window from one machine of its line.
     ///
     /// Good parts are those of the outfeed, scrap is that of every machine.
-    pub(super) fn totals_in(
-        &self,
-        order: &Order,
-        window: Window,
-        only: Option<&MachineId>,
-    ) -> Totals {
+    pub(super) fn totals_in(&self, order: &Order, window: Window, id: &MachineId) -> Totals {
         let mut totals = Totals::default();
-        let Some(line) = self.plant().lines.get(&order.request.line) else {
+        let line = self.plant().lines.get(&order.request.line);
+        let (Some(line), Some(machine), Some(evidence)) = (
+            line.filter(|line| line.machines.contains(id)),
+            self.plant().machines.get(id),
+            self.evidence.get(id),
+        ) else {
             return totals;
         };
-        for id in line.machines.iter().filter(|id| only.is_none_or(|only| only == *id)) {
-            let (Some(machine), Some(evidence)) =
-                (self.plant().machines.get(id), self.evidence.get(id))
-            else {
-                continue;
-            };
-            let counted = counted_in_runs(order, machine, evidence, window);
-            totals.scrap += counted.known.scrap();
-            totals.rework += counted.known.rework;
-            totals.unattributed += counted.unknown.scrap();
-            if line.parallel_to(&line.outfeed).contains(id) {
-                totals.good += counted.known.good;
-                totals.unattributed += counted.unknown.good;
-            }
-            let reports = evidence.remarks.adjustments();
-            for report in reports.filter(|a| a.order == *order.id() && window.contains(a.at)) {
-                totals.good += report.good;
-                totals.scrap += report.reject;
-                totals.rework += report.rework - report.rework_good;
-            }
+        let counted = counted_in_runs(order, machine, evidence, window);
+        totals.scrap += counted.known.scrap();
+        totals.rework += counted.known.rework;
+        totals.unattributed += counted.unknown.scrap();
+        if line.parallel_to(&line.outfeed).contains(id) {
+            totals.good += counted.known.good;
+            totals.unattributed += counted.unknown.good;
+        }
+        let reports = evidence.remarks.adjustments();
+        for report in reports.filter(|a| a.order == *order.id() && window.contains(a.at)) {
+            totals.good += report.good;
+            totals.scrap += report.reject;
+            totals.rework += report.rework - report.rework_good;
         }
         totals
     }

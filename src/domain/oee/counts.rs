@@ -97,7 +97,8 @@ impl<'a> MachineCounts<'a> {
     /// Prepares counting in parts of `window`.
     pub fn new(machine: &Machine, evidence: &'a MachineEvidence, window: Window) -> Self {
         // A gap before the window still hides the time of a part booked at its start.
-        let before = evidence.counts.values().filter_map(|c| c.usable_before(window.from)).min();
+        let start = window.from - Span::from_ticks(1);
+        let before = evidence.counts.values().filter_map(|c| c.usable_before(start)).min();
         let from = before.map_or(window.from, |before| before.min(window.from));
         let gaps = evidence.link_gaps(Window { from, to: window.to });
         MachineCounts { evidence, counters: Counters::of(machine), gaps }

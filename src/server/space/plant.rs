@@ -290,8 +290,7 @@ impl PlantSpace {
 
     /// The events between two pictures of the plant.
     pub fn events(&self, before: &PlantView, after: &PlantView) -> Vec<Event> {
-        let node = |id: &MachineId| NodeId::new(self.namespace, format!("machine/{id}"));
-        changes::between(before, after, node)
+        changes::between(before, after, &changes::Nodes { namespace: self.namespace })
     }
 }
 

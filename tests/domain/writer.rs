@@ -1,0 +1,292 @@
+//! The engine as it runs, with its thread and its store, under a clock that the test sets: shifts are
+//! closed and revised, and figures are right whatever is kept, archived and taken back meanwhile.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use linewright::app::clock::Clock;
+use linewright::app::engine::{Actor, EngineHandle, MachineInput, start};
+use linewright::app::ports::{Recovered, Store as _};
+use linewright::app::query::Queries;
+use linewright::app::recall::rebuild;
+use linewright::domain::command::{Command, Input, RemarkCommand};
+use linewright::domain::core::Core;
+use linewright::domain::id::{OrderId, ReasonId};
+use linewright::domain::oee::evaluate::Equipment;
+use linewright::domain::oee::kpi::Kpi;
+use linewright::domain::order::{JobCommand, Totals};
+use linewright::domain::plant::Plant;
+use linewright::domain::shift::ShiftRecord;
+use linewright::domain::signal::{MachineState, SignalRole};
+use linewright::domain::time::{Timestamp, Window};
+use linewright::store::RedbStore;
+use proptest::prelude::*;
+
+use super::plant::*;
+
+const HOUR: i64 = 3600 * SECOND;
+
+/// A clock that stands until it is set.
+struct SetClock(AtomicI64);
+
+impl Clock for SetClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_ticks(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// A running engine with a store of its own.
+struct Running {
+    engine: EngineHandle,
+    queries: Queries,
+    thread: JoinHandle<()>,
+    clock: Arc<SetClock>,
+    runtime: tokio::runtime::Runtime,
+    directory: tempfile::TempDir,
+}
+
+impl Running {
+    fn new(plant: Arc<Plant>, now: i64) -> Running {
+        let clock = Arc::new(SetClock(AtomicI64::new(now)));
+        Running::start(plant, clock, tempfile::tempdir().unwrap())
+    }
+
+    fn start(plant: Arc<Plant>, clock: Arc<SetClock>, directory: tempfile::TempDir) -> Running {
+        let store = Box::new(RedbStore::open(directory.path()).unwrap());
+        let (engine, thread) = start(plant, store, clock.clone()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let queries = Queries::new(engine.clone());
+        Running { engine, queries, thread, clock, runtime, directory }
+    }
+
+    fn set(&self, ticks: i64) {
+        self.clock.0.store(ticks, Ordering::SeqCst);
+    }
+
+    /// Hands over an input as a machine or a person does, at the time of the clock.
+    fn input(&self, input: Input) {
+        let received = self.clock.now();
+        let machine_input = match input {
+            Input::Observed(observation) => {
+                MachineInput::Observed(linewright::domain::evidence::Observation {
+                    received,
+                    ..observation
+                })
+            }
+            Input::Linked(change) => MachineInput::Linked(change),
+            Input::Command(command) => return assert!(self.command(command.command)),
+            other => panic!("nobody sends {other:?}"),
+        };
+        self.runtime.block_on(self.engine.deliver(machine_input)).unwrap();
+    }
+
+    /// Whether a command was carried out.
+    fn command(&self, command: Command) -> bool {
+        let actor = Actor { name: "test", may_correct: true };
+        self.runtime.block_on(self.engine.command(command, actor, None)).is_ok()
+    }
+
+    /// Waits until the engine has taken everything that was delivered and has looked at the clock.
+    fn settle(&self) {
+        let nothing = Window { from: at(0), to: at(0) };
+        for _ in 0..2 {
+            let answer = self.engine.extract(Equipment::Machine(machine()), nothing);
+            self.runtime.block_on(answer).unwrap();
+        }
+        assert_eq!(self.engine.queue_depth(), 0);
+    }
+
+    fn records(&self, start: i64) -> Vec<ShiftRecord> {
+        self.settle();
+        self.engine.reader().shift_records(&line(), at(start)).unwrap()
+    }
+
+    fn kpi(&self, equipment: &Equipment, window: Window) -> Kpi {
+        self.runtime.block_on(self.queries.kpi(equipment, window)).unwrap()
+    }
+
+    /// Ends, and starts again with what is stored.
+    fn restart(self) -> Running {
+        let (plant, clock) = (self.engine.plant().clone(), self.clock.clone());
+        Running::start(plant, clock, self.end())
+    }
+
+    /// Ends, and gives back the directory.
+    fn end(self) -> tempfile::TempDir {
+        self.runtime.block_on(self.engine.stop());
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !self.thread.is_finished() {
+            assert!(Instant::now() < deadline, "the engine does not end");
+            std::thread::yield_now();
+        }
+        self.thread.join().unwrap();
+        self.directory
+    }
+}
+
+#[test]
+fn the_running_engine_closes_a_shift_revises_it_and_tells_both() {
+    let running = Running::new(plant(true), 5 * HOUR);
+    for input in [
+        link(5 * HOUR, true),
+        state(5 * HOUR, Some(MachineState::Running)),
+        command(0, store(1, 1, 1)),
+        command(0, moved(1, JobCommand::Start)),
+        count(SignalRole::Good, 5 * HOUR, 0),
+        count(SignalRole::Good, 5 * HOUR + SECOND, 7),
+    ] {
+        running.input(input);
+    }
+    running.settle();
+    running.set(20 * HOUR + 899 * SECOND);
+    assert!(running.records(6 * HOUR).is_empty(), "the grace time is not over");
+    running.set(20 * HOUR + 900 * SECOND);
+    let closed = running.records(6 * HOUR);
+    assert_eq!(closed.len(), 1);
+    let told = running.engine.view().shift_records.clone();
+    assert_eq!(told.len(), 1);
+    assert_eq!((told[0].seq, told[0].revision, told[0].shift.as_str()), (1, 1, "day"));
+
+    // Late data, when the evidence around them has left memory already.
+    running.set(60 * HOUR);
+    running.settle();
+    running.input(count(SignalRole::Good, 12 * HOUR, 107));
+    running.settle();
+    assert_eq!(running.records(6 * HOUR).len(), 1, "a burst may follow");
+    running.set(60 * HOUR + 30 * SECOND);
+    let revised = running.records(6 * HOUR);
+    assert_eq!(revised.len(), 2);
+    assert_eq!(revised[0], closed[0], "a record never changes");
+    let good =
+        |record: &ShiftRecord| record.of(&Equipment::Line(line())).unwrap().production.parts.good;
+    assert_eq!((good(&revised[0]), good(&revised[1])), (0, 100));
+    let day = Window { from: at(6 * HOUR), to: at(20 * HOUR) };
+    assert_eq!(running.kpi(&Equipment::Line(line()), day).production.parts.good, 100);
+    let last = running.engine.view().shift_records.back().cloned().unwrap();
+    assert_eq!((last.revision, last.cause.as_str()), (2, "late data arrived"));
+    let feed = running.engine.reader().shifts_after(0, 10).unwrap();
+    let numbers: Vec<u64> = feed.iter().map(|record| record.seq).collect();
+    assert_eq!(numbers, (1..=feed.len() as u64).collect::<Vec<_>>());
+    assert_eq!(last.seq, feed.len() as u64);
+    running.end();
+}
+
+fn happened(input: &Input) -> i64 {
+    match input {
+        Input::Observed(observation) => observation.at.ticks(),
+        Input::Linked(change) => change.at.ticks(),
+        Input::Command(command) => command.at.ticks(),
+        other => panic!("no story has {other:?}"),
+    }
+}
+
+/// The story as it happens: each input at its time, some of the facts only at the end.
+fn live(story: &Story, late: &[bool]) -> Running {
+    let running = Running::new(plant(story.shifts), -SECOND);
+    let is_late = |index: usize| late.get(index % late.len().max(1)).copied().unwrap_or(false);
+    let facts = story.facts().into_iter().enumerate();
+    // That a link is lost or back is our own news: it is never late.
+    let (afterwards, in_time): (Vec<_>, Vec<_>) =
+        facts.partition(|(index, fact)| matches!(fact, Input::Observed(_)) && is_late(*index));
+    let in_time = in_time.into_iter().map(|(_, fact)| fact);
+    let mut inputs: Vec<Input> = story.commands().into_iter().chain(in_time).collect();
+    inputs.sort_by_key(happened);
+    for input in inputs {
+        running.set(happened(&input));
+        let is_command = matches!(input, Input::Command(_));
+        if is_command {
+            // A person acts when the machines' news of before are there.
+            running.settle();
+        }
+        running.input(input);
+    }
+    running.settle();
+    running.set(HORIZON * 2);
+    running.settle();
+    let running = running.restart();
+    for (_, fact) in afterwards {
+        running.input(fact);
+        running.settle();
+    }
+    for (instant, reason) in &story.reasons {
+        let remark = RemarkCommand::Classify {
+            stop: at(*instant),
+            reason: ReasonId::parse(reason).unwrap(),
+        };
+        // An instant at which the machine ran has no stop; the engine says so.
+        running.command(Command::Remark { machine: machine(), remark, comment: String::new() });
+    }
+    running.settle();
+    // What has changed in totals of orders is confirmed now.
+    running.set(HORIZON * 2 + 61 * SECOND);
+    running.settle();
+    running
+}
+
+proptest! {
+    #![proptest_config(cases(12))]
+
+    #[test]
+    fn figures_of_the_running_engine_are_those_of_a_core_that_keeps_everything(
+        story in story(),
+        late in prop::collection::vec(prop::bool::weighted(0.2), 1..20),
+        bounds in prop::collection::vec(prop::collection::btree_set(-SECOND..HORIZON, 2), 4),
+    ) {
+        let running = live(&story, &late);
+        let whole = story.core(&[]);
+        for bounds in bounds {
+            let bounds: Vec<i64> = bounds.into_iter().collect();
+            let window = Window { from: at(bounds[0]), to: at(bounds[1]) };
+            for equipment in [Equipment::Machine(machine()), Equipment::Line(line())] {
+                let expected = whole.facts_at(at(HORIZON * 2)).kpi(&equipment, window).unwrap();
+                let mut found = running.kpi(&equipment, window);
+                // What is said of a part may not hold for the whole.
+                found.provisional = expected.provisional;
+                found.flags.clone_from(&expected.flags);
+                found.counted = expected.counted;
+                prop_assert_eq!(found, expected);
+            }
+        }
+        for order in whole.orders() {
+            let found = running.queries.order(order.id());
+            let (_, totals) = running.runtime.block_on(found).unwrap();
+            prop_assert_eq!(totals, whole.totals(order), "{}", order.id());
+        }
+        confirmations_add_up(&running, &whole);
+        facts_alone_give_the_same_state(running);
+    }
+}
+
+/// What the ERP was told adds up to the totals, without gaps in the numbers.
+fn confirmations_add_up(running: &Running, whole: &Core) {
+    let confirmations = running.engine.reader().confirmations(0, 10_000).unwrap();
+    let mut told: BTreeMap<OrderId, (u64, Totals)> = BTreeMap::new();
+    for (confirmation, number) in confirmations.into_iter().zip(1..) {
+        assert_eq!(confirmation.seq, number);
+        let (last, sum) = told.entry(confirmation.order).or_default();
+        *last += 1;
+        assert_eq!(confirmation.order_seq, *last);
+        *sum = sum.plus(confirmation.delta);
+        assert_eq!(*sum, confirmation.total);
+    }
+    for order in whole.orders() {
+        assert_eq!(told[order.id()].1, whole.totals(order), "{}", order.id());
+    }
+}
+
+/// The state that was kept at the end is what all facts from the beginning give.
+fn facts_alone_give_the_same_state(running: Running) {
+    let plant = running.engine.plant().clone();
+    let directory = running.end();
+    let store = RedbStore::open(directory.path()).unwrap();
+    let nothing = Recovered::default();
+    let mut replayed = rebuild(&plant, nothing);
+    store.reader().journal(&mut |event| drop(replayed.apply(event))).unwrap();
+    let kept = store.recover().unwrap();
+    assert!(kept.events.is_empty());
+    let kept = rebuild(&plant, kept);
+    assert_eq!(replayed.snapshot(), kept.snapshot());
+}
