@@ -10,7 +10,7 @@ use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageErro
 
 use super::codec;
 use super::read::RedbReader;
-use super::schema::{ALL, FORMAT, Key, META};
+use super::schema::{ALL, FORMAT, Key, META, OLDEST_FORMAT};
 use super::write;
 use crate::app::ports::{Batch, Reader, Recovered, Store, StoreError};
 use crate::domain::event::Event;
@@ -79,11 +79,11 @@ impl RedbStore {
                 Some(found) if found > FORMAT => {
                     return Err(StoreError::NewerFormat { found, known: FORMAT });
                 }
-                Some(found) if found < FORMAT => {
-                    return Err(StoreError::OlderFormat { found, known: FORMAT });
+                Some(found) if found < OLDEST_FORMAT => {
+                    return Err(StoreError::OlderFormat { found, known: OLDEST_FORMAT });
                 }
-                Some(_) => {}
-                None => {
+                Some(FORMAT) => {}
+                Some(_) | None => {
                     let value = codec::seal(&FORMAT);
                     meta.insert(key.as_slice(), value.as_slice()).map_err(failed)?;
                 }
@@ -193,5 +193,51 @@ pub(super) fn failed(error: impl Into<redb::Error>) -> StoreError {
         }
         redb::Error::Corrupted(cause) => StoreError::Damaged { what: FILE.into(), cause },
         error => StoreError::Io(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory whose store was written in a format.
+    fn written_in(format: u32) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        let store = RedbStore::open(directory.path()).unwrap();
+        let transaction = store.current().unwrap().begin_write().unwrap();
+        let mut meta = transaction.open_table(META).unwrap();
+        let value = codec::seal(&format);
+        meta.insert(Key::of("format").0.as_slice(), value.as_slice()).unwrap();
+        drop(meta);
+        transaction.commit().unwrap();
+        directory
+    }
+
+    fn format_of(store: &RedbStore) -> u32 {
+        let read = store.current().unwrap().begin_read().unwrap();
+        let meta = read.open_table(META).unwrap();
+        let value = meta.get(Key::of("format").0.as_slice()).unwrap().unwrap();
+        codec::open(value.value(), "format").unwrap()
+    }
+
+    #[test]
+    fn a_store_of_an_older_format_that_is_known_goes_on_as_the_present_one() {
+        let directory = written_in(OLDEST_FORMAT);
+        let store = RedbStore::open(directory.path()).unwrap();
+        assert_eq!(format_of(&store), FORMAT, "an older program refuses it from now on");
+    }
+
+    #[test]
+    fn a_store_of_a_format_that_is_too_old_or_too_new_is_refused_and_left_alone() {
+        for format in [OLDEST_FORMAT - 1, FORMAT + 1] {
+            let directory = written_in(format);
+            let refused = RedbStore::open(directory.path()).err();
+            let is_right = match refused {
+                Some(StoreError::OlderFormat { found, known }) => found == format && known > found,
+                Some(StoreError::NewerFormat { found, known }) => found == format && known < found,
+                _ => false,
+            };
+            assert!(is_right, "{format}");
+        }
     }
 }

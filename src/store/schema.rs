@@ -12,8 +12,10 @@ use crate::domain::time::Timestamp;
 
 type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
-/// Version of the layout as a whole.
-pub const FORMAT: u32 = 2;
+/// Version of the layout as a whole. 3 has one more kind of fact than 2.
+pub const FORMAT: u32 = 3;
+/// The oldest version that is read, and goes on as the present one.
+pub const OLDEST_FORMAT: u32 = 2;
 
 /// Single values: `format`, `alive`, `snapshot`.
 pub const META: Table = TableDefinition::new("meta");
