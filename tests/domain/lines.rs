@@ -20,14 +20,14 @@ use linewright::domain::time::{Span, Timestamp, Window};
 
 use super::plant::*;
 
-const MINUTE: i64 = 60 * SECOND;
+pub const MINUTE: i64 = 60 * SECOND;
 
-fn id(key: &str) -> MachineId {
+pub fn id(key: &str) -> MachineId {
     MachineId::parse(key).unwrap()
 }
 
 /// A line of the machines A, B and C, of which B is the bottleneck and C the outfeed.
-fn three(change: impl FnOnce(&mut Plant)) -> Core {
+pub fn three(change: impl FnOnce(&mut Plant)) -> Core {
     let mut plant = Plant::clone(&plant(false));
     let model = plant.machines.remove(&machine()).unwrap();
     let named = |key: &str| (id(key), Machine { id: id(key), name: key.into(), ..model.clone() });
@@ -49,7 +49,7 @@ fn three(change: impl FnOnce(&mut Plant)) -> Core {
     core
 }
 
-fn observe(core: &mut Core, key: &str, role: SignalRole, minute: i64, reading: Reading) {
+pub fn observe(core: &mut Core, key: &str, role: SignalRole, minute: i64, reading: Reading) {
     let at = at(minute * MINUTE);
     let observation = Observation {
         machine: id(key),
@@ -64,11 +64,11 @@ fn observe(core: &mut Core, key: &str, role: SignalRole, minute: i64, reading: R
     feed(core, &Input::Observed(observation));
 }
 
-fn told(core: &mut Core, key: &str, minute: i64, state: MachineState) {
+pub fn told(core: &mut Core, key: &str, minute: i64, state: MachineState) {
     observe(core, key, SignalRole::State, minute, Reading::State(state));
 }
 
-fn counted(core: &mut Core, key: &str, role: SignalRole, minute: i64, count: u64) {
+pub fn counted(core: &mut Core, key: &str, role: SignalRole, minute: i64, count: u64) {
     observe(core, key, role, minute, Reading::Count(count));
 }
 
@@ -76,7 +76,7 @@ fn window(to: i64) -> Window {
     Window { from: at(0), to: at(to * MINUTE) }
 }
 
-fn stops(core: &Core) -> Vec<LineStop> {
+pub fn stops(core: &Core) -> Vec<LineStop> {
     core.facts_at(at(120 * MINUTE)).line_stops(&line(), window(120))
 }
 

@@ -7,13 +7,17 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod archive;
+mod causes;
 mod counts;
+mod indicators;
 mod ledger;
 mod lines;
 mod oracle;
 mod orders;
+mod pitfalls;
 mod plant;
 mod replay;
 mod shifts;
+mod sites;
 mod stops;
 mod writer;

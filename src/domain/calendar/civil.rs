@@ -170,4 +170,16 @@ mod tests {
             assert_eq!(CivilDate::new(year, month, of_month), Some(date));
         }
     }
+
+    #[test]
+    fn a_fixed_zone_begins_its_days_at_its_own_midnight() {
+        let india = FixedZone { offset_minutes: 330 };
+        assert_eq!(india.name(), "fixed");
+        let midnight = india.instant(CivilDate(10), 0);
+        assert_eq!(midnight.ticks(), 10 * TICKS_PER_DAY - 330 * TICKS_PER_MINUTE);
+        assert_eq!(india.date(midnight), CivilDate(10));
+        let before = Timestamp::from_ticks(midnight.ticks() - 1);
+        assert_eq!(india.date(before), CivilDate(9));
+        assert_eq!(india.instant(CivilDate(9), MINUTES_PER_DAY), midnight);
+    }
 }

@@ -183,3 +183,43 @@ pub enum PlannedTime {
         end: u32,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_holds_for_whatever_it_names_and_for_the_site_when_it_names_nothing() {
+        let place = Place {
+            area: AreaId::parse("A").unwrap(),
+            line: LineId::parse("L").unwrap(),
+            machine: MachineId::parse("M").unwrap(),
+        };
+        let areas =
+            |id: &str| Scope { areas: [AreaId::parse(id).unwrap()].into(), ..Scope::default() };
+        let lines =
+            |id: &str| Scope { lines: [LineId::parse(id).unwrap()].into(), ..Scope::default() };
+        let machines = |id: &str| Scope {
+            machines: [MachineId::parse(id).unwrap()].into(),
+            ..Scope::default()
+        };
+        assert!(Scope::default().includes(&place) && Scope::default().is_site());
+        assert!([areas("A"), lines("L"), machines("M")].iter().all(|scope| scope.includes(&place)));
+        let others = [areas("X"), lines("X"), machines("X")];
+        assert!(others.iter().all(|scope| !scope.includes(&place) && !scope.is_site()));
+    }
+
+    #[test]
+    fn a_rotation_runs_before_its_start_as_well() {
+        let days =
+            Days::Rotation { anchor: CivilDate(100), days: vec![true, true, false, false, false] };
+        assert_eq!(days.period(), 5);
+        let on = |date: i32| days.include(CivilDate(date));
+        assert_eq!(
+            [98, 99, 100, 101, 102, 105, 106].map(on),
+            [false, false, true, true, false, true, true]
+        );
+        assert_eq!([95, 96, 97].map(on), [true, true, false]);
+        assert_eq!(Days::Week([true; 7]).period(), 7);
+    }
+}

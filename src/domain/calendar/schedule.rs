@@ -287,4 +287,46 @@ mod tests {
         let outside = Window { from: at(2, 60), to: at(2, 600) };
         assert_eq!(calendar.schedule(&place("M1"), outside).planned, []);
     }
+
+    #[test]
+    fn a_shift_that_an_exception_brings_back_has_the_production_date_of_its_pattern() {
+        let mut night = pattern("night", 22 * 60, 30 * 60);
+        night.production_date = ProductionDate::End;
+        night.days = Days::Week([false; 7]);
+        let mut calendar = calendar(vec![pattern("early", 360, 840), night]);
+        calendar.exceptions.push(DateException {
+            date: CivilDate(7),
+            name: "stocktaking".into(),
+            scope: Scope::default(),
+            shift: Some("night".into()),
+            hours: Some(Hours { start: 22 * 60, end: 28 * 60, breaks: vec![] }),
+        });
+        let shifts = calendar.shifts_on(&place("M1"), CivilDate(7));
+        let dates: Vec<_> = shifts.iter().map(|s| (s.name.as_str(), s.production_date)).collect();
+        assert_eq!(dates, [("early", CivilDate(7)), ("night", CivilDate(8))]);
+    }
+
+    #[test]
+    fn calendars_are_equal_when_all_rules_and_the_zone_are() {
+        let one = calendar(vec![pattern("early", 360, 840)]);
+        let mut other = one.clone();
+        assert!(one == other);
+        assert!(format!("{one:?}").contains("early"));
+        other.planned.push(PlannedDowntime {
+            name: "audit".into(),
+            scope: Scope::default(),
+            when: PlannedTime::Once(Window { from: at(2, 0), to: at(2, 60) }),
+        });
+        assert!(one != other);
+        other.planned.clear();
+        other.exceptions.push(DateException {
+            date: CivilDate(7),
+            name: "holiday".into(),
+            scope: Scope::default(),
+            shift: None,
+            hours: None,
+        });
+        assert!(one != other);
+        assert!(one != calendar(vec![]));
+    }
 }

@@ -108,7 +108,7 @@ fn defined(kpi: &Kpi, value: Option<Ratio>) -> Value {
 fn seconds(ticks: Option<Ratio>) -> Value {
     let second = Ratio::new(1, TICKS_PER_SECOND.into());
     let value = ticks.and_then(|ticks| ticks.checked_mul(second?));
-    value.ok_or(Missing::Input("no failure ended in this window"))
+    value.ok_or(Missing::Input("no failure began in this window"))
 }
 
 /// All 34 indicators of a window.

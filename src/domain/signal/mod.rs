@@ -123,3 +123,30 @@ impl SignalRole {
         SignalRole::ALL.map(SignalRole::as_str).join(", ")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_role_has_a_word_of_its_own_and_is_found_by_it() {
+        for role in SignalRole::ALL {
+            assert_eq!(SignalRole::parse(role.as_str()), Some(role));
+        }
+        assert_eq!(SignalRole::parse("speed"), None);
+        let names = "state, good, reject, total, lot, infeed, rework, startup_reject, cycle, mode, \
+                     reason, blocked, starved, operator";
+        assert_eq!(SignalRole::names(), names);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_value_or_a_step_has_a_word() {
+        use super::counter::CountMethod as M;
+        let methods = [M::Baseline, M::Rise, M::Rollover, M::Reset, M::Backwards, M::Jump];
+        let words = ["baseline", "rise", "rollover", "reset", "backwards", "jump"];
+        assert_eq!(methods.map(M::as_str), words);
+        let reasons = [Unusable::BadStatus, Unusable::WrongType, Unusable::UnknownValue];
+        let words = ["bad status", "wrong type", "unknown value"];
+        assert_eq!(reasons.map(Unusable::as_str), words);
+    }
+}

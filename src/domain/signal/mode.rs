@@ -73,3 +73,27 @@ impl ModeMap {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_have_the_numbers_and_words_of_their_sources() {
+        use OperationMode::{Maintenance, None as NoMode, Processing, Setup};
+        let words = OperationMode::ALL.map(OperationMode::as_str);
+        assert_eq!(words, ["none", "maintenance", "setup", "processing"]);
+        assert_eq!(words.map(OperationMode::parse), OperationMode::ALL.map(Some));
+        assert_eq!(OperationMode::parse("produce"), None);
+        let read = |map: &ModeMap| [0, 1, 2, 3, 4].map(|n| map.read(&RawValue::Integer(n)));
+        let packml = [NoMode, Processing, Maintenance, Setup].map(Some);
+        assert_eq!(read(&ModeMap::PackMl)[..4], packml);
+        assert_eq!(read(&ModeMap::Machinery)[..4], OperationMode::ALL.map(Some));
+        assert_eq!((read(&ModeMap::PackMl)[4], read(&ModeMap::Machinery)[4]), (None, None));
+        assert_eq!(ModeMap::Machinery.read(&RawValue::Integer(-1)), None);
+        assert_eq!(ModeMap::PackMl.read(&RawValue::Bool(true)), None);
+        let own = ModeMap::Values(BTreeMap::from([("auto".to_owned(), Processing)]));
+        assert_eq!(own.read(&RawValue::Text("auto".into())), Some(Processing));
+        assert_eq!(own.read(&RawValue::Text("manual".into())), None);
+    }
+}

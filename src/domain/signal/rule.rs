@@ -162,4 +162,32 @@ mod tests {
         assert_eq!(signal.read(&RawValue::Text("ann ".into()), 0), Reading::Operator(Some(ann)));
         assert_eq!(signal.read(&RawValue::Text(String::new()), 0), Reading::Operator(None));
     }
+
+    #[test]
+    fn a_condition_is_a_boolean_or_a_number_that_is_not_zero() {
+        let signal = Signal { role: SignalRole::Blocked, rule: SignalRule::Truth };
+        for (raw, holds) in [
+            (RawValue::Bool(true), true),
+            (RawValue::Bool(false), false),
+            (RawValue::Integer(0), false),
+            (RawValue::Integer(-3), true),
+        ] {
+            assert_eq!(signal.read(&raw, 0), Reading::Truth(holds), "{raw}");
+        }
+        let wrong = Reading::Unusable(Unusable::WrongType);
+        assert_eq!(signal.read(&RawValue::Text("yes".into()), 0), wrong);
+    }
+
+    #[test]
+    fn a_lot_may_be_a_number_and_what_would_break_a_node_id_is_none() {
+        let signal = Signal { role: SignalRole::Lot, rule: SignalRule::Lot };
+        let lot = |text: &str| Reading::Lot(Some(LotId::parse(text).unwrap()));
+        assert_eq!(signal.read(&RawValue::Integer(4711), 0), lot("4711"));
+        assert_eq!(signal.read(&RawValue::Text("L-1".into()), 0), lot("L-1"));
+        assert_eq!(signal.read(&RawValue::Text("  ".into()), 0), Reading::Lot(None));
+        let unknown = Reading::Unusable(Unusable::UnknownValue);
+        assert_eq!(signal.read(&RawValue::Text("a/b".into()), 0), unknown);
+        let wrong = Reading::Unusable(Unusable::WrongType);
+        assert_eq!(signal.read(&RawValue::Bool(true), 0), wrong);
+    }
 }

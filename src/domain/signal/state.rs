@@ -181,4 +181,14 @@ mod tests {
         assert_eq!(map.read(&RawValue::Bool(true)), None);
         assert!(!map.fits(&RawValue::Bool(true)));
     }
+
+    #[test]
+    fn every_state_has_a_word_and_stands_by_itself_or_because_of_its_neighbours() {
+        let words = ["running", "setup", "down", "blocked", "starved", "idle"];
+        assert_eq!(MachineState::ALL.map(MachineState::as_str), words);
+        assert_eq!(words.map(MachineState::parse), MachineState::ALL.map(Some));
+        assert_eq!(MachineState::parse("waiting"), None);
+        let by_itself = MachineState::ALL.map(MachineState::stands_by_itself);
+        assert_eq!(by_itself, [false, true, true, false, false, true]);
+    }
 }
