@@ -196,7 +196,7 @@ fn sums_of_windows_and_of_equipment_keep_what_a_reader_must_know() {
     assert!(!equipment.counted, "parts of two machines are known where both count them");
     other.counted = true;
     other.provisional = false;
-    let mut equipment = one.clone();
+    let mut equipment = one;
     equipment.merge_equipment(&other);
     assert!(equipment.counted && !equipment.provisional);
 }
