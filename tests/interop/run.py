@@ -21,6 +21,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+import zoneinfo
 from pathlib import Path
 
 import certificates
@@ -82,6 +83,21 @@ node = "nsu=urn:linewright:interop:node-opcua-machine;s=Welder.Good"
 role = "reject"
 node = "nsu=urn:linewright:interop:node-opcua-machine;s=Welder.Reject"
 
+[calendar]
+closing_grace = "1s"
+
+[[shift]]
+name = "before"
+areas = ["Foreign"]
+start = "{start}"
+end = "{change}"
+
+[[shift]]
+name = "after"
+areas = ["Foreign"]
+start = "{change}"
+end = "{start}"
+
 [[product]]
 id = "Bracket"
 
@@ -126,8 +142,8 @@ class Bridge:
     def __init__(self, port):
         self.base = f"http://127.0.0.1:{port}"
 
-    def call(self, method, path, body=None, key=None):
-        credentials = base64.b64encode(b"erp:erp-demo-password").decode()
+    def call(self, method, path, body=None, key=None, user="erp"):
+        credentials = base64.b64encode(f"{user}:{user}-demo-password".encode()).decode()
         headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
         if key:
             headers["Idempotency-Key"] = key
@@ -184,8 +200,14 @@ class Programs:
             print(f"--- {name}\n{text[-3000:]}", file=sys.stderr)
 
 
-def configure(directory, opcua, http, first, press, welder):
-    text = DEMO.read_text()
+def change_of_shift():
+    """The next full minute of the plant's clock that leaves time to watch the machines before it."""
+    later = datetime.datetime.now(zoneinfo.ZoneInfo("Europe/Berlin")) + datetime.timedelta(seconds=120)
+    return later.replace(second=0, microsecond=0)
+
+
+def configure(directory, opcua, http, first, press, welder, change):
+    text = DEMO.read_text().replace("[[shift]]\n", '[[shift]]\nareas = ["Beverages"]\n')
     text = text.replace('directory = "data/demo"', f'directory = "{directory}/data"')
     for number in range(5):
         text = text.replace(f"127.0.0.1:{48401 + number}", f"127.0.0.1:{first + number}")
@@ -194,7 +216,9 @@ def configure(directory, opcua, http, first, press, welder):
     text = text.replace("[opcua]\n", '[opcua]\nmodes = ["Sign", "SignAndEncrypt"]\n'
                         "connections_per_address = 30\n")
     path = directory / "interop.toml"
-    path.write_text(text + MACHINES.format(press=press, welder=welder))
+    start = change + datetime.timedelta(hours=12)
+    path.write_text(text + MACHINES.format(
+        press=press, welder=welder, start=f"{start:%H:%M}", change=f"{change:%H:%M}"))
     return path
 
 
@@ -237,6 +261,38 @@ def work(client):
         fail(f"{Path(client[1]).name} ended with status {done.returncode}")
 
 
+def check_shifts(bridge, programs, change):
+    """A shift is closed, corrected afterwards by who may, and a client and the ERP are told both."""
+    events = "events"
+    wait_until("the closing of a shift", 180, lambda: programs.said(events, "on L3 is closed"))
+    records = bridge.call("GET", "/v1/shifts/records?after=0")["records"]
+    closed = next(r for r in records if r["line"] == "L3")
+    if (closed["shift"]["name"], closed["revision"], closed["actor"]) != ("before", 1, "system"):
+        fail(f"the record of the closing is {closed}")
+    before = [(change - datetime.timedelta(seconds=s)).isoformat() for s in (10, 5)]
+    stop = {"machine": "Press", "from": before[0], "to": before[1], "reason": "jam"}
+    try:
+        bridge.call("POST", "/v1/stops", stop, "stop-1", user="operator")
+        fail("an operator has changed a closed shift")
+    except urllib.error.HTTPError as error:
+        problem = json.load(error)
+        if problem["code"] != "mes.shift.closed":
+            fail(f"an operator who changes a closed shift is told {problem}")
+    bridge.call("POST", "/v1/stops", stop, "stop-2", user="supervisor")
+    text = "on L3 has changed: revision 2, a stop was stated or withdrawn (supervisor"
+    wait_until("the revision of a shift", 60, lambda: programs.said(events, text))
+    records = bridge.call("GET", "/v1/shifts/records?after=0")["records"]
+    if [r["seq"] for r in records] != list(range(1, len(records) + 1)):
+        fail("the records of shifts have gaps")
+    first, second = (r for r in records if r["line"] == "L3")
+    if first != closed:
+        fail("a record of a shift was changed")
+    lost = [r["figures"][0]["time_s"]["unplanned_down"] for r in (first, second)]
+    if abs(lost[1] - lost[0] - 5) > 1e-6:
+        fail(f"five seconds were stated, down time went from {lost[0]} to {lost[1]}")
+    print("shifts: closed and revised, told as events and in the feed")
+
+
 def check_capture(recorded):
     """tshark understands every message of a session."""
     recorded.finish()
@@ -252,7 +308,8 @@ def check_capture(recorded):
 def run(binary, directory, programs):
     opcua, http, press, welder = free_ports(4)
     first = free_block(5)
-    config = configure(directory, opcua, http, first, press, welder)
+    change = change_of_shift()
+    config = configure(directory, opcua, http, first, press, welder, change)
     folder = directory / "certificates"
     add_certificate_user(binary, config, folder)
     programs.start("plant", binary, "simulate", "--calm", "--speed", "4", "--machine-port", str(first))
@@ -276,6 +333,8 @@ def run(binary, directory, programs):
     wait_until("parts of the order", 60,
                lambda: bridge.call("GET", "/v1/orders/WO-1")["totals"]["good"] > 2)
     url = f"opc.tcp://127.0.0.1:{opcua}"
+    programs.start("events", sys.executable, str(HERE / "events_asyncua.py"), url)
+    wait_until("the viewer of events", 30, lambda: programs.said("events", "ready"))
     user = ("operator", "operator-demo-password")
     recorded = recorder.Recorder(opcua, directory / "session.pcap")
     open_url = f"opc.tcp://127.0.0.1:{recorded.port}"
@@ -288,6 +347,7 @@ def run(binary, directory, programs):
     for machine in ("Press", "Welder"):
         wait_until(f"parts of {machine}", 60, lambda: bridge.kpi(machine)["counts"]["good"] >= 60)
         print(f"{machine}: {check_machine(bridge, machine)} parts of a foreign machine")
+    check_shifts(bridge, programs, change)
     confirmations = bridge.call("GET", "/v1/confirmations")["confirmations"]
     if [c["seq"] for c in confirmations] != list(range(1, len(confirmations) + 1)):
         fail("the confirmations have gaps")
