@@ -20,4 +20,5 @@ mod replay;
 mod shifts;
 mod sites;
 mod stops;
+mod words;
 mod writer;

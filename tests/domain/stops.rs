@@ -222,6 +222,52 @@ fn a_reason_that_lasts_too_long_becomes_the_one_that_follows_it() {
 }
 
 #[test]
+fn reasons_that_follow_each_other_in_a_circle_end_after_some_turns() {
+    let follows = |of: &str, next: &str, changed: &mut Plant| {
+        let maximum = MaximumDuration { span: Span::from_ticks(MINUTE), then: reason(next) };
+        changed.reasons.get_mut(&reason(of)).unwrap().maximum = Some(maximum);
+    };
+    let mut changed = Plant::clone(&plant(false));
+    follows("jam", "cleaning", &mut changed);
+    follows("cleaning", "jam", &mut changed);
+    let mut core = standing(Arc::new(changed));
+    say(&mut core, 110, classify(60, "jam")).unwrap();
+    let stop = &stops(&core)[0];
+    let escalations = stop.escalations(core.plant());
+    let steps: Vec<i64> = escalations.iter().map(|(at, _)| at.ticks() / MINUTE).collect();
+    assert_eq!(steps, [61, 62, 63, 64, 65, 66, 67, 68]);
+    assert_eq!(escalations[7].1, reason("jam"));
+    // One that ends with the stop follows no more.
+    let last = &stops(&core)[1];
+    assert_eq!(last.escalations(core.plant()), []);
+    say(&mut core, 111, classify(92, "jam")).unwrap();
+    let steps = stops(&core)[1].escalations(core.plant()).len();
+    assert_eq!(steps, 7, "eight minutes have seven changes inside");
+}
+
+#[test]
+fn a_stop_is_as_long_as_it_is_known_to_be_and_a_short_one_explains_itself() {
+    let asks = |reason: &mut Reason| reason.comment_from = Some(Span::ZERO);
+    let mut core = standing(with_reason(asks, "jam"));
+    feed(&mut core, &state(210 * MINUTE, DOWN));
+    let of = |core: &Core, now: i64| {
+        core.facts_at(at(now * MINUTE)).stops(&machine(), window(0, 220)).pop().unwrap()
+    };
+    let open = of(&core, 215);
+    assert_eq!(open.length(), None);
+    assert_eq!(open.length_at(at(215 * MINUTE)), Span::from_ticks(5 * MINUTE));
+    assert_eq!(open.length_at(at(0)), Span::ZERO, "it has not begun");
+    feed(&mut core, &state(211 * MINUTE, RUN));
+    let micro = of(&core, 220);
+    assert_eq!(micro.length_at(at(220 * MINUTE)), Span::from_ticks(MINUTE));
+    say(&mut core, 221, classify(210, "jam")).unwrap();
+    let micro = of(&core, 220);
+    let m1 = &core.plant().machines[&machine()];
+    assert!(micro.cause.is_some());
+    assert!(!micro.needs_explanation(core.plant(), m1, at(220 * MINUTE)), "not even a comment");
+}
+
+#[test]
 fn a_reason_out_of_use_is_refused_and_one_that_wants_a_comment_waits_for_it() {
     let mut core = standing(with_reason(|reason| reason.valid.to = at(60 * MINUTE), "jam"));
     assert_eq!(say(&mut core, 110, classify(60, "jam")), Err("mes.reason.not_in_use"));

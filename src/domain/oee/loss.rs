@@ -223,4 +223,16 @@ mod tests {
         twice.merge(&time);
         assert_eq!(twice.of(LossClass::Setup).ticks(), 8);
     }
+
+    #[test]
+    fn mode_and_order_decide_before_what_the_neighbours_do() {
+        use MachineState::{Blocked, Down, Idle, Setup};
+        let maintenance = Some(OperationMode::Maintenance);
+        for state in [Blocked, Idle, Setup] {
+            assert_eq!(class(state, maintenance, true), LossClass::UnplannedDown);
+        }
+        let setup = Some(OperationMode::Setup);
+        assert_eq!(class(Down, setup, false), LossClass::NoOrder, "nothing is set up for");
+        assert_eq!(class(Blocked, None, true), LossClass::Blocked);
+    }
 }
