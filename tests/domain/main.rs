@@ -17,6 +17,8 @@ mod orders;
 mod pitfalls;
 mod plant;
 mod replay;
+#[path = "../shared/running.rs"]
+mod running;
 mod shifts;
 mod sites;
 mod stops;

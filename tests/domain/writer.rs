@@ -2,128 +2,41 @@
 //! closed and revised, and figures are right whatever is kept, archived and taken back meanwhile.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
-use linewright::app::clock::Clock;
-use linewright::app::engine::{Actor, EngineHandle, MachineInput, start};
+use linewright::app::clock::Clock as _;
 use linewright::app::ports::{Recovered, Store as _};
-use linewright::app::query::Queries;
 use linewright::app::recall::rebuild;
 use linewright::domain::command::{Command, Input, RemarkCommand};
 use linewright::domain::core::Core;
+use linewright::domain::evidence::Observation;
 use linewright::domain::id::{OrderId, ReasonId};
 use linewright::domain::oee::evaluate::Equipment;
-use linewright::domain::oee::kpi::Kpi;
 use linewright::domain::order::{JobCommand, Totals};
-use linewright::domain::plant::Plant;
 use linewright::domain::shift::ShiftRecord;
 use linewright::domain::signal::{MachineState, SignalRole};
-use linewright::domain::time::{Timestamp, Window};
+use linewright::domain::time::Window;
 use linewright::store::RedbStore;
 use proptest::prelude::*;
 
 use super::plant::*;
+use super::running::Running;
 
 const HOUR: i64 = 3600 * SECOND;
 
-/// A clock that stands until it is set.
-struct SetClock(AtomicI64);
-
-impl Clock for SetClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_ticks(self.0.load(Ordering::SeqCst))
-    }
+fn records(running: &Running, start: i64) -> Vec<ShiftRecord> {
+    running.settle();
+    running.engine.reader().shift_records(&line(), at(start)).unwrap()
 }
 
-/// A running engine with a store of its own.
-struct Running {
-    engine: EngineHandle,
-    queries: Queries,
-    thread: JoinHandle<()>,
-    clock: Arc<SetClock>,
-    runtime: tokio::runtime::Runtime,
-    directory: tempfile::TempDir,
-}
-
-impl Running {
-    fn new(plant: Arc<Plant>, now: i64) -> Running {
-        let clock = Arc::new(SetClock(AtomicI64::new(now)));
-        Running::start(plant, clock, tempfile::tempdir().unwrap())
-    }
-
-    fn start(plant: Arc<Plant>, clock: Arc<SetClock>, directory: tempfile::TempDir) -> Running {
-        let store = Box::new(RedbStore::open(directory.path()).unwrap());
-        let (engine, thread) = start(plant, store, clock.clone()).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let queries = Queries::new(engine.clone());
-        Running { engine, queries, thread, clock, runtime, directory }
-    }
-
-    fn set(&self, ticks: i64) {
-        self.clock.0.store(ticks, Ordering::SeqCst);
-    }
-
-    /// Hands over an input as a machine or a person does, at the time of the clock.
-    fn input(&self, input: Input) {
-        let received = self.clock.now();
-        let machine_input = match input {
-            Input::Observed(observation) => {
-                MachineInput::Observed(linewright::domain::evidence::Observation {
-                    received,
-                    ..observation
-                })
-            }
-            Input::Linked(change) => MachineInput::Linked(change),
-            Input::Command(command) => return assert!(self.command(command.command)),
-            other => panic!("nobody sends {other:?}"),
-        };
-        self.runtime.block_on(self.engine.deliver(machine_input)).unwrap();
-    }
-
-    /// Whether a command was carried out.
-    fn command(&self, command: Command) -> bool {
-        let actor = Actor { name: "test", may_correct: true };
-        self.runtime.block_on(self.engine.command(command, actor, None)).is_ok()
-    }
-
-    /// Waits until the engine has taken everything that was delivered and has looked at the clock.
-    fn settle(&self) {
-        let nothing = Window { from: at(0), to: at(0) };
-        for _ in 0..2 {
-            let answer = self.engine.extract(Equipment::Machine(machine()), nothing);
-            self.runtime.block_on(answer).unwrap();
+/// Hands over an input as a machine or a person does, at the time of the clock.
+fn happens(running: &Running, input: Input) {
+    match input {
+        Input::Command(command) => assert!(running.command(command.command)),
+        Input::Observed(observation) => {
+            let received = running.clock.now();
+            running.input(Input::Observed(Observation { received, ..observation }));
         }
-        assert_eq!(self.engine.queue_depth(), 0);
-    }
-
-    fn records(&self, start: i64) -> Vec<ShiftRecord> {
-        self.settle();
-        self.engine.reader().shift_records(&line(), at(start)).unwrap()
-    }
-
-    fn kpi(&self, equipment: &Equipment, window: Window) -> Kpi {
-        self.runtime.block_on(self.queries.kpi(equipment, window)).unwrap()
-    }
-
-    /// Ends, and starts again with what is stored.
-    fn restart(self) -> Running {
-        let (plant, clock) = (self.engine.plant().clone(), self.clock.clone());
-        Running::start(plant, clock, self.end())
-    }
-
-    /// Ends, and gives back the directory.
-    fn end(self) -> tempfile::TempDir {
-        self.runtime.block_on(self.engine.stop());
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while !self.thread.is_finished() {
-            assert!(Instant::now() < deadline, "the engine does not end");
-            std::thread::yield_now();
-        }
-        self.thread.join().unwrap();
-        self.directory
+        other => running.input(other),
     }
 }
 
@@ -138,13 +51,13 @@ fn the_running_engine_closes_a_shift_revises_it_and_tells_both() {
         count(SignalRole::Good, 5 * HOUR, 0),
         count(SignalRole::Good, 5 * HOUR + SECOND, 7),
     ] {
-        running.input(input);
+        happens(&running, input);
     }
     running.settle();
     running.set(20 * HOUR + 899 * SECOND);
-    assert!(running.records(6 * HOUR).is_empty(), "the grace time is not over");
+    assert!(records(&running, 6 * HOUR).is_empty(), "the grace time is not over");
     running.set(20 * HOUR + 900 * SECOND);
-    let closed = running.records(6 * HOUR);
+    let closed = records(&running, 6 * HOUR);
     assert_eq!(closed.len(), 1);
     let told = running.engine.view().shift_records.clone();
     assert_eq!(told.len(), 1);
@@ -153,11 +66,11 @@ fn the_running_engine_closes_a_shift_revises_it_and_tells_both() {
     // Late data, when the evidence around them has left memory already.
     running.set(60 * HOUR);
     running.settle();
-    running.input(count(SignalRole::Good, 12 * HOUR, 107));
+    happens(&running, count(SignalRole::Good, 12 * HOUR, 107));
     running.settle();
-    assert_eq!(running.records(6 * HOUR).len(), 1, "a burst may follow");
+    assert_eq!(records(&running, 6 * HOUR).len(), 1, "a burst may follow");
     running.set(60 * HOUR + 30 * SECOND);
-    let revised = running.records(6 * HOUR);
+    let revised = records(&running, 6 * HOUR);
     assert_eq!(revised.len(), 2);
     assert_eq!(revised[0], closed[0], "a record never changes");
     let good =
@@ -201,14 +114,14 @@ fn live(story: &Story, late: &[bool]) -> Running {
             // A person acts when the machines' news of before are there.
             running.settle();
         }
-        running.input(input);
+        happens(&running, input);
     }
     running.settle();
     running.set(HORIZON * 2);
     running.settle();
     let running = running.restart();
     for (_, fact) in afterwards {
-        running.input(fact);
+        happens(&running, fact);
         running.settle();
     }
     for (instant, reason) in &story.reasons {

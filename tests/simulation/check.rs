@@ -34,7 +34,7 @@ fn as_expected(kpi: &Kpi) -> Expected {
 }
 
 /// Windows of all lengths, and the shifts.
-fn windows(seed: u64, days: i64, core: &Core) -> Vec<Window> {
+pub fn windows(seed: u64, days: i64, core: &Core) -> Vec<Window> {
     let whole = Window { from: at(BEGIN), to: at(BEGIN + days * DAY) };
     let shifts = core.history().shifts(&line(), whole);
     let mut windows: Vec<Window> = shifts.into_iter().map(|shift| shift.window).collect();

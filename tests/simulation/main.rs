@@ -1,17 +1,21 @@
 //! A simulated plant under a seed: machines, a network that delays, doubles, reorders and loses, clocks
 //! that are wrong, power that fails, people who correct. After each run the figures are compared with
-//! an oracle that reads the raw log only, and the invariants are checked.
+//! an oracle that reads the raw log only, and the invariants are checked. The first story of each
+//! profile goes through the running engine with its store as well.
 //!
 //! `SEEDS=200 DAYS=7 cargo test --release --test simulation` for more of it; a failure names profile
 //! and seed, and `SEED=n PROFILE=name` runs that one again.
 
 #![allow(missing_docs, reason = "tests are documented by their names")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod check;
+mod engine;
 mod oracle;
 mod plant;
 mod run;
+#[path = "../shared/running.rs"]
+mod running;
 mod world;
 
 use world::Profile;
@@ -33,6 +37,9 @@ fn simulate(profile: Profile) {
         let story = world::story(profile, seed, days);
         let done = run::run(profile, seed, &story);
         check::all(profile, seed, &done, days);
+        if profile.power_losses == 0 && seed == first {
+            engine::gives_the_same(profile, seed, &story, &done.core, days);
+        }
     }
 }
 
