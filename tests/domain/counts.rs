@@ -178,3 +178,28 @@ fn an_order_brings_its_own_ideal_cycle_which_holds_before_all_others() {
     let refused = core.decide(&command(60 * MINUTE, request), &mut events).unwrap_err();
     assert_eq!(refused.code(), "mes.order.ideal_cycle_not_positive");
 }
+
+#[test]
+fn a_cycle_is_slow_from_its_factor_on_and_a_stop_from_the_next() {
+    use linewright::domain::signal::CycleRule;
+    let pace = CycleRule { cycle: Some(Span::from_ticks(MINUTE)), slow_from: 150, stop_from: 300 };
+    let signal = |rule| Signal { role: SignalRole::Cycle, rule: SignalRule::Cycle(rule, pace) };
+    let mut plant = Plant::clone(&plant(false));
+    plant.machines.get_mut(&machine()).unwrap().signals = vec![signal(CounterRule::default())];
+    let mut core = Core::new(Arc::new(plant), None);
+    // In seconds: two in time, one of exactly one and a half cycles, one just below three, one of
+    // three, and a value that says nothing new in between.
+    let seconds = [(0, 0), (60, 1), (120, 2), (210, 3), (389, 4), (569, 5), (600, 5), (629, 6)];
+    for (second, cycles) in seconds {
+        feed(&mut core, &count(SignalRole::Cycle, second * SECOND, cycles));
+    }
+    let slow = |from: i64, to: i64| {
+        let window = Window { from: at(from * SECOND), to: at(to * SECOND) };
+        let kpi = core.facts_at(at(700 * SECOND)).kpi(&Equipment::Machine(machine()), window);
+        kpi.unwrap().production.slow_cycles
+    };
+    assert_eq!(slow(0, 700), 2);
+    assert_eq!((slow(0, 210), slow(0, 211)), (0, 1), "it is slow when it is complete");
+    assert_eq!((slow(210, 389), slow(210, 390)), (1, 2), "a window takes those that end in it");
+    assert_eq!((slow(211, 569), slow(390, 700)), (1, 0));
+}

@@ -22,5 +22,6 @@ mod running;
 mod shifts;
 mod sites;
 mod stops;
+mod timelines;
 mod words;
 mod writer;
