@@ -6,6 +6,7 @@ use linewright::domain::command::{Command, Input, Report};
 use linewright::domain::core::Core;
 use linewright::domain::oee::evaluate::Equipment;
 use linewright::domain::oee::kpi::{Flag, Kpi};
+use linewright::domain::oee::loss::LossClass;
 use linewright::domain::order::JobCommand;
 use linewright::domain::plant::Plant;
 use linewright::domain::signal::counter::{CounterKind, CounterRule};
@@ -188,8 +189,8 @@ fn a_cycle_is_slow_from_its_factor_on_and_a_stop_from_the_next() {
     plant.machines.get_mut(&machine()).unwrap().signals = vec![signal(CounterRule::default())];
     let mut core = Core::new(Arc::new(plant), None);
     // In seconds: two in time, one of exactly one and a half cycles, one just below three, one of
-    // three, and a value that says nothing new in between.
-    let seconds = [(0, 0), (60, 1), (120, 2), (210, 3), (389, 4), (569, 5), (600, 5), (629, 6)];
+    // three, and a value that says nothing new in it.
+    let seconds = [(0, 0), (60, 1), (120, 2), (210, 3), (389, 4), (450, 4), (569, 5), (629, 6)];
     for (second, cycles) in seconds {
         feed(&mut core, &count(SignalRole::Cycle, second * SECOND, cycles));
     }
@@ -202,4 +203,36 @@ fn a_cycle_is_slow_from_its_factor_on_and_a_stop_from_the_next() {
     assert_eq!((slow(0, 210), slow(0, 211)), (0, 1), "it is slow when it is complete");
     assert_eq!((slow(210, 389), slow(210, 390)), (1, 2), "a window takes those that end in it");
     assert_eq!((slow(211, 569), slow(390, 700)), (1, 0));
+    let stood = |from: i64, to: i64| {
+        let window = Window { from: at(from * SECOND), to: at(to * SECOND) };
+        let kpi = core.facts_at(at(700 * SECOND)).kpi(&Equipment::Machine(machine()), window);
+        kpi.unwrap().time.of(LossClass::NoOrder).ticks() / SECOND
+    };
+    assert_eq!(stood(60, 700), 120, "until it began the cycle that was complete at 569");
+    let parts: i64 = (60..700).map(|second| stood(second, second + 1)).sum();
+    assert_eq!(parts, 120, "from every window");
+}
+
+#[test]
+fn the_pace_is_that_of_the_product_whose_order_runs() {
+    use linewright::domain::signal::CycleRule;
+    let pace = CycleRule { cycle: Some(Span::from_ticks(MINUTE)), slow_from: 150, stop_from: 300 };
+    let rule = SignalRule::Cycle(CounterRule::default(), pace);
+    let mut plant = Plant::clone(&plant(false));
+    plant.machines.get_mut(&machine()).unwrap().signals =
+        vec![Signal { role: SignalRole::Cycle, rule }];
+    let mut core = Core::new(Arc::new(plant), None);
+    for (second, cycles) in [(0, 0), (30, 1), (150, 2), (270, 3), (390, 4)] {
+        feed(&mut core, &count(SignalRole::Cycle, second * SECOND, cycles));
+    }
+    // Product 1 takes 30 s; 120 s are four of its cycles, and two of the configured one.
+    feed(&mut core, &command(150 * SECOND, store(1, 1, 1)));
+    feed(&mut core, &command(150 * SECOND, moved(1, JobCommand::Start)));
+    feed(&mut core, &command(270 * SECOND, moved(1, JobCommand::Complete)));
+    let window = Window { from: at(30 * SECOND), to: at(390 * SECOND) };
+    let facts = core.facts_at(at(400 * SECOND));
+    let stops = facts.stops(&machine(), window);
+    let spans: Vec<_> =
+        stops.iter().map(|s| (s.start.ticks() / SECOND, s.end.unwrap().ticks() / SECOND)).collect();
+    assert_eq!(spans, [(150, 210)], "the cycle that ended at 270 took a minute, as configured");
 }

@@ -465,6 +465,8 @@ fn a_machine_that_runs_and_counts_nothing_has_stopped_until_signals_resume() {
     assert_eq!(minutes(&of(25, 0, 25), LossClass::UnplannedDown), 12, "from 8 to 20");
     assert_eq!(minutes(&of(28, 0, 28), LossClass::UnplannedDown), 12, "4 minutes are no silence");
     assert_eq!(minutes(&of(29, 0, 29), LossClass::UnplannedDown), 17);
+    let alone: i64 = (0..29).map(|m| minutes(&of(29, m, m + 1), LossClass::UnplannedDown)).sum();
+    assert_eq!(alone, 17, "the same from every window");
     let stops = core.facts_at(at(29 * MINUTE)).stops(&machine(), window(0, 29));
     assert_eq!(stops.len(), 2);
     assert_eq!(stops[0].origin.as_str(), "silence");
@@ -497,6 +499,33 @@ fn the_pace_of_cycles_tells_running_slow_and_stopped() {
     assert_eq!(kpi.production.slow_cycles, 1, "the one of two minutes");
     assert_eq!(minutes(&of(13), LossClass::NoOrder), 5);
     assert_eq!(minutes(&of(14), LossClass::NoOrder), 8, "three cycles without one is a stop");
+}
+
+#[test]
+fn what_a_person_said_of_a_gap_is_no_silence() {
+    let mut silent = Plant::clone(&plant(false));
+    let limit = Some(Span::from_ticks(5 * MINUTE));
+    silent.machines.get_mut(&machine()).unwrap().silence_after = limit;
+    let mut core = Core::new(Arc::new(silent), None);
+    for input in [
+        link(0, true),
+        state(0, RUN),
+        command(0, store(1, 1, 1)),
+        command(0, moved(1, JobCommand::Start)),
+        count(SignalRole::Good, 0, 0),
+        count(SignalRole::Good, 10 * MINUTE, 1),
+        link(11 * MINUTE, false),
+        link(31 * MINUTE, true),
+        state(31 * MINUTE, RUN),
+        count(SignalRole::Good, 32 * MINUTE, 30),
+    ] {
+        feed(&mut core, &input);
+    }
+    let ran = RemarkCommand::ResolveGap { window: window(11, 31), state: MachineState::Running };
+    say(&mut core, 40, ran).unwrap();
+    let facts = core.facts_at(at(33 * MINUTE));
+    let kpi = facts.kpi(&Equipment::Machine(machine()), window(10, 33)).unwrap();
+    assert_eq!(minutes(&kpi, LossClass::Run), 23);
 }
 
 proptest! {
