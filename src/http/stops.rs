@@ -57,156 +57,118 @@ pub async fn list(
     Ok(Json(answer))
 }
 
-/// The reason of a stop.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ReasonBody {
-    machine: String,
-    start: String,
-    reason: String,
-    #[serde(default)]
-    comment: String,
+/// What a person says about a machine's time, as the body of a request.
+pub trait Statement: serde::de::DeserializeOwned + Send {
+    /// Where it is sent, below `/v1/`.
+    const PATH: &'static str;
+    /// The machine, what is said, and the comment.
+    fn read(self) -> Result<(MachineId, RemarkCommand, String), Problem>;
 }
 
-/// `POST /v1/stops/reason`: gives a stop its reason, once for each key.
-pub async fn classify(
-    State(bridge): State<Bridge>,
-    caller: Known,
-    idempotency_key: IdempotencyKey,
-    JsonBody { value: body, hash }: JsonBody<ReasonBody>,
-) -> Result<Response, Problem> {
-    let remark = RemarkCommand::Classify {
+/// Bodies of requests with a machine, a comment and what is their own.
+macro_rules! statement {
+    ($(#[$doc:meta])* $name:ident { $($field:ident),* } at $path:literal, $body:ident => $remark:expr) => {
+        $(#[$doc])*
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            machine: String,
+            $($field: String,)*
+            #[serde(default)]
+            comment: String,
+        }
+
+        impl Statement for $name {
+            const PATH: &'static str = $path;
+
+            fn read(self) -> Result<(MachineId, RemarkCommand, String), Problem> {
+                let $body = &self;
+                let remark = $remark;
+                Ok((key("machine", &self.machine, MachineId::parse)?, remark, self.comment))
+            }
+        }
+    };
+}
+
+statement! {
+    /// `POST /v1/stops/reason`: gives a stop its reason.
+    ReasonBody { start, reason } at "stops/reason", body => RemarkCommand::Classify {
         stop: instant("start", &body.start)?,
         reason: key("reason", &body.reason, ReasonId::parse)?,
-    };
-    let said = Said { machine: &body.machine, comment: body.comment, remark };
-    say(&bridge, caller, said, ("stops/reason", &idempotency_key, hash)).await
+    }
 }
 
-/// Where to cut a stop.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SplitBody {
-    machine: String,
-    start: String,
-    at: String,
-    #[serde(default)]
-    comment: String,
+statement! {
+    /// `POST /v1/stops/split`: makes two of a stop; what follows the instant is a stop of its own.
+    SplitBody { start, at } at "stops/split", body => RemarkCommand::Split {
+        stop: instant("start", &body.start)?,
+        at: instant("at", &body.at)?,
+    }
 }
 
-/// `POST /v1/stops/split`: makes two of a stop; what follows the instant is a stop of its own.
-pub async fn split(
-    State(bridge): State<Bridge>,
-    caller: Known,
-    idempotency_key: IdempotencyKey,
-    JsonBody { value: body, hash }: JsonBody<SplitBody>,
-) -> Result<Response, Problem> {
-    let (stop, at) = (instant("start", &body.start)?, instant("at", &body.at)?);
-    let remark = RemarkCommand::Split { stop, at };
-    let said = Said { machine: &body.machine, comment: body.comment, remark };
-    say(&bridge, caller, said, ("stops/split", &idempotency_key, hash)).await
+statement! {
+    /// `POST /v1/stops/merge`: makes one of the stops from one to another; a run in between stays one.
+    MergeBody { first, last } at "stops/merge", body => RemarkCommand::Merge {
+        first: instant("first", &body.first)?,
+        last: instant("last", &body.last)?,
+    }
 }
 
-/// The stops to make one.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MergeBody {
-    machine: String,
-    first: String,
-    last: String,
-    #[serde(default)]
-    comment: String,
+statement! {
+    /// `POST /v1/stops`: states that a machine stood although no signal told it.
+    StateBody { from, to, reason } at "stops", body => RemarkCommand::StateStop {
+        window: stated_window(&body.from, &body.to)?,
+        reason: key("reason", &body.reason, ReasonId::parse)?,
+    }
 }
 
-/// `POST /v1/stops/merge`: makes one of the stops from one to another; a run in between stays one.
-pub async fn merge(
-    State(bridge): State<Bridge>,
-    caller: Known,
-    idempotency_key: IdempotencyKey,
-    JsonBody { value: body, hash }: JsonBody<MergeBody>,
-) -> Result<Response, Problem> {
-    let (first, last) = (instant("first", &body.first)?, instant("last", &body.last)?);
-    let remark = RemarkCommand::Merge { first, last };
-    let said = Said { machine: &body.machine, comment: body.comment, remark };
-    say(&bridge, caller, said, ("stops/merge", &idempotency_key, hash)).await
+statement! {
+    /// `POST /v1/stops/withdraw`: takes a stated stop back.
+    WithdrawBody { start } at "stops/withdraw", body => RemarkCommand::WithdrawStop {
+        start: instant("start", &body.start)?,
+    }
 }
 
-/// A stop that no signal told.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StateBody {
-    machine: String,
-    from: String,
-    to: String,
-    reason: String,
-    #[serde(default)]
-    comment: String,
+statement! {
+    /// `POST /v1/gaps/resolve`: says what a machine did while nobody saw it.
+    GapBody { from, to, state } at "gaps/resolve", body => RemarkCommand::ResolveGap {
+        window: stated_window(&body.from, &body.to)?,
+        state: machine_state(&body.state)?,
+    }
 }
 
-/// `POST /v1/stops`: states that a machine stood.
-pub async fn state(
-    State(bridge): State<Bridge>,
-    caller: Known,
-    idempotency_key: IdempotencyKey,
-    JsonBody { value: body, hash }: JsonBody<StateBody>,
-) -> Result<Response, Problem> {
-    let window = stated_window(&body.from, &body.to)?;
-    let reason = key("reason", &body.reason, ReasonId::parse)?;
-    let remark = RemarkCommand::StateStop { window, reason };
-    let said = Said { machine: &body.machine, comment: body.comment, remark };
-    say(&bridge, caller, said, ("stops", &idempotency_key, hash)).await
-}
-
-/// A stated stop that was none.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WithdrawBody {
-    machine: String,
-    start: String,
-    #[serde(default)]
-    comment: String,
-}
-
-/// `POST /v1/stops/withdraw`: takes a stated stop back.
-pub async fn withdraw(
-    State(bridge): State<Bridge>,
-    caller: Known,
-    idempotency_key: IdempotencyKey,
-    JsonBody { value: body, hash }: JsonBody<WithdrawBody>,
-) -> Result<Response, Problem> {
-    let remark = RemarkCommand::WithdrawStop { start: instant("start", &body.start)? };
-    let said = Said { machine: &body.machine, comment: body.comment, remark };
-    say(&bridge, caller, said, ("stops/withdraw", &idempotency_key, hash)).await
-}
-
-/// What a machine did in a gap.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GapBody {
-    machine: String,
-    from: String,
-    to: String,
-    state: String,
-    #[serde(default)]
-    comment: String,
-}
-
-/// `POST /v1/gaps/resolve`: says what a machine did while nobody saw it.
-pub async fn resolve(
-    State(bridge): State<Bridge>,
-    caller: Known,
-    idempotency_key: IdempotencyKey,
-    JsonBody { value: body, hash }: JsonBody<GapBody>,
-) -> Result<Response, Problem> {
-    let window = stated_window(&body.from, &body.to)?;
-    let unknown = || {
+fn machine_state(text: &str) -> Result<MachineState, Problem> {
+    MachineState::parse(text).ok_or_else(|| {
         let known = MachineState::ALL.map(MachineState::as_str).join(", ");
-        Problem::invalid(format!("state {:?} is none of {known}", body.state))
+        Problem::invalid(format!("state {text:?} is none of {known}"))
+    })
+}
+
+/// Carries a statement out, once for each key; the answer has the stops as they are then.
+pub async fn say<B: Statement>(
+    State(bridge): State<Bridge>,
+    caller: Known,
+    idempotency_key: IdempotencyKey,
+    JsonBody { value: body, hash }: JsonBody<B>,
+) -> Result<Response, Problem> {
+    let actor = caller.may(Permission::ClassifyStops)?;
+    let (machine, remark, comment) = body.read()?;
+    let command = Command::Remark { machine: machine.clone(), remark, comment };
+    let (plant, now) = (bridge.engine.plant().clone(), bridge.clock.now());
+    let idempotency = Idempotency {
+        key: idempotency_key.for_caller(actor.name),
+        request: request_hash(B::PATH, &hash),
+        render: Box::new(move |outcome| match outcome {
+            Ok(Outcome::Stops(stops)) => {
+                let report = |stop| StopReport::new(&plant, &machine, stop, None, now);
+                let reports: Vec<StopReport> = stops.iter().map(report).collect();
+                (StatusCode::OK.as_u16(), json!({ "stops": reports }).to_string())
+            }
+            Ok(_) => (StatusCode::OK.as_u16(), "{}".into()),
+            Err(rejection) => Problem::from(rejection).into_parts(),
+        }),
     };
-    let state = MachineState::parse(&body.state).ok_or_else(unknown)?;
-    let remark = RemarkCommand::ResolveGap { window, state };
-    let said = Said { machine: &body.machine, comment: body.comment, remark };
-    say(&bridge, caller, said, ("gaps/resolve", &idempotency_key, hash)).await
+    super::orders::answer(&bridge, command, actor, idempotency).await
 }
 
 /// Who works at a machine.
@@ -243,42 +205,6 @@ fn stated_window(from: &str, to: &str) -> Result<Window, Problem> {
     let (from, to) = (instant("from", from)?, instant("to", to)?);
     let backwards = || Problem::invalid("the window is empty: from must lie before to");
     Window::new(from, to).filter(|window| window.from < window.to).ok_or_else(backwards)
-}
-
-struct Said<'a> {
-    machine: &'a str,
-    comment: String,
-    remark: RemarkCommand,
-}
-
-/// Carries a remark out, once for each key; the answer has the stops as they are then.
-async fn say(
-    bridge: &Bridge,
-    caller: Known,
-    said: Said<'_>,
-    (path, idempotency_key, hash): (&str, &IdempotencyKey, [u8; 32]),
-) -> Result<Response, Problem> {
-    let actor = caller.may(Permission::ClassifyStops)?;
-    let machine = key("machine", said.machine, MachineId::parse)?;
-    let (remark, comment) = (said.remark, said.comment);
-    let command = Command::Remark { machine: machine.clone(), remark, comment };
-    let (plant, now) = (bridge.engine.plant().clone(), bridge.clock.now());
-    let idempotency = Idempotency {
-        key: idempotency_key.for_caller(actor.name),
-        request: request_hash(path, &hash),
-        render: Box::new(move |outcome| match outcome {
-            Ok(Outcome::Stops(stops)) => {
-                let reports = stops.iter();
-                let reports =
-                    reports.map(|stop| StopReport::new(&plant, &machine, stop, None, now));
-                let reports: Vec<StopReport> = reports.collect();
-                (StatusCode::OK.as_u16(), json!({ "stops": reports }).to_string())
-            }
-            Ok(_) => (StatusCode::OK.as_u16(), "{}".into()),
-            Err(rejection) => Problem::from(rejection).into_parts(),
-        }),
-    };
-    super::orders::answer(bridge, command, actor, idempotency).await
 }
 
 /// Hash of a request: where it was sent and what.

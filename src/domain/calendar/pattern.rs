@@ -212,14 +212,14 @@ mod tests {
     #[test]
     fn a_rotation_runs_before_its_start_as_well() {
         let days =
-            Days::Rotation { anchor: CivilDate(100), days: vec![true, true, false, false, false] };
+            Days::Rotation { anchor: CivilDate(101), days: vec![true, true, false, false, false] };
         assert_eq!(days.period(), 5);
         let on = |date: i32| days.include(CivilDate(date));
         assert_eq!(
-            [98, 99, 100, 101, 102, 105, 106].map(on),
+            [99, 100, 101, 102, 103, 106, 107].map(on),
             [false, false, true, true, false, true, true]
         );
-        assert_eq!([95, 96, 97].map(on), [true, true, false]);
+        assert_eq!([96, 97, 98].map(on), [true, true, false]);
         assert_eq!(Days::Week([true; 7]).period(), 7);
     }
 }
