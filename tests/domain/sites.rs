@@ -206,6 +206,29 @@ fn reported_parts_are_parts_of_all_that_were_made() {
 }
 
 #[test]
+fn what_is_reported_where_nothing_is_counted_is_all_that_was_made() {
+    let mut core = three(|plant| {
+        for machine in plant.machines.values_mut() {
+            machine.signals.retain(|signal| signal.role == SignalRole::State);
+        }
+    });
+    let report = Report {
+        order: order(1),
+        good: 10,
+        scrap: 2,
+        rework: 1,
+        rework_good: 0,
+        lot: None,
+        reason: None,
+    };
+    feed(&mut core, &command(12 * MINUTE, Command::Report(report)));
+    let made = kpi(&core, "C");
+    let parts = made.production.parts;
+    assert_eq!((parts.good, parts.reject, parts.rework, parts.total), (10, 2, 1, 13));
+    assert!(made.counted, "somebody has said how many");
+}
+
+#[test]
 fn a_station_of_parallel_machines_has_its_own_time_only_in_its_mode() {
     let down = |mode| {
         let mut core = three(|plant| {

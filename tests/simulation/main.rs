@@ -38,7 +38,9 @@ fn simulate(profile: Profile) {
         let done = run::run(profile, seed, &story);
         check::all(profile, seed, &done, days);
         if profile.power_losses == 0 && seed == first {
-            engine::gives_the_same(profile, seed, &story, &done.core, days);
+            // The engine waits for the disk with each commit: half of the time is enough for it.
+            let days = (days / 2).max(1);
+            engine::gives_the_same(profile, seed, &world::story(profile, seed, days), days);
         }
     }
 }
