@@ -1,7 +1,8 @@
 //! Every figure that follows from time and parts, worked out by hand.
 
+use linewright::domain::id::ReasonId;
 use linewright::domain::oee::iso22400::{Indicator, Missing, indicators};
-use linewright::domain::oee::kpi::{ExactTime, Flag, Kpi, Profile};
+use linewright::domain::oee::kpi::{ExactTime, Flag, Kpi, Profile, ReasonTally};
 use linewright::domain::oee::loss::LossClass;
 use linewright::domain::oee::parts::Parts;
 use linewright::domain::quantity::Ratio;
@@ -101,6 +102,31 @@ fn the_waterfall_and_the_six_big_losses_close_to_the_tick() {
 }
 
 #[test]
+fn products_of_several_cavities_add_up_over_their_common_divisor() {
+    let mut kpi = worked();
+    let production = &mut kpi.production;
+    (production.ideal_total, production.ideal_good) = Default::default();
+    production.ideal_startup_reject = Default::default();
+    // 5 of four and 7 of six in 100 s, of which 3 of six are good; one of ten was lost at the start.
+    production.ideal_total.add(100 * SECOND, 4, 5);
+    production.ideal_total.add(100 * SECOND, 6, 7);
+    production.ideal_good.add(100 * SECOND, 6, 3);
+    production.ideal_startup_reject.add(100 * SECOND, 10, 1);
+    let exact = |time: ExactTime| ratio(time.numerator, time.denominator * i128::from(SECOND));
+    let waterfall = kpi.waterfall().unwrap();
+    // 125 s and 700/6 s, less 50 s.
+    assert_eq!(exact(waterfall.speed_loss), ratio(300 * 6 - 125 * 6 - 700, 6));
+    assert_eq!(exact(waterfall.quality_loss), ratio(125 * 6 + 700 - 300, 6));
+    assert_eq!(exact(waterfall.fully_productive), ratio(50, 1));
+    let six = kpi.six_big_losses().unwrap();
+    assert_eq!(exact(six.startup_rejects), ratio(10, 1));
+    assert_eq!(exact(six.production_rejects), ratio(125 * 6 + 700 - 300 - 60, 6));
+    assert_eq!(exact(six.reduced_speed), exact(waterfall.speed_loss));
+    assert_eq!(kpi.quality(), ratio(300, 125 * 6 + 700));
+    assert_eq!(kpi.oee(), ratio(50, 475));
+}
+
+#[test]
 fn nothing_is_defined_without_counts_or_ideal_times_and_nothing_is_zero_instead() {
     let mut kpi = worked();
     kpi.counted = false;
@@ -180,6 +206,11 @@ fn sums_of_windows_and_of_equipment_keep_what_a_reader_must_know() {
     other.window = Window { from: at(950 * SECOND), to: at(990 * SECOND) };
     other.counted = false;
     other.provisional = true;
+    other.stops.failures = 3;
+    let jam = ReasonId::parse("jam").unwrap();
+    let tally = |seconds, stops| ReasonTally { time: Span::from_seconds(seconds), stops };
+    one.stops.by_reason = [(None, tally(7, 2))].into();
+    other.stops.by_reason = [(None, tally(5, 3)), (Some(jam.clone()), tally(11, 1))].into();
     other.flags.insert(Flag::CounterStuck);
     let mut sum = one.clone();
     sum.merge(&other);
@@ -187,7 +218,8 @@ fn sums_of_windows_and_of_equipment_keep_what_a_reader_must_know() {
     assert_eq!((sum.window.from, sum.window.to), (at(0), at(990 * SECOND)));
     assert!(sum.provisional && sum.flags.contains(&Flag::CounterStuck));
     let stops = &sum.stops;
-    assert_eq!((stops.stops, stops.micro_stops, stops.failures, stops.unexplained), (6, 8, 4, 2));
+    assert_eq!((stops.stops, stops.micro_stops, stops.failures, stops.unexplained), (6, 8, 5, 2));
+    assert_eq!(stops.by_reason, [(None, tally(12, 5)), (Some(jam), tally(11, 1))].into());
     assert_eq!(stops.failure_time, Span::from_seconds(100));
     assert_eq!((sum.production.doubtful_steps, sum.production.slow_cycles), (4, 10));
     assert_eq!(sum.oee(), one.oee(), "twice the same");

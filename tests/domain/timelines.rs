@@ -201,6 +201,9 @@ fn stops_are_counted_by_kind_and_cost_what_they_cost() {
         let reason = ReasonId::parse(if seq == 5 { "cleaning" } else { "jam" }).unwrap();
         say(&mut core, seq, RemarkCommand::StateStop { window: window(from, from + 5), reason });
     }
+    let facts = core.facts_at(at(LAST * MINUTE));
+    let stated = |from, to| facts.stated_stops(&machine(), window(from, to)).len();
+    assert_eq!((stated(0, 300), stated(0, 230), stated(234, 241), stated(255, 300)), (3, 0, 2, 0));
     let stops = kpi(&core, 0, 300).stops;
     assert_eq!((stops.micro_stops, stops.stops), (2, 4 + 3));
     assert_eq!((stops.failures, stops.unexplained), (2 + 2, 2));
