@@ -161,8 +161,11 @@ fn an_interval_says_by_whom_its_reason_was_given_and_who_worked() {
     assert_eq!((rule(105), rule(75)), (Rule::State, Rule::State));
     let who = |minute: i64| intervals(&core, minute, minute + 1)[0].operator.clone();
     assert_eq!([who(49), who(50), who(84), who(85)], [None, Some(ann.clone()), Some(ann), None]);
-    let long = intervals(&core, 0, 50);
-    assert_eq!(long.len(), 1, "nothing changes, so it is one");
+    assert_eq!(intervals(&core, 0, 50).len(), 1, "nothing changes, so it is one");
+    let again = PersonId::parse("ann").unwrap();
+    feed(&mut core, &told(SignalRole::Operator, 55, Reading::Operator(Some(again))));
+    assert_eq!(intervals(&core, 50, 60).len(), 1, "what is told again is no change");
+    assert_eq!(intervals(&core, 40, 60).len(), 2);
 }
 
 #[test]

@@ -185,11 +185,16 @@ impl Core {
         is_due && self.machines_ever_in(&order.request.line).all(|m| archived_to(m) >= end)
     }
 
-    /// The machines that stand or stood in a line.
+    /// The machines that stand in a line, and those that stood there of which anything is in memory.
     fn machines_ever_in<'a>(&'a self, line: &'a LineId) -> impl Iterator<Item = &'a MachineId> {
         let plants = self.history.versions().iter();
         let lines = plants.filter_map(move |(_, plant)| plant.lines.get(line));
         let machines = lines.flat_map(|line| &line.machines);
-        machines.filter(|machine| self.evidence.contains_key(*machine))
+        let stands =
+            |machine: &MachineId| self.plant().line_of(machine).is_some_and(|l| l.id == *line);
+        machines.filter(move |machine| {
+            let evidence = self.evidence.get(*machine);
+            stands(machine) || evidence.is_some_and(|evidence| evidence.oldest().is_some())
+        })
     }
 }
