@@ -484,4 +484,66 @@ mod tests {
         assert_eq!(steps.len(), 1);
         assert_eq!((steps[0].previous, steps[0].at, steps[0].delta), (at(5), at(20), 6));
     }
+
+    #[test]
+    fn the_same_value_told_earlier_takes_the_place_of_the_one_told_later() {
+        let mut series = Series::default();
+        series.insert(Point { at: at(1), seq: 0, value: 'x' });
+        series.insert(Point { at: at(5), seq: 3, value: 'a' });
+        assert_eq!(series.insert(Point { at: at(5), seq: 2, value: 'a' }), Some(1));
+        assert_eq!(series.points()[1].seq, 2);
+    }
+
+    #[test]
+    fn a_new_rule_leaves_those_before_it() {
+        let rule = |max| CounterRule { max_step: Some(max), ..CounterRule::default() };
+        let mut series = CountSeries::new(rule(1));
+        series.set_rule(at(5), rule(50));
+        series.set_rule(at(9), rule(5));
+        for (tick, value) in [(1, 0), (2, 3), (5, 9), (9, 20), (10, 24)] {
+            series.insert(point(tick, 0, value));
+        }
+        let counted = |tick| series.counted_in(window(tick, tick + 1));
+        assert_eq!([2, 5, 9, 10].map(counted), [0, 6, 0, 4], "each by the rule of its time");
+    }
+
+    #[test]
+    fn what_went_to_the_archive_is_no_activity_of_what_stays() {
+        let mut series = CountSeries::default();
+        for (tick, value) in [(1, 10), (3, 14), (5, 14), (9, 15)] {
+            series.insert(point(tick, 0, value));
+        }
+        series.drain_before(at(4));
+        assert_eq!(series.active_before(at(8)), None, "the baseline was counted before");
+        assert_eq!(series.active_before(at(9)), Some(at(9)));
+        assert_eq!(series.counted_in(window(0, 10)), 1);
+    }
+
+    #[test]
+    fn a_window_takes_the_usable_value_before_it_and_what_was_counted_until_then() {
+        let mut series = CountSeries::default();
+        for (tick, value) in [(1, Some(10)), (3, Some(14)), (4, None), (6, Some(17)), (9, Some(20))]
+        {
+            series.insert(Point { at: at(tick), seq: 0, value });
+        }
+        let part = series.extract(window(5, 9));
+        let ticks: Vec<_> = part.values().points().iter().map(|p| p.at).collect();
+        assert_eq!(ticks, [at(3), at(4), at(6)]);
+        assert_eq!(part.counted_in(window(5, 9)), 3);
+        assert_eq!(part.latest(), Some((17, at(6))));
+        let exact: Vec<_> = series.extract(window(6, 9)).values().points().to_vec();
+        assert_eq!(exact, [point(6, 0, 17)], "the one at its start holds");
+        assert_eq!(series.extract(window(0, 1)).values().points(), []);
+    }
+
+    #[test]
+    fn batches_need_none_before_them_and_leave_as_a_whole() {
+        let kind = CounterKind::Batch;
+        let mut series = CountSeries::new(CounterRule { kind, ..CounterRule::default() });
+        series.insert(point(3, 0, 60));
+        series.insert(point(8, 0, 40));
+        assert_eq!(series.drain_before(at(5)).len(), 1);
+        assert_eq!(series.values().points().len(), 1);
+        assert_eq!(series.counted_in(window(0, 9)), 40);
+    }
 }
