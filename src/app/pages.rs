@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::figures::{Page, PageLength, QUARTER, ceil, compose, floor};
 use super::ports::Reader;
-use super::query::{QueryError, complete, joined};
+use super::query::{QueryError, complete};
 use super::recall::extract;
 use crate::domain::core::Core;
 use crate::domain::evidence::MachineEvidence;
@@ -235,7 +235,7 @@ pub fn sum_of_long(
     let composition = compose(reader, unit, window)?;
     let mut sum: Option<Kpi> = None;
     for part in composition.rest {
-        sum = joined(sum, sum_now(core, reader, unit, part, now)?);
+        sum = Kpi::joined(sum, sum_now(core, reader, unit, part, now)?);
     }
-    Ok(composition.kept.into_iter().map(Some).fold(sum, joined))
+    Ok(composition.kept.into_iter().map(Some).fold(sum, Kpi::joined))
 }

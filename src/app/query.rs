@@ -10,7 +10,7 @@ use super::engine::{CommandError, EngineHandle, Extract};
 use super::figures::{compose, units};
 use super::ports::{Reader, StoreError};
 use super::recall::extract;
-use super::slices::{KeyedWindows, Slice, SliceBy, add_unit, finished, keyed_windows};
+use super::slices::{KeyedWindows, Slice, SliceBy, add_unit, finished, keyed_windows, slices_of};
 use crate::domain::core::Core;
 use crate::domain::evidence::{MachineEvidence, STATE_CONTEXT};
 use crate::domain::genealogy::{LotOperation, LotOperationKind};
@@ -193,9 +193,9 @@ impl Queries {
         for part in composition.rest {
             let facts = self.facts(unit, part).await?;
             let next = facts.facts().sum(unit, part);
-            sum = joined(sum, next);
+            sum = Kpi::joined(sum, next);
         }
-        let mut sum = composition.kept.into_iter().map(Some).fold(sum, joined);
+        let mut sum = composition.kept.into_iter().map(Some).fold(sum, Kpi::joined);
         if let Some(sum) = &mut sum {
             sum.window = window;
         }
@@ -209,17 +209,17 @@ impl Queries {
         window: Window,
         by: SliceBy,
     ) -> Result<Vec<Slice>, QueryError> {
-        // Only who worked where is told by evidence; all else by runs and the calendar.
-        let outline = match by {
-            SliceBy::Operator => self.facts(equipment, window).await?,
-            _ => self.outline(equipment, window).await?,
-        };
+        if by.needs_evidence() {
+            let (facts, equipment) = (self.facts(equipment, window).await?, equipment.clone());
+            return blocking(move || Ok(slices_of(&facts.facts(), &equipment, window, by))).await;
+        }
+        let outline = self.outline(equipment, window).await?;
         let keyed = keyed_windows(&outline.facts(), equipment, window, by);
         let mut sums: BTreeMap<Option<String>, Kpi> = BTreeMap::new();
         for KeyedWindows { key, unit, windows } in keyed {
             let mut of_unit: Option<Kpi> = None;
             for part in windows {
-                of_unit = joined(of_unit, self.sum(&unit, part).await?);
+                of_unit = Kpi::joined(of_unit, self.sum(&unit, part).await?);
             }
             add_unit(&mut sums, key, of_unit);
         }
@@ -368,17 +368,6 @@ pub fn add_archived(
     known.absorb(block);
     remarks.into_iter().for_each(|remark| known.remarks.add(remark));
     Ok(())
-}
-
-/// Adds the sum of another window of the same equipment.
-pub fn joined(sum: Option<Kpi>, next: Option<Kpi>) -> Option<Kpi> {
-    match (sum, next) {
-        (Some(mut sum), Some(next)) => {
-            sum.merge(&next);
-            Some(sum)
-        }
-        (sum, next) => sum.or(next),
-    }
 }
 
 fn joined_runs(stored: Vec<OrderRun>, in_memory: Vec<OrderRun>) -> Vec<OrderRun> {

@@ -1,4 +1,4 @@
-//! Figures by order, product, shift, day, operator or equipment: windows of one kind, added up.
+//! Figures by order, product, shift, day, operator, reason or equipment: windows of one kind, added up.
 //!
 //! Slices are windows, and figures of windows add up; so the slices of a window are together the
 //! window, each instant in exactly one of them.
@@ -11,6 +11,7 @@ use crate::domain::evidence::MachineEvidence;
 use crate::domain::id::{LineId, MachineId};
 use crate::domain::oee::evaluate::{Equipment, Facts};
 use crate::domain::oee::kpi::Kpi;
+use crate::domain::oee::timeline::Interval;
 use crate::domain::plant::Line;
 use crate::domain::time::{Timestamp, Window};
 
@@ -29,6 +30,8 @@ pub enum SliceBy {
     Day,
     /// Who worked at the machine, or at the bottleneck of the line.
     Operator,
+    /// Why the machine stood, or the bottleneck of the line.
+    Reason,
     /// Machines.
     Machine,
     /// Lines.
@@ -39,13 +42,14 @@ pub enum SliceBy {
 
 impl SliceBy {
     /// All of them.
-    pub const ALL: [SliceBy; 9] = [
+    pub const ALL: [SliceBy; 10] = [
         SliceBy::Order,
         SliceBy::Product,
         SliceBy::Shift,
         SliceBy::ShiftName,
         SliceBy::Day,
         SliceBy::Operator,
+        SliceBy::Reason,
         SliceBy::Machine,
         SliceBy::Line,
         SliceBy::Area,
@@ -60,6 +64,7 @@ impl SliceBy {
             SliceBy::ShiftName => "shift_name",
             SliceBy::Day => "day",
             SliceBy::Operator => "operator",
+            SliceBy::Reason => "reason",
             SliceBy::Machine => "machine",
             SliceBy::Line => "line",
             SliceBy::Area => "area",
@@ -70,12 +75,17 @@ impl SliceBy {
     pub fn parse(text: &str) -> Option<SliceBy> {
         SliceBy::ALL.into_iter().find(|by| by.as_str() == text)
     }
+
+    /// Whether its windows are told by evidence; those of all others by runs and the calendar alone.
+    pub fn needs_evidence(self) -> bool {
+        matches!(self, SliceBy::Operator | SliceBy::Reason)
+    }
 }
 
 /// The figures of a slice; without a key those of the rest.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Slice {
-    /// Key of the order, product or equipment; name and date of the shift; the date; the person.
+    /// Key of the order, product or equipment; name and date of the shift; the date; the person; the reason.
     pub key: Option<String>,
     /// The figures.
     pub kpi: Kpi,
@@ -151,6 +161,21 @@ pub fn add_unit(sums: &mut BTreeMap<Option<String>, Kpi>, key: Option<String>, s
     }
 }
 
+/// The slices of a window of which all evidence is there.
+pub fn slices_of<E: Borrow<MachineEvidence>>(
+    facts: &Facts<'_, E>,
+    equipment: &Equipment,
+    window: Window,
+    by: SliceBy,
+) -> Vec<Slice> {
+    let mut sums = BTreeMap::new();
+    for KeyedWindows { key, unit, windows } in keyed_windows(facts, equipment, window, by) {
+        let parts = windows.into_iter().map(|part| facts.sum(&unit, part));
+        add_unit(&mut sums, key, parts.fold(None, Kpi::joined));
+    }
+    finished(sums)
+}
+
 /// The slices of sums.
 pub fn finished(sums: BTreeMap<Option<String>, Kpi>) -> Vec<Slice> {
     let slices = sums.into_iter().map(|(key, mut kpi)| {
@@ -179,10 +204,13 @@ fn keyed<E: Borrow<MachineEvidence>>(
             };
             runs.map(|run| (run.window(), Some(key(run)))).collect()
         }
-        SliceBy::Operator => {
+        SliceBy::Operator | SliceBy::Reason => {
             let timeline = facts.timeline(machine, window).unwrap_or_default();
-            let intervals = timeline.intervals.into_iter();
-            intervals.map(|i| (i.window, i.operator.map(|person| person.to_string()))).collect()
+            let key = |interval: &Interval| match by {
+                SliceBy::Operator => interval.operator.as_ref().map(ToString::to_string),
+                _ => interval.reason.as_ref().map(ToString::to_string),
+            };
+            timeline.intervals.iter().map(|i| (i.window, key(i))).collect()
         }
         _ => {
             let shifts = facts.history.shifts(line, window).into_iter();

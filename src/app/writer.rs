@@ -188,7 +188,7 @@ impl Writer {
     ///
     /// The commit takes wrong sums away before it keeps those that are made with its facts.
     fn settle(&mut self, now: Timestamp, work: &mut Work) {
-        let is_due = self.pages.is_due(now) && !waits_for_store(work);
+        let is_due = !waits_for_store(work) && self.pages.is_due(now);
         if is_due {
             let reader = self.outside.store.reader();
             let made = self.pages.make(&self.core, &*reader, now);

@@ -55,7 +55,6 @@ pub async fn kpi(
     Parameters(asked): Parameters<KpiParameters>,
 ) -> Result<Json<Value>, Problem> {
     let profile = profile(asked.profile.as_deref())?;
-    let window = window(&asked.from, asked.to.as_deref(), bridge.clock.now())?;
     let equipment = find_equipment(&bridge, &asked.equipment)?;
     let by = asked.by.as_deref().map(|text| {
         let known = SliceBy::ALL.map(SliceBy::as_str).join(", ");
@@ -63,6 +62,11 @@ pub async fn kpi(
         SliceBy::parse(text).ok_or_else(unknown)
     });
     let by = by.transpose()?;
+    let (from, to, now) = (&asked.from, asked.to.as_deref(), bridge.clock.now());
+    let window = match by {
+        Some(by) if by.needs_evidence() => detailed_window(from, to, now)?,
+        _ => window(from, to, now)?,
+    };
     let kpi = bridge.queries.kpi(&equipment, window).await?;
     let mut answer = json!(KpiReport::new(&asked.equipment, &kpi, profile));
     if asked.iso22400 == Some(true) {

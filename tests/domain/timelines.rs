@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use linewright::app::slices::{Slice, SliceBy, slices_of};
 use linewright::domain::calendar::{Calendar, FixedZone, PlannedDowntime, PlannedTime, Scope};
 use linewright::domain::command::{Command, Input, RemarkCommand};
 use linewright::domain::core::Core;
@@ -219,6 +220,33 @@ fn stops_are_counted_by_kind_and_cost_what_they_cost() {
     assert_eq!(stops.by_reason[&None].time, Span::from_ticks((1 + 1 + 10 + 10) * MINUTE));
     let total: i64 = stops.by_reason.values().map(|tally| tally.time.ticks()).sum();
     assert_eq!(total, (1 + 1 + 10 + 10 + 10 + 10 + 15) * MINUTE);
+}
+
+#[test]
+fn slices_by_reason_are_the_time_for_which_it_held_and_together_the_whole() {
+    let mut core = standing(with(|_| {}), &[(30, 40), (50, 60), (70, 90)]);
+    for (seq, (minute, key)) in (1..).zip([(30, "jam"), (50, "changeover"), (70, "jam")]) {
+        say(&mut core, seq, classify(minute, key));
+    }
+    for (minute, made) in [(0, 0), (20, 30), (65, 60), (100, 90)] {
+        feed(&mut core, &count(SignalRole::Good, minute * MINUTE, made));
+    }
+    let facts = core.facts_at(at(LAST * MINUTE));
+    let whole = window(0, 110);
+    for equipment in [Equipment::Machine(machine()), Equipment::Line(line())] {
+        let slices = slices_of(&facts, &equipment, whole, SliceBy::Reason);
+        let shown = |slice: &Slice| {
+            let time = slice.kpi.time.calendar().ticks() / MINUTE;
+            (slice.key.clone(), time, slice.kpi.stops.stops)
+        };
+        let shown: Vec<_> = slices.iter().map(shown).collect();
+        let named = |key: &str| Some(key.to_owned());
+        assert_eq!(shown, [(None, 70, 0), (named("changeover"), 10, 1), (named("jam"), 30, 2)]);
+        let sum = slices.into_iter().map(|slice| Some(slice.kpi)).fold(None, Kpi::joined).unwrap();
+        let expected = facts.kpi(&equipment, whole).unwrap();
+        assert_eq!((sum.time, sum.production), (expected.time, expected.production));
+        assert_eq!(sum.stops, expected.stops);
+    }
 }
 
 #[test]

@@ -81,7 +81,8 @@ fn a_stop_is_explained_split_merged_stated_and_withdrawn_and_the_figures_follow(
     let by = format!("/v1/kpi?equipment=L1&from={}&by=", a_day_ago());
     let by_machine = instance.get(&format!("{by}machine")).body;
     assert_eq!(by_machine["slices"].as_array().unwrap().len(), 3);
-    for by_what in ["order", "product", "shift", "shift_name", "day", "operator", "line", "area"] {
+    let kinds = "order product shift shift_name day operator reason line area";
+    for by_what in kinds.split(' ') {
         let slices = instance.get(&format!("{by}{by_what}")).body;
         let calendar = |figures: &Value| figures["time_s"]["calendar"].as_f64().unwrap();
         let whole = calendar(&slices);
@@ -90,7 +91,14 @@ fn a_stop_is_explained_split_merged_stated_and_withdrawn_and_the_figures_follow(
         // The window ends now, and now is later for the slices than for the whole by nothing.
         assert!((whole - parts).abs() < 1e-3, "{by_what}: {whole} {parts}");
     }
+    let jam = instance.get(&format!("{by}reason")).body["slices"].as_array().unwrap().clone();
+    assert!(jam.iter().any(|slice| slice["key"] == "jam"), "{jam:?}");
     assert_eq!(instance.get(&format!("{by}nonsense")).status, 422);
+    // What every interval has to be looked at for is asked for shorter windows.
+    let long_ago = (now - jiff::SignedDuration::from_hours(24 * 63)).to_string();
+    let long = |by: &str| format!("/v1/kpi?equipment=L1&from={long_ago}&by={by}");
+    let statuses = ["shift", "operator", "reason"].map(|by| instance.get(&long(by)).status);
+    assert_eq!(statuses, [200, 422, 422]);
 }
 
 #[test]

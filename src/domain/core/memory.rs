@@ -41,9 +41,11 @@ impl Core {
         now: Timestamp,
         archived_to: &dyn Fn(&MachineId) -> Timestamp,
     ) -> bool {
+        if self.retirement_due(order).is_none_or(|due| due > now) {
+            return false;
+        }
         let end = order.runs.iter().map(|run| run.window().to).max().unwrap_or(Timestamp::MIN);
-        let is_due = self.retirement_due(order).is_some_and(|due| due <= now);
-        is_due && self.machines_ever_in(&order.request.line).all(|m| archived_to(m) >= end)
+        self.machines_ever_in(&order.request.line).all(|m| archived_to(m) >= end)
     }
 
     /// The machines that stand in a line, and those that stood there of which anything is in memory.

@@ -111,7 +111,7 @@ impl<E: Borrow<MachineEvidence>> Facts<'_, E> {
                 }
                 Equipment::Site | Equipment::Area(_) => self.sum_of_lines(plant, equipment, part),
             };
-            sum = joined(sum, kpi);
+            sum = Kpi::joined(sum, kpi);
         }
         let mut kpi = sum?;
         kpi.window = window;
@@ -121,7 +121,7 @@ impl<E: Borrow<MachineEvidence>> Facts<'_, E> {
     /// The figures of several windows together, such as those of a shift's name or of an order.
     pub fn kpi_of_all(&self, equipment: &Equipment, windows: &[Window]) -> Option<Kpi> {
         let kpis = windows.iter().map(|window| self.sum(equipment, *window));
-        let mut sum = kpis.fold(None, joined)?;
+        let mut sum = kpis.fold(None, Kpi::joined)?;
         sum.set_flags();
         Some(sum)
     }
@@ -325,16 +325,6 @@ struct LineParts {
     known: Parts,
     unattributed: Parts,
     doubtful_steps: u64,
-}
-
-fn joined(sum: Option<Kpi>, next: Option<Kpi>) -> Option<Kpi> {
-    match (sum, next) {
-        (Some(mut sum), Some(next)) => {
-            sum.merge(&next);
-            Some(sum)
-        }
-        (sum, next) => sum.or(next),
-    }
 }
 
 /// The runs that a window can depend on.

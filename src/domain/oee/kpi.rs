@@ -221,6 +221,17 @@ impl Kpi {
         self.flags.extend(other.flags.iter().copied());
     }
 
+    /// The sum of what there is: another window of the same equipment is added.
+    pub fn joined(sum: Option<Kpi>, next: Option<Kpi>) -> Option<Kpi> {
+        match (sum, next) {
+            (Some(mut sum), Some(next)) => {
+                sum.merge(&next);
+                Some(sum)
+            }
+            (sum, next) => sum.or(next),
+        }
+    }
+
     /// Run time: with micro-stops in the `tpm` profile, without in `iso22400`.
     pub fn run_time(&self, profile: Profile) -> Span {
         match profile {
