@@ -188,22 +188,21 @@ impl Writer {
     ///
     /// The commit takes wrong sums away before it keeps those that are made with its facts.
     fn settle(&mut self, now: Timestamp, work: &mut Work) {
-        let is_due = !waits_for_store(work) && self.pages.is_due(now);
-        if is_due {
-            let reader = self.outside.store.reader();
-            let made = self.pages.make(&self.core, &*reader, now);
-            let again = self.pages.make_again(&self.core, &*reader, now);
-            for pages in [made, again] {
-                match pages {
-                    Ok(pages) => work.pages.extend(pages),
-                    Err(error) => tracing::error!(%error, "sums of figures cannot be made now"),
-                }
-            }
-            for (machine, before) in too_much(&self.core, now) {
-                self.decide_own(&Input::Archive { machine, before }, work);
+        if waits_for_store(work) || !self.pages.is_due(now) {
+            return;
+        }
+        let reader = self.outside.store.reader();
+        let made = self.pages.make(&self.core, &*reader, now);
+        let again = self.pages.make_again(&self.core, &*reader, now);
+        for pages in [made, again] {
+            match pages {
+                Ok(pages) => work.pages.extend(pages),
+                Err(error) => tracing::error!(%error, "sums of figures cannot be made now"),
             }
         }
-        work.stale = self.pages.take_stale();
+        for (machine, before) in too_much(&self.core, now) {
+            self.decide_own(&Input::Archive { machine, before }, work);
+        }
     }
 
     /// Records the shifts that are due. One whose facts cannot be read stays due.
@@ -459,6 +458,8 @@ impl Writer {
 
     /// Commits, then answers and publishes. On an error nobody has seen anything of the work.
     fn finish(&mut self, mut work: Work, now: Timestamp) -> Result<(), StoreError> {
+        // Whichever facts are kept, the sums that they make wrong go with the same commit.
+        work.stale = self.pages.take_stale();
         if let Err(error) = self.commit(&work, now) {
             let text = error.to_string();
             self.outside.health.send_replace(Health::Degraded(text.clone()));
