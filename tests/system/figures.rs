@@ -91,7 +91,10 @@ fn a_stop_is_explained_split_merged_stated_and_withdrawn_and_the_figures_follow(
         // The window ends now, and now is later for the slices than for the whole by nothing.
         assert!((whole - parts).abs() < 1e-3, "{by_what}: {whole} {parts}");
     }
-    let jam = instance.get(&format!("{by}reason")).body["slices"].as_array().unwrap().clone();
+    // The stop was that of a machine, not of the line unless it is the bottleneck.
+    let of_machine = by.replace("L1", machine.as_str().unwrap());
+    let slices = instance.get(&format!("{of_machine}reason")).body["slices"].clone();
+    let jam = slices.as_array().unwrap();
     assert!(jam.iter().any(|slice| slice["key"] == "jam"), "{jam:?}");
     assert_eq!(instance.get(&format!("{by}nonsense")).status, 422);
     // What every interval has to be looked at for is asked for shorter windows.
