@@ -69,7 +69,7 @@ impl<'a> Pending<'a> {
     /// What people said of a machine.
     pub fn remarks(self, machine: &'a MachineId) -> impl Iterator<Item = &'a Remark> {
         self.events.iter().filter_map(move |event| match event {
-            Event::Remarked { machine: of, remark } if of == machine => Some(remark),
+            Event::Remarked { machine: of, remark, .. } if of == machine => Some(remark),
             _ => None,
         })
     }

@@ -10,7 +10,7 @@ use super::id::{LineId, LotId, MachineId, OrderId, ReasonId};
 use super::order::{JobCommand, JobState, Order, OrderRequest, Totals};
 use super::plant::Plant;
 use super::shift::ShiftRecord;
-use super::time::Timestamp;
+use super::time::{Timestamp, Window};
 
 /// One fact.
 #[derive(Clone, PartialEq, Debug)]
@@ -62,6 +62,8 @@ pub enum Event {
         machine: MachineId,
         /// What was said.
         remark: Remark,
+        /// The time whose figures it can change.
+        reach: Window,
     },
     /// A shift was closed, or a closed one has other figures now.
     ShiftRecorded(Box<ShiftRecord>),

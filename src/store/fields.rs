@@ -22,7 +22,7 @@ macro_rules! record_enum {
         $($tag:literal => $variant:ident
             $(( $($item:ident),+ ))?
             $({ $($field:ident),+ $(,)? })?),+ $(,)?
-    }) => {
+    } $(, $old:literal => $read:path)*) => {
         impl Record for $name {
             fn put(&self, out: &mut Vec<u8>) {
                 match self {
@@ -40,6 +40,7 @@ macro_rules! record_enum {
                         $($(let $field = Record::get(input)?;)+)?
                         Ok($name::$variant $(( $($item),+ ))? $({ $($field),+ })?)
                     })+
+                    $($old => $read(input),)*
                     _ => Err(Malformed::Meaningless(stringify!($name))),
                 }
             }

@@ -179,7 +179,6 @@ record_enum!(Event {
     2 => OrderStored { request, at, actor },
     3 => OrderMoved { order, command, state, at, actor },
     4 => Reported { machine, adjustment, good, lot, reason, actor },
-    5 => Remarked { machine, remark },
     6 => LotRecorded(operation),
     7 => LotVoided(operation),
     8 => Confirmed(confirmation),
@@ -190,7 +189,15 @@ record_enum!(Event {
     13 => PlantDefined { from, plant },
     14 => Recalled { machine, from, block, remarks, at },
     15 => OrderAdmitted(order),
-});
+    16 => Remarked { machine, remark, reach },
+}, 5 => remarked_of_format_2);
+
+/// A remark without its reach; sums were taken away and shifts looked at when it was written.
+fn remarked_of_format_2(input: &mut &[u8]) -> Result<Event, Malformed> {
+    let (machine, remark) = (Record::get(input)?, Remark::get(input)?);
+    let reach = Window { from: remark.anchor(), to: remark.reaches() };
+    Ok(Event::Remarked { machine, remark, reach })
+}
 
 impl<V: Record> Record for Point<V> {
     fn put(&self, out: &mut Vec<u8>) {

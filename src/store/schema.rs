@@ -12,7 +12,7 @@ use crate::domain::time::Timestamp;
 
 type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
-/// Version of the layout as a whole. 3 has one more kind of fact than 2.
+/// Version of the layout as a whole. 3 knows orders that come back, and how far remarks reach.
 pub const FORMAT: u32 = 3;
 /// The oldest version that is read, and goes on as the present one.
 pub const OLDEST_FORMAT: u32 = 2;

@@ -95,7 +95,7 @@ fn project(transaction: &WriteTransaction, event: &Event) -> Result<()> {
             let remark = Remark::Parts(adjustment.clone());
             insert(transaction, REMARKS, &remark_key(machine, &remark), &seal(&remark))
         }
-        Event::Remarked { machine, remark } => {
+        Event::Remarked { machine, remark, .. } => {
             insert(transaction, REMARKS, &remark_key(machine, remark), &seal(remark))
         }
         Event::ShiftRecorded(record) => {

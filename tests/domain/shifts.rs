@@ -12,7 +12,7 @@ use linewright::domain::oee::loss::LossClass;
 use linewright::domain::order::JobCommand;
 use linewright::domain::plant::Plant;
 use linewright::domain::shift::ShiftRecord;
-use linewright::domain::signal::{MachineState, SignalRole};
+use linewright::domain::signal::{MachineState, Reading, SignalRole, Unusable};
 use linewright::domain::time::{Span, Window};
 
 use super::plant::*;
@@ -204,4 +204,21 @@ fn a_shift_in_which_the_calendar_changes_has_the_hours_of_both() {
     assert_eq!(shifts.len(), 1);
     let hours = (shifts[0].window.from.ticks() / HOUR, shifts[0].window.to.ticks() / HOUR);
     assert_eq!(hours, (6, 22));
+}
+
+#[test]
+fn a_late_count_reaches_the_next_value_that_could_be_read() {
+    let mut core = day();
+    let unusable = |ticks| {
+        let bad = Reading::Unusable(Unusable::BadStatus);
+        observed(SignalRole::Good, ticks, bad)
+    };
+    feed(&mut core, &unusable(12 * HOUR));
+    feed(&mut core, &unusable(13 * HOUR));
+    feed(&mut core, &count(SignalRole::Good, 14 * HOUR, 150));
+    let mut events = Vec::new();
+    core.decide(&count(SignalRole::Good, 11 * HOUR, 120), &mut events).unwrap();
+    let touched = core.apply(&events[0]).touched;
+    let (_, window) = &touched[0];
+    assert!(window.contains(at(11 * HOUR)) && window.contains(at(14 * HOUR)), "{window:?}");
 }

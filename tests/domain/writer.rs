@@ -87,6 +87,39 @@ fn the_running_engine_closes_a_shift_revises_it_and_tells_both() {
     running.end();
 }
 
+#[test]
+fn a_stop_of_three_days_that_is_explained_a_week_later_has_its_reason_in_every_sum() {
+    let running = Running::new(plant(true), 5 * HOUR);
+    let down = |hour: i64| (hour * HOUR, Some(MachineState::Down));
+    let run = |hour: i64| (hour * HOUR, Some(MachineState::Running));
+    happens(&running, link(5 * HOUR, true));
+    for (at, told) in [run(5), down(10), run(82), run(90)] {
+        running.set(at);
+        happens(&running, state(at, told));
+        running.settle();
+    }
+    for hour in (96..240).step_by(4) {
+        running.set(hour * HOUR);
+        running.settle();
+    }
+    let reason = ReasonId::parse("cleaning").unwrap();
+    let remark = RemarkCommand::Classify { stop: at(11 * HOUR), reason: reason.clone() };
+    let said = Command::Remark { machine: machine(), remark, comment: String::new() };
+    assert!(running.command(said));
+    running.set(240 * HOUR + 61 * SECOND);
+    running.settle();
+    for hour in (10..82).filter(|hour| (6..20).contains(&(hour % 24))) {
+        let window = Window { from: at(hour * HOUR), to: at((hour + 1) * HOUR) };
+        let kpi = running.kpi(&Equipment::Line(line()), window);
+        let named = kpi.stops.by_reason.keys().all(|key| key.as_ref() == Some(&reason));
+        assert!(named && !kpi.stops.by_reason.is_empty(), "hour {hour}: {:?}", kpi.stops);
+    }
+    // Each of the four shifts in which it stood was closed before and has changed.
+    let revisions = [0, 24, 48, 72].map(|day| records(&running, (day + 6) * HOUR).len());
+    assert_eq!(revisions, [2, 2, 2, 2]);
+    running.end();
+}
+
 fn happened(input: &Input) -> i64 {
     match input {
         Input::Observed(observation) => observation.at.ticks(),

@@ -81,22 +81,26 @@ impl Raw {
                 Event::LinkChanged(l) if l.machine == machine(number) => {
                     links.push((l.at.ticks(), l.seq, l.up));
                 }
-                Event::Remarked { machine: of, remark } if *of == machine(number) => match remark {
-                    Remark::Classified(c) => {
-                        reasons.push((c.anchor.ticks(), when(&c.said), c.reason.to_string()));
+                Event::Remarked { machine: of, remark, .. } if *of == machine(number) => {
+                    match remark {
+                        Remark::Classified(c) => {
+                            reasons.push((c.anchor.ticks(), when(&c.said), c.reason.to_string()));
+                        }
+                        Remark::Cut(cut) => drop(cuts.insert(cut.at.ticks())),
+                        Remark::Stated(s) => {
+                            let reason = s.reason.as_ref().map(ToString::to_string);
+                            let (from, to) = (s.window.from.ticks(), s.window.to.ticks());
+                            stated.push((from, to, when(&s.said), reason));
+                        }
+                        Remark::Resolved(r) => {
+                            let (from, to) = (r.window.from.ticks(), r.window.to.ticks());
+                            resolved.push((from, to, when(&r.said), r.state));
+                        }
+                        Remark::Parts(_) | Remark::Joined(_) => {
+                            unreachable!("nobody does that here")
+                        }
                     }
-                    Remark::Cut(cut) => drop(cuts.insert(cut.at.ticks())),
-                    Remark::Stated(s) => {
-                        let reason = s.reason.as_ref().map(ToString::to_string);
-                        let (from, to) = (s.window.from.ticks(), s.window.to.ticks());
-                        stated.push((from, to, when(&s.said), reason));
-                    }
-                    Remark::Resolved(r) => {
-                        let (from, to) = (r.window.from.ticks(), r.window.to.ticks());
-                        resolved.push((from, to, when(&r.said), r.state));
-                    }
-                    Remark::Parts(_) | Remark::Joined(_) => unreachable!("nobody does that here"),
-                },
+                }
                 _ => {}
             }
         }

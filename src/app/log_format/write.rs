@@ -50,7 +50,7 @@ impl LogLine {
                 actor: actor.clone(),
                 seq: adjustment.seq,
             }),
-            Event::Remarked { machine, remark } => Self::of_remark(machine, remark),
+            Event::Remarked { machine, remark, .. } => Self::of_remark(machine, remark),
             Event::LotRecorded(operation) => Self::of_stated_consumption(operation),
             Event::LotVoided(_)
             | Event::ShiftRecorded(_)

@@ -51,8 +51,8 @@ impl Core {
                 }
                 Applied { touched, ..order(&adjustment.order) }
             }
-            Event::Remarked { machine, remark } => {
-                let touched = self.note_remark(machine, remark);
+            Event::Remarked { machine, remark, reach } => {
+                let touched = self.note_remark(machine, remark, *reach);
                 Applied { touched, ..Applied::default() }
             }
             Event::PlantDefined { from, plant } => {
@@ -131,7 +131,12 @@ impl Core {
         self.correct(machine, window, (adjustment.at, actor, "parts were reported"))
     }
 
-    fn note_remark(&mut self, machine: &MachineId, remark: &Remark) -> Vec<(MachineId, Window)> {
+    fn note_remark(
+        &mut self,
+        machine: &MachineId,
+        remark: &Remark,
+        reach: Window,
+    ) -> Vec<(MachineId, Window)> {
         let (said, cause) = match remark {
             Remark::Parts(adjustment) => return self.note_report(machine, adjustment, "system"),
             Remark::Classified(given) => (&given.said, "a stop was given another reason"),
@@ -148,8 +153,7 @@ impl Core {
         if matches!(remark, Remark::Resolved(_)) {
             self.totals_may_change(machine, remark.anchor());
         }
-        let around = self.reach_of_remark(machine, remark);
-        self.correct(machine, around, (said.at, &said.actor, cause))
+        self.correct(machine, reach, (said.at, &said.actor, cause))
     }
 
     fn closed_to_of(&self, machine: &MachineId) -> Timestamp {

@@ -5,14 +5,14 @@
 //! are, changes nothing that lies long before it.
 
 use super::Core;
-use crate::domain::evidence::{MachineEvidence, Observation, Remark, STATE_CONTEXT};
+use crate::domain::evidence::{MachineEvidence, Observation, STATE_CONTEXT};
 use crate::domain::id::MachineId;
 use crate::domain::series::Point;
 use crate::domain::signal::{MachineState, SignalRole, SignalRule};
 use crate::domain::time::{Span, Timestamp, Window};
 
-/// How far the effect of a value reaches of which the neighbours are not in memory.
-const UNKNOWN: Span = Span::from_seconds(26 * 3600);
+/// How long before a value a stop may have begun that the value ends, where that is not in memory.
+const LONGEST_STOP: Span = Span::from_seconds(35 * 86_400);
 const TICK: Span = Span::from_ticks(1);
 
 impl Core {
@@ -25,7 +25,7 @@ impl Core {
         };
         if at < self.archived_to(machine) {
             // Older than what is taken back; what comes after it may look different for ever.
-            return Window { from: at - UNKNOWN, to: Timestamp::MAX };
+            return Window { from: at - LONGEST_STOP, to: Timestamp::MAX };
         }
         match observation.role {
             SignalRole::Lot => Window { from: at, to: at },
@@ -45,31 +45,6 @@ impl Core {
                 let next = points.get(points.partition_point(|p| p.at <= at));
                 Window { from: at, to: next.map_or(Timestamp::MAX, |p| p.at) }
             }
-        }
-    }
-
-    /// The time whose figures a remark can change.
-    pub(super) fn reach_of_remark(&self, machine: &MachineId, remark: &Remark) -> Window {
-        let spoken_of = Window { from: remark.anchor(), to: remark.reaches() + TICK };
-        if matches!(remark, Remark::Parts(_) | Remark::Stated(_)) {
-            return spoken_of;
-        }
-        let is_known = |evidence: &&MachineEvidence| {
-            !self.derives_states(machine)
-                && evidence.oldest().is_some_and(|oldest| oldest < spoken_of.from)
-        };
-        let around = match self.evidence.get(machine).filter(is_known) {
-            Some(evidence) => {
-                let (start, end) =
-                    (stop_around(evidence, spoken_of.from), stop_around(evidence, spoken_of.to));
-                Window { from: start.from, to: end.to }
-            }
-            None => Window { from: spoken_of.from - UNKNOWN, to: spoken_of.to + UNKNOWN },
-        };
-        match remark {
-            // What was counted over the gap is booked when it was seen.
-            Remark::Resolved(_) => Window { from: around.from, to: around.to + UNKNOWN },
-            _ => around,
         }
     }
 
@@ -150,7 +125,9 @@ fn reach_of_count(
         return Window { from: at, to: Timestamp::MAX };
     };
     let points = series.values().points();
-    let next = points.get(points.partition_point(|p| p.at <= at)).map(|p| p.at + TICK);
+    // What could not be read is no step; the next value that can be is.
+    let after = &points[points.partition_point(|p| p.at <= at)..];
+    let next = after.iter().find(|p| p.value.is_some()).map(|p| p.at + TICK);
     if !derived {
         return Window { from: at, to: next.unwrap_or(Timestamp::MAX) };
     }

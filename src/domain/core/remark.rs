@@ -55,7 +55,8 @@ impl Core {
         };
         self.shift_is_open(machine, about, input)?;
         let stops = speaker.stops_after(&remark, about)?;
-        out.push(Event::Remarked { machine: machine.clone(), remark });
+        let reach = speaker.reach(&remark, about)?;
+        out.push(Event::Remarked { machine: machine.clone(), remark, reach });
         Ok(Outcome::Stops(stops))
     }
 
@@ -146,7 +147,8 @@ impl Speaker<'_> {
         if !inside {
             return Err(Rejection::SplitOutsideStop(self.machine.clone()));
         }
-        Ok((Remark::Cut(StopCut { at, said: self.said.clone() }), stop.window()))
+        let about = Window { from: stop.record, to: stop.window().to };
+        Ok((Remark::Cut(StopCut { at, said: self.said.clone() }), about))
     }
 
     fn merge(&self, first: Timestamp, last: Timestamp) -> Result<(Remark, Window)> {
@@ -172,6 +174,30 @@ impl Speaker<'_> {
         let window = stop.ok_or_else(|| Rejection::NoStatedStop(self.machine.clone()))?.window;
         let said = self.said.clone();
         Ok((Remark::Stated(StatedStop { window, reason: None, said }), window))
+    }
+
+    /// The time whose figures a remark can change, with all the evidence that there is of it: it may be
+    /// too long, never too short.
+    fn reach(&self, remark: &Remark, about: Window) -> Result<Window> {
+        let evidence = self.evidence()?;
+        match remark {
+            Remark::Parts(_) | Remark::Stated(_) => Ok(about),
+            // What was counted over the gap is booked when it was seen, which may be much later.
+            Remark::Resolved(_) => {
+                let stops = self.stops(evidence, about);
+                let from = stops.first().map_or(about.from, |stop| stop.start.min(about.from));
+                Ok(Window { from, to: Timestamp::MAX })
+            }
+            // Whatever is one with the stop has the same reason.
+            Remark::Classified(_) | Remark::Cut(_) | Remark::Joined(_) => {
+                let is_around = |remark: &Remark| match remark {
+                    Remark::Joined(join) => join.first <= about.to && about.from <= join.last,
+                    _ => false,
+                };
+                let is_joined = evidence.remarks.iter().any(is_around);
+                Ok(if is_joined { Window { to: Timestamp::MAX, ..about } } else { about })
+            }
+        }
     }
 
     /// The stops of the time that was spoken of, as they are with the remark.
