@@ -119,6 +119,9 @@ impl Publisher {
         self.machines.insert(machine.clone());
         let line = core.plant().machines.get(machine).map(|m| m.line.clone());
         self.orders.extend(line.iter().filter_map(|l| Some(core.running_on(l)?.id().clone())));
+        // Late values change totals of orders that have ended as well.
+        let changed = core.unconfirmed().filter(|order| Some(&order.request.line) == line.as_ref());
+        self.orders.extend(changed.map(|order| order.id().clone()));
         self.lines.extend(line);
     }
 

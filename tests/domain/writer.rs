@@ -2,6 +2,7 @@
 //! closed and revised, and figures are right whatever is kept, archived and taken back meanwhile.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use linewright::app::clock::Clock as _;
 use linewright::app::ports::{Recovered, Store as _};
@@ -12,9 +13,10 @@ use linewright::domain::evidence::Observation;
 use linewright::domain::id::{OrderId, ReasonId};
 use linewright::domain::oee::evaluate::Equipment;
 use linewright::domain::order::{JobCommand, Totals};
+use linewright::domain::plant::Plant;
 use linewright::domain::shift::ShiftRecord;
 use linewright::domain::signal::{MachineState, SignalRole};
-use linewright::domain::time::Window;
+use linewright::domain::time::{Span, Window};
 use linewright::store::RedbStore;
 use proptest::prelude::*;
 
@@ -235,4 +237,51 @@ fn facts_alone_give_the_same_state(running: Running) {
     assert!(kept.events.is_empty());
     let kept = rebuild(&plant, kept);
     assert_eq!(replayed.snapshot(), kept.snapshot());
+}
+
+#[test]
+fn a_correction_of_an_order_is_confirmed_before_the_order_leaves_memory() {
+    let mut patient = Plant::clone(&plant(false));
+    patient.confirmation_interval = Span::from_ticks(10 * 60 * SECOND);
+    let running = Running::new(Arc::new(patient), 0);
+    for input in [
+        link(0, true),
+        state(0, Some(MachineState::Running)),
+        count(SignalRole::Good, 0, 0),
+        command(0, store(1, 1, 1)),
+        command(0, moved(1, JobCommand::Start)),
+    ] {
+        happens(&running, input);
+        running.settle();
+    }
+    running.set(2 * HOUR);
+    happens(&running, count(SignalRole::Good, 2 * HOUR - SECOND, 90));
+    running.settle();
+    happens(&running, command(2 * HOUR, moved(1, JobCommand::Complete)));
+    for day in 1..4 {
+        running.set(day * 24 * HOUR);
+        running.settle();
+    }
+    let totals = || {
+        let id = order(1);
+        running.runtime.block_on(running.queries.order(&id)).unwrap().1.good
+    };
+    assert_eq!(totals(), 90);
+    // Late values above the later one: the counter began again in between. The first correction is
+    // confirmed at once.
+    happens(&running, count(SignalRole::Good, HOUR, 100));
+    running.settle();
+    assert_eq!(totals(), 100 + 90);
+    happens(&running, count(SignalRole::Good, HOUR + SECOND, 120));
+    running.settle();
+    assert_eq!(totals(), 120 + 90, "whoever looks sees what is known");
+    // The evidence leaves memory again before the next confirmation is due.
+    running.set(3 * 24 * HOUR + 61 * SECOND);
+    running.settle();
+    running.set(3 * 24 * HOUR + 601 * SECOND);
+    running.settle();
+    let told = running.engine.reader().confirmations(0, 100).unwrap();
+    assert_eq!(told.last().unwrap().total.good, 210);
+    assert_eq!(totals(), 210);
+    running.end();
 }

@@ -65,8 +65,8 @@ fn run(story: &Story, seed: u64, days: i64) -> (Running, Core) {
         running.set(now);
         running.settle();
     }
-    // Time for revisions of shifts and corrections of orders.
-    for _ in 0..3 {
+    // Time for revisions of shifts and corrections of orders, which come every ten minutes.
+    for _ in 0..11 {
         now += 61 * SECOND;
         running.set(now);
         running.settle();

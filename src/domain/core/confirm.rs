@@ -8,7 +8,7 @@ use crate::domain::time::Timestamp;
 
 impl Core {
     /// Orders whose totals may differ from those confirmed.
-    pub(super) fn unconfirmed(&self) -> impl Iterator<Item = &Order> {
+    pub fn unconfirmed(&self) -> impl Iterator<Item = &Order> {
         self.unconfirmed.iter().filter_map(|id| self.orders.get(id))
     }
 

@@ -33,15 +33,16 @@ impl Core {
         order.state.is_final().then(|| order.changed + wait)
     }
 
-    /// Whether a finished order may leave memory: what is in memory of its machines is of later times,
-    /// so figures made of memory find every run that they need.
+    /// Whether a finished order may leave memory: its totals are confirmed, and what is in memory of its
+    /// machines is of later times, so figures made of memory find every run that they need.
     pub(super) fn may_retire(
         &self,
         order: &Order,
         now: Timestamp,
         archived_to: &dyn Fn(&MachineId) -> Timestamp,
     ) -> bool {
-        if self.retirement_due(order).is_none_or(|due| due > now) {
+        let waits = self.retirement_due(order).is_none_or(|due| due > now);
+        if waits || self.confirmation_due(order).is_some() {
             return false;
         }
         let end = order.runs.iter().map(|run| run.window().to).max().unwrap_or(Timestamp::MIN);
