@@ -16,6 +16,7 @@ use crate::domain::evidence::Observation;
 use crate::domain::id::{LineId, MachineId, OrderId};
 use crate::domain::oee::evaluate::Equipment;
 use crate::domain::oee::kpi::Kpi;
+use crate::domain::signal::{Reading, SignalRole};
 use crate::domain::time::{Span, Timestamp, Window};
 
 /// Figures are computed again at most this often while things change.
@@ -228,6 +229,10 @@ fn machine_view(core: &Core, machine: &MachineId, now: Timestamp) -> MachineView
         counters: counters.filter_map(|(role, c)| Some((*role, c.latest()?))).collect(),
         lot: evidence.lots.last().and_then(|p| p.value.clone()),
         stop: stops.pop().filter(|stop| stop.end.is_none()),
+        operator: match evidence.circumstance(SignalRole::Operator, now) {
+            Some(Reading::Operator(person)) => person.clone(),
+            _ => None,
+        },
         order: line.and_then(|line| core.running_on(line)).map(|order| order.id().clone()),
     }
 }

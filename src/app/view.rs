@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::domain::calendar::CivilDate;
-use crate::domain::id::{LineId, LotId, MachineId, OrderId};
+use crate::domain::id::{LineId, LotId, MachineId, OrderId, PersonId};
 use crate::domain::oee::evaluate::Equipment;
 use crate::domain::oee::kpi::Kpi;
 use crate::domain::oee::stops::Stop;
@@ -87,6 +87,8 @@ pub struct MachineView {
     pub stop: Option<Stop>,
     /// The order that runs on its line.
     pub order: Option<OrderId>,
+    /// Who works at it.
+    pub operator: Option<PersonId>,
 }
 
 /// Figures with the window they are about.

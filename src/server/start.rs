@@ -15,7 +15,7 @@ use super::limits::Limits;
 use super::pki::{OwnIdentity, TrustList};
 use super::push;
 use super::services::{Endpoints, Logons, Services, Setup};
-use super::space::{PlantSpace, ServerState, Space, SpaceInputs, StandardSpace, WholeSpace};
+use super::space::{Model, PlantSpace, ServerState, Space, SpaceInputs, StandardSpace, WholeSpace};
 use super::wire::{self, Identities, Wire};
 use crate::app::access::Users;
 use crate::app::clock::Clock;
@@ -254,9 +254,11 @@ fn plant_content(uri: &str, inputs: SpaceInputs, limits: Limits) -> Result<Conte
     let mut namespaces = NamespaceMap::new();
     namespaces.add_namespace(uri);
     let (clock, refusals) = (inputs.clock.clone(), inputs.refusals.clone());
-    let plant = PlantSpace::new(inputs, &mut namespaces)?;
+    let model = Model::load(&mut namespaces)?;
+    let instances = namespaces.add_namespace(&PlantSpace::uri(inputs.engine.plant()));
     let state = ServerState::new(clock.clone(), uri, uris(&namespaces), limits);
     let standard = StandardSpace::new(state.clone(), clock, &mut namespaces);
+    let plant = PlantSpace::new(inputs, model, instances, standard.nodes())?;
     let space: Arc<dyn Space> = Arc::new(WholeSpace::new(standard, plant));
     Ok(Content { space, state, namespaces, refusals })
 }

@@ -40,9 +40,10 @@ async def browse(client):
     plant = next((uri for uri in namespaces if uri.startswith("urn:linewright:ua:plant:")), None)
     expect(plant, "no plant namespace")
     index = namespaces.index(plant)
-    sites = [n for n in await client.nodes.objects.get_children() if n.nodeid.NamespaceIndex == index]
-    expect(len(sites) == 1, f"one site expected below Objects, found {sites}")
-    found, queue = {}, [sites[0]]
+    roots = [n for n in await client.nodes.objects.get_children() if n.nodeid.NamespaceIndex == index]
+    names = sorted([(await n.read_browse_name()).Name for n in roots])
+    expect(names == ["Demo", "MES"], f"below Objects there are {names}")
+    found, queue = {}, roots
     while queue:
         node = queue.pop()
         if node.nodeid in found:
@@ -56,8 +57,9 @@ async def browse(client):
     expect(name.Name == "LineType", f"line L1 is a {name.Name}")
     description = await line.read_attribute(ua.AttributeIds.Description)
     expect(description.Value.Value.Text, "line L1 has no description")
-    path = await line.get_child([f"{index}:OEE", f"{index}:Oee"])
-    expect(path.nodeid.Identifier == "line/L1/OEE/Oee", f"browse path leads to {path}")
+    own = namespaces.index(TYPES)
+    path = await line.get_child([f"{own}:KPI", f"{own}:ThisShift", f"{own}:Oee"])
+    expect(path.nodeid.Identifier == "line/L1/KPI/ThisShift/Oee", f"browse path leads to {path}")
     return index, len(found)
 
 
@@ -73,7 +75,7 @@ async def read_values(client, index):
     expect(state.StatusCode.is_good(), f"state is {state.StatusCode}")
     expect(0 <= state.Value.Value <= 5, f"state is {state.Value.Value}")
     expect(state.SourceTimestamp is not None, "state has no source timestamp")
-    oee = client.get_node(ua.NodeId("line/L1/OEE/Oee", index))
+    oee = client.get_node(ua.NodeId("line/L1/KPI/ThisShift/Oee", index))
     unit = await (await oee.get_child("0:EngineeringUnits")).read_value()
     expect(unit.UnitId == 4404786, f"unit of OEE is {unit}")
     value = await oee.read_data_value(raise_on_bad_status=False)
@@ -93,7 +95,7 @@ async def subscribe(client, index):
     collector = Collector()
     subscription = await client.create_subscription(100, collector)
     nodes = [client.get_node(ua.NodeId(path, index)) for path in
-             ("machine/L1-Filler/Counters/Good", "line/L1/OEE/TotalCount", "line/L1/OEE/RunTime")]
+             ("machine/L1-Filler/Counters/Good", "line/L1/KPI/ThisShift/TotalCount", "line/L1/KPI/ThisShift/RunTime")]
     await subscription.subscribe_data_change(nodes)
     deadline = asyncio.get_running_loop().time() + 20
     while asyncio.get_running_loop().time() < deadline:
@@ -174,15 +176,15 @@ async def call(url, user, password, directory, order):
     client = await secure_client(url, user, password, directory)
     async with client:
         index = await client.get_namespace_index("urn:linewright:ua:plant:Demo")
-        orders = client.get_node(ua.NodeId("orders", index))
-        start = client.get_node(ua.NodeId("orders/PauseOrder", index))
+        orders = client.get_node(ua.NodeId("mes/Orders", index))
+        start = client.get_node(ua.NodeId("mes/Orders/PauseOrder", index))
         inputs = await (await start.get_child("0:InputArguments")).read_value()
         expect(inputs[0].Name == "OrderId" and inputs[0].Description.Text, f"arguments are {inputs}")
         result = await orders.call_method(start, order)
         expect(result[0] == "ok", f"PauseOrder gives {result}")
-        result = await orders.call_method(client.get_node(ua.NodeId("orders/ResumeOrder", index)), order)
+        result = await orders.call_method(client.get_node(ua.NodeId("mes/Orders/ResumeOrder", index)), order)
         expect(result[0] == "ok", f"ResumeOrder gives {result}")
-        report = client.get_node(ua.NodeId("orders/ReportProduction", index))
+        report = client.get_node(ua.NodeId("mes/Orders/ReportProduction", index))
         arguments = [order, ua.Variant(0, ua.VariantType.UInt32),
                      ua.Variant(1, ua.VariantType.UInt32), "jam", ""]
         result = await orders.call_method(report, *arguments)
@@ -216,9 +218,9 @@ async def main(open_url, secure_url, user, password, directory, order):
         await read_values(client, index)
         changes = await subscribe(client, index)
         stored = await read_history(client, index)
-        pause = client.get_node(ua.NodeId("orders/PauseOrder", index))
+        pause = client.get_node(ua.NodeId("mes/Orders/PauseOrder", index))
         try:
-            await client.get_node(ua.NodeId("orders", index)).call_method(pause, order)
+            await client.get_node(ua.NodeId("mes/Orders", index)).call_method(pause, order)
             expect(False, "an anonymous client could pause an order")
         except ua.UaStatusCodeError as error:
             expect(error.code == ua.StatusCodes.BadUserAccessDenied, f"anonymous call gives {error}")

@@ -62,8 +62,9 @@ async function browse(session, index) {
         }
     }
     expect(seen.size > 200, `only ${seen.size} nodes found`);
+    const types = (await session.readNamespaceArray()).indexOf("urn:linewright:ua:mes");
     const path = opcua.makeBrowsePath(
-        `ns=${index};s=machine/L1-Filler`, `/${index}:Counters/${index}:Good`);
+        `ns=${index};s=machine/L1-Filler`, `/${types}:Counters/${types}:Good`);
     const translated = await session.translateBrowsePath(path);
     const target = translated.targets[0].targetId.toString();
     expect(target === `ns=${index};s=machine/L1-Filler/Counters/Good`, `path leads to ${target}`);
@@ -127,8 +128,8 @@ async function history(session, index) {
 async function call(session, index, order) {
     const run = async (method, args) => {
         const result = await session.call({
-            objectId: `ns=${index};s=orders`,
-            methodId: `ns=${index};s=orders/${method}`,
+            objectId: `ns=${index};s=mes/Orders`,
+            methodId: `ns=${index};s=mes/Orders/${method}`,
             inputArguments: args,
         });
         return result;
@@ -166,7 +167,7 @@ async function main(openUrl, secureUrl, user, password, pki, order) {
         const nodes = await browse(session, index);
         const changes = await subscribe(session, [
             `ns=${index};s=machine/L1-Filler/Counters/Good`,
-            `ns=${index};s=line/L1/OEE/Oee`,
+            `ns=${index};s=line/L1/KPI/ThisShift/Oee`,
         ]);
         const stored = await history(session, index);
         report = `${nodes} nodes, ${changes} changes, ${stored} stored values`;

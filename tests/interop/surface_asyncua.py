@@ -264,9 +264,9 @@ async def audited(client, other, url, index):
         await other.uaclient.write(ua.WriteParameters([value]))
 
     async def call():
-        orders = ua.NodeId("orders", index)
+        orders = ua.NodeId("mes/Orders", index)
         await other.uaclient.call([ua.CallMethodRequest(
-            orders, ua.NodeId("orders/PauseOrder", index), [ua.Variant("nobody-knows-me")])])
+            orders, ua.NodeId("mes/Orders/PauseOrder", index), [ua.Variant("nobody-knows-me")])])
 
     await see(ua.ObjectIds.AuditSessionEventType, come)
     for kind, deed in ((ua.ObjectIds.AuditWriteUpdateEventType, write),

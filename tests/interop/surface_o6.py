@@ -106,7 +106,7 @@ def attributes(one, index):
 
 
 def methods(one, index):
-    orders = f"ns={index};s=orders"
+    orders = f"ns={index};s=mes/Orders"
     result = one.call(orders, f"{orders}/PauseOrder", [o6.String("nobody-knows-me")])
     expect("mes.order.unknown" in [str(output) for output in result[1:]], f"PauseOrder gives {result}")
     result = one.call(orders, f"{orders}/PauseOrder", [])

@@ -17,8 +17,8 @@ use linewright::domain::evidence::Observation;
 use linewright::domain::role::{Permission, Role};
 use linewright::server::limits::Limits;
 use linewright::server::space::{
-    Asker, CallOutcome, Event, HistoryPage, Node, NodeKind, Protection, RawHistoryRequest,
-    Reference, ServerState, Space, StandardSpace, TypeTree,
+    Asker, Attributes, CallOutcome, Event, HistoryPage, Node, NodeKind, Protection,
+    RawHistoryRequest, Reference, ServerState, Space, StandardSpace, TypeTree,
 };
 use linewright::server::{
     Content, Mode, Offer, Policy, RunningServer, ServerOptions, application_uri, serve, uris,
@@ -66,14 +66,14 @@ struct Builder<'a>(&'a mut TestSpace);
 impl Builder<'_> {
     fn node(&mut self, path: &str, parent: &NodeId, kind: NodeKind, protection: Protection) {
         let name = path.rsplit('/').next().unwrap();
-        let node = Node {
-            id: id(path),
+        let attributes = Attributes {
             browse_name: QualifiedName::new(NS, name),
             display_name: LocalizedText::from(name),
             description: LocalizedText::from("a node of a test"),
             protection,
             kind,
         };
+        let node = Node::new(id(path), attributes);
         let type_definition = node.type_definition();
         let held = Held { node: Arc::new(node), value: RwLock::default() };
         self.0.nodes.insert(id(path), held);
@@ -164,7 +164,9 @@ impl TestSpace {
         builder.node("ranged/EURange", &id("nowhere"), kind, Protection::Open);
         builder.link(&id("ranged"), ReferenceTypeId::HasProperty, &id("ranged/EURange"));
         let node = space.nodes.get_mut(&id("ranged/EURange")).unwrap();
-        Arc::make_mut(&mut node.node).browse_name = QualifiedName::new(0, "EURange");
+        let browse_name = QualifiedName::new(0, "EURange");
+        let attributes = Attributes { browse_name, ..Attributes::clone(&node.node.attributes) };
+        node.node = Arc::new(Node::new(id("ranged/EURange"), attributes));
         space.set(&id("ranged/EURange"), value_at(range, DateTime::from(1)));
         let mut builder = Builder(&mut space);
         let mut above = id("root");

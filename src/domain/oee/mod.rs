@@ -3,7 +3,7 @@
 //! Read in this order: [`loss`] names the classes, [`track`] makes a machine's states of its
 //! signals, [`stops`] finds the stops on it, [`timeline`] gives every instant exactly one class,
 //! [`tally`] adds them up, [`counts`] attributes [`parts`] to products, [`kpi`] holds the figures and
-//! their formulas, [`evaluate`] joins all for a machine, a line or more. [`station`] is for parallel
+//! their formulas, [`figure`] what is above and below their lines, [`evaluate`] joins all for a machine, a line or more. [`station`] is for parallel
 //! machines, [`cause`] says which machine caused a line's stop, [`iso22400`] lists the indicators of
 //! the standard.
 //! Nothing here keeps state: the same evidence gives the same figures.
@@ -11,6 +11,7 @@
 pub mod cause;
 pub mod counts;
 pub mod evaluate;
+pub mod figure;
 pub mod iso22400;
 pub mod kpi;
 pub mod loss;

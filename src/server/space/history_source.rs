@@ -12,7 +12,7 @@ use crate::app::query::{Queries, QueryError, blocking};
 use crate::domain::evidence::MachineEvidence;
 use crate::domain::id::MachineId;
 use crate::domain::oee::evaluate::Equipment;
-use crate::domain::oee::kpi::{Kpi, Profile};
+use crate::domain::oee::figure::Figure;
 use crate::domain::plant::Plant;
 use crate::domain::series::Point;
 use crate::domain::signal::SignalRole;
@@ -38,15 +38,6 @@ pub enum Stored {
     Counts(MachineId, SignalRole),
     /// A figure.
     Figure(Equipment, Figure),
-}
-
-/// A figure with history.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Figure {
-    Oee,
-    Availability,
-    Performance,
-    Quality,
 }
 
 /// The stored values of one variable of the plant.
@@ -163,7 +154,7 @@ impl PlantSource<'_> {
             let at = |at: Timestamp| {
                 let window = shift_until(&plant, &equipment, at)?;
                 let kpi = facts.facts().kpi(&equipment, window)?;
-                Some((at, figure_value(&kpi, figure, at, now)))
+                Some((at, ratio_value(&kpi, figure.ratio(&kpi), at, now)))
             };
             Ok(minutes(window).filter_map(at).collect())
         });
@@ -236,14 +227,4 @@ fn shifts_around(plant: &Plant, equipment: &Equipment, window: Window) -> Window
     let first = shift_until(plant, equipment, window.from + TICK);
     let from = first.map_or(window.from, |first| first.from.min(window.from));
     Window { from, to: window.to }
-}
-
-fn figure_value(kpi: &Kpi, figure: Figure, at: Timestamp, now: Timestamp) -> DataValue {
-    let ratio = match figure {
-        Figure::Oee => kpi.oee(),
-        Figure::Availability => kpi.availability(Profile::Tpm),
-        Figure::Performance => kpi.performance(Profile::Tpm),
-        Figure::Quality => kpi.quality(),
-    };
-    ratio_value(kpi, ratio, at, now)
 }

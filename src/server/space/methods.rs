@@ -3,16 +3,20 @@
 //! A refused call is Uncertain, not Bad, because a Bad call loses its outputs: code and message say
 //! why. Bad is for calls that make no sense as calls: missing or mistyped arguments, no permission.
 
-use opcua::types::{Argument, DataTypeId, LocalizedText, StatusCode, Variant};
+use opcua::types::{Argument, DataTypeId, StatusCode, Variant};
 
 use super::CallOutcome;
 use super::protection::Asker;
+use super::value::Subject;
 use crate::app::engine::{Actor, CommandError, CommandReply, EngineHandle};
 use crate::domain::command::{Change, Command, Consumption, Outcome, RemarkCommand, Report};
-use crate::domain::id::{InvalidKey, LineId, LotId, MachineId, OrderId, ProductId, ReasonId};
+use crate::domain::id::{
+    InvalidKey, LineId, LotId, MachineId, OrderId, PersonId, ProductId, ReasonId,
+};
 use crate::domain::order::{JobCommand, OrderRequest};
 use crate::domain::role::Permission;
-use crate::domain::time::Timestamp;
+use crate::domain::signal::MachineState;
+use crate::domain::time::{Timestamp, Window};
 use crate::server::time::timestamp;
 
 /// The methods.
@@ -28,129 +32,37 @@ pub enum MethodId {
     ReportConsumption,
     /// Gives a stop its reason.
     ClassifyStop,
+    /// Makes two stops of one.
+    SplitStop,
+    /// Makes one stop of several.
+    MergeStops,
+    /// Says that a machine stood.
+    StateStop,
+    /// Takes that back.
+    WithdrawStop,
+    /// Says what a machine did in a gap.
+    ResolveGap,
+    /// Says who works at a machine.
+    LogOn,
+    /// Says that nobody does any more.
+    LogOff,
 }
 
 impl MethodId {
-    /// Those of the object of all orders.
-    pub const ON_ORDERS: [MethodId; 10] = [
-        MethodId::StoreOrder,
-        MethodId::Move(JobCommand::Release),
-        MethodId::Move(JobCommand::Revoke),
-        MethodId::Move(JobCommand::Start),
-        MethodId::Move(JobCommand::Pause),
-        MethodId::Move(JobCommand::Resume),
-        MethodId::Move(JobCommand::Complete),
-        MethodId::Move(JobCommand::Abort),
-        MethodId::ReportProduction,
-        MethodId::ReportConsumption,
-    ];
-
     /// What a caller must be allowed.
     pub fn permission(self) -> Permission {
         match self {
             MethodId::StoreOrder => Permission::StoreOrders,
             MethodId::Move(_) => Permission::MoveOrders,
             MethodId::ReportProduction | MethodId::ReportConsumption => Permission::Report,
-            MethodId::ClassifyStop => Permission::ClassifyStops,
+            MethodId::ClassifyStop
+            | MethodId::SplitStop
+            | MethodId::MergeStops
+            | MethodId::StateStop
+            | MethodId::WithdrawStop
+            | MethodId::ResolveGap => Permission::ClassifyStops,
+            MethodId::LogOn | MethodId::LogOff => Permission::Report,
         }
-    }
-}
-
-/// A method as it is described to clients.
-pub struct Definition {
-    /// Browse name.
-    pub name: &'static str,
-    /// What it does.
-    pub text: &'static str,
-    /// What goes in.
-    pub inputs: Vec<Argument>,
-    /// What comes out.
-    pub outputs: Vec<Argument>,
-}
-
-fn argument(name: &str, data_type: DataTypeId, text: &str) -> Argument {
-    Argument {
-        name: name.into(),
-        data_type: data_type.into(),
-        value_rank: -1,
-        array_dimensions: None,
-        description: LocalizedText::from(text),
-    }
-}
-
-/// The description of a method.
-pub fn definition(method: MethodId) -> Definition {
-    use DataTypeId::{DateTime, String, UInt32, UInt64};
-    let order = || argument("OrderId", String, "Number of the order.");
-    let (name, text, inputs) = match method {
-        MethodId::StoreOrder => (
-            "StoreOrder",
-            "Stores an order or a new revision of it and releases it.",
-            vec![
-                order(),
-                argument("Revision", UInt64, "Revision; a stale one changes nothing."),
-                argument("Line", String, "Key of the line."),
-                argument("Product", String, "Key of the product."),
-                argument("Quantity", String, "How much, as a decimal such as 1200."),
-            ],
-        ),
-        MethodId::Move(command) => {
-            let (name, text) = move_text(command);
-            (name, text, vec![order()])
-        }
-        MethodId::ReportProduction => (
-            "ReportProduction",
-            "Reports good and scrapped parts in one action, in addition to earlier reports.",
-            vec![
-                order(),
-                argument("Good", UInt32, "Good parts; 0 where a machine counts them."),
-                argument("Scrap", UInt32, "Scrapped parts; taken from the counted good ones."),
-                argument("Reason", String, "Key of the reason of the scrap; may be empty."),
-                argument("Lot", String, "Lot of the good parts; empty for the order's own."),
-            ],
-        ),
-        MethodId::ReportConsumption => (
-            "ReportConsumption",
-            "Records that material of a lot went into an order.",
-            vec![
-                order(),
-                argument("Lot", String, "Number of the lot."),
-                argument("Quantity", String, "How much, as a decimal; may be empty."),
-                argument("Machine", String, "Key of the machine; may be empty."),
-            ],
-        ),
-        MethodId::ClassifyStop => (
-            "ClassifyStop",
-            "Gives a stop of this machine its reason.",
-            vec![
-                argument(
-                    "Start",
-                    DateTime,
-                    "An instant inside the stop; null for the present one.",
-                ),
-                argument("Reason", String, "Key of the reason."),
-                argument("Comment", String, "Free text; may be empty."),
-            ],
-        ),
-    };
-    let outputs = vec![
-        argument("Code", String, "ok, or the stable code of the refusal."),
-        argument("Message", String, "Why it was refused and what to do; else the new state."),
-    ];
-    Definition { name, text, inputs, outputs }
-}
-
-fn move_text(command: JobCommand) -> (&'static str, &'static str) {
-    match command {
-        JobCommand::Release => ("ReleaseOrder", "Allows an order to start."),
-        JobCommand::Revoke => ("RevokeOrder", "Takes the release of an order back."),
-        JobCommand::Start => ("StartOrder", "Begins production of a released order on its line."),
-        JobCommand::Pause => ("PauseOrder", "Interrupts production of an order."),
-        JobCommand::Resume => ("ResumeOrder", "Continues production of an interrupted order."),
-        JobCommand::Complete => ("CompleteOrder", "Ends production of an order."),
-        JobCommand::Cancel => ("CancelOrder", "Gives up an order that has not begun."),
-        JobCommand::Abort => ("AbortOrder", "Gives up an order."),
-        JobCommand::Close => ("CloseOrder", "Reconciles an ended order."),
     }
 }
 
@@ -177,6 +89,18 @@ impl Arguments<'_> {
             Some(Variant::UInt64(number)) => *number,
             _ => 0,
         }
+    }
+
+    fn integer(&self, index: usize) -> i32 {
+        match self.0.get(index) {
+            Some(Variant::Int32(number)) => *number,
+            _ => 0,
+        }
+    }
+
+    /// An instant that must be there.
+    fn instant(&self, index: usize, what: &str) -> Read<Timestamp> {
+        self.time(index).ok_or_else(|| Unreadable(format!("{what} is missing")))
     }
 
     fn time(&self, index: usize) -> Option<Timestamp> {
@@ -208,7 +132,7 @@ fn decimal(text: &str) -> Read<crate::domain::quantity::Quantity> {
     text.parse().map_err(|_| Unreadable(format!("quantity {text:?} is no decimal")))
 }
 
-/// Statuses of arguments by number and type; empty when all fit.
+/// Statuses of arguments by number and type; nothing where all fit.
 fn check(inputs: &[Argument], arguments: &[Variant]) -> Result<(), (StatusCode, Vec<StatusCode>)> {
     if arguments.len() < inputs.len() {
         return Err((StatusCode::BadArgumentsMissing, Vec::new()));
@@ -217,12 +141,15 @@ fn check(inputs: &[Argument], arguments: &[Variant]) -> Result<(), (StatusCode, 
         return Err((StatusCode::BadTooManyArguments, Vec::new()));
     }
     let fits = |(input, argument): (&Argument, &Variant)| {
-        let wanted = DataTypeId::try_from(input.data_type.as_u32().unwrap_or(0));
+        let standard = input.data_type.as_u32().filter(|_| input.data_type.namespace == 0);
+        let wanted = standard.and_then(|id| DataTypeId::try_from(id).ok());
         match (wanted, argument) {
-            (Ok(DataTypeId::String), Variant::String(_))
-            | (Ok(DataTypeId::UInt32), Variant::UInt32(_))
-            | (Ok(DataTypeId::UInt64), Variant::UInt64(_))
-            | (Ok(DataTypeId::DateTime), Variant::DateTime(_)) => StatusCode::Good,
+            (Some(DataTypeId::String), Variant::String(_))
+            | (Some(DataTypeId::UInt32), Variant::UInt32(_))
+            | (Some(DataTypeId::UInt64), Variant::UInt64(_))
+            | (Some(DataTypeId::DateTime), Variant::DateTime(_))
+            // An enumeration of ours.
+            | (None, Variant::Int32(_)) => StatusCode::Good,
             _ => StatusCode::BadTypeMismatch,
         }
     };
@@ -234,18 +161,18 @@ fn check(inputs: &[Argument], arguments: &[Variant]) -> Result<(), (StatusCode, 
     }
 }
 
-/// Calls a method for somebody who may; `machine` is the object's machine, where it has one.
+/// Calls a method with plain arguments for somebody who may.
 pub async fn call(
     engine: &EngineHandle,
-    method: MethodId,
-    machine: Option<MachineId>,
+    (method, inputs): (MethodId, &[Argument]),
+    subject: &Subject,
     arguments: &[Variant],
     asker: &Asker,
 ) -> CallOutcome {
-    if let Err((status, arguments)) = check(&definition(method).inputs, arguments) {
+    if let Err((status, arguments)) = check(inputs, arguments) {
         return CallOutcome { status, arguments, outputs: Vec::new() };
     }
-    let command = match command(engine, method, machine, &Arguments(arguments)) {
+    let command = match command(engine, method, subject, &Arguments(arguments)) {
         Ok(command) => command,
         Err(Unreadable(text)) => return refused("mes.request.invalid", text),
     };
@@ -292,11 +219,11 @@ fn accepted(result: &Outcome) -> CallOutcome {
 fn command(
     engine: &EngineHandle,
     method: MethodId,
-    machine: Option<MachineId>,
+    subject: &Subject,
     arguments: &Arguments<'_>,
 ) -> Read<Command> {
-    if let (MethodId::ClassifyStop, Some(machine)) = (method, machine) {
-        return classify(engine, machine, arguments);
+    if let Subject::Machine(machine) = subject {
+        return of_machine(engine, method, machine.clone(), arguments);
     }
     let order = key("order", &arguments.text(0), OrderId::parse)?;
     match method {
@@ -331,17 +258,68 @@ fn command(
                 machine: optional("machine", &arguments.text(3), MachineId::parse)?,
             }))
         }
-        MethodId::ClassifyStop => Err(Unreadable("the object is no machine".into())),
+        _ => Err(Unreadable("the object is no machine".into())),
     }
 }
 
-fn classify(engine: &EngineHandle, machine: MachineId, arguments: &Arguments<'_>) -> Read<Command> {
+/// A command about a machine.
+fn of_machine(
+    engine: &EngineHandle,
+    method: MethodId,
+    machine: MachineId,
+    arguments: &Arguments<'_>,
+) -> Read<Command> {
+    let window = || {
+        let (from, to) = (arguments.instant(0, "From")?, arguments.instant(1, "To")?);
+        let nothing = || Unreadable("To must lie after From".into());
+        Window::new(from, to).ok_or_else(nothing)
+    };
+    let reason = |index| key("reason", &arguments.text(index), ReasonId::parse);
+    let (remark, comment) = match method {
+        MethodId::ClassifyStop => {
+            let stop = stop_at(engine, &machine, arguments.time(0))?;
+            (RemarkCommand::Classify { stop, reason: reason(1)? }, 2)
+        }
+        MethodId::SplitStop => {
+            let stop = stop_at(engine, &machine, arguments.time(0))?;
+            (RemarkCommand::Split { stop, at: arguments.instant(1, "At")? }, 2)
+        }
+        MethodId::MergeStops => {
+            let (first, last) = (arguments.instant(0, "First")?, arguments.instant(1, "Last")?);
+            (RemarkCommand::Merge { first, last }, 2)
+        }
+        MethodId::StateStop => {
+            (RemarkCommand::StateStop { window: window()?, reason: reason(2)? }, 3)
+        }
+        MethodId::WithdrawStop => {
+            (RemarkCommand::WithdrawStop { start: arguments.instant(0, "Start")? }, 1)
+        }
+        MethodId::ResolveGap => {
+            let number = arguments.integer(2);
+            let state = MachineState::ALL.into_iter().find(|state| *state as i32 == number);
+            let unknown = || Unreadable(format!("there is no state {number}"));
+            let state = state.ok_or_else(unknown)?;
+            (RemarkCommand::ResolveGap { window: window()?, state }, 3)
+        }
+        MethodId::LogOn => {
+            let person = key("person", &arguments.text(0), PersonId::parse)?;
+            return Ok(Command::LogOn { machine, person: Some(person) });
+        }
+        MethodId::LogOff => return Ok(Command::LogOn { machine, person: None }),
+        _ => return Err(Unreadable("the object is a machine".into())),
+    };
+    Ok(Command::Remark { machine, remark, comment: arguments.text(comment) })
+}
+
+/// An instant in the stop that is meant: the given one, else in the present stop.
+fn stop_at(
+    engine: &EngineHandle,
+    machine: &MachineId,
+    given: Option<Timestamp>,
+) -> Read<Timestamp> {
     let view = engine.view();
-    let present = view.machines.get(&machine).and_then(|m| m.stop.as_ref()).map(|s| s.start);
+    let present = view.machines.get(machine).and_then(|m| m.stop.as_ref()).map(|s| s.start);
     let no_stop =
         || Unreadable(format!("machine {machine} does not stand; give the start of a stop"));
-    let stop = arguments.time(0).or(present).ok_or_else(no_stop)?;
-    let reason = key("reason", &arguments.text(1), ReasonId::parse)?;
-    let remark = RemarkCommand::Classify { stop, reason };
-    Ok(Command::Remark { machine, remark, comment: arguments.text(2) })
+    given.or(present).ok_or_else(no_stop)
 }

@@ -4,29 +4,33 @@
 //! core. The services know nothing of plants; the space knows nothing of sessions, subscriptions or
 //! sockets.
 
+mod bind;
+mod build;
 mod changes;
-mod equipment;
 mod event;
 mod history;
 mod history_source;
+mod instance;
+mod members;
 mod methods;
+mod model;
 mod node;
 mod nodeset;
 mod plant;
 mod protection;
 mod server_object;
 mod standard;
-mod tree;
 mod type_tree;
-mod types;
 mod value;
 mod virtual_nodes;
 mod whole;
 
 pub use event::Event;
 pub use history::{HistoryPage, Place, RawHistoryRequest};
+pub use model::Model;
 pub use node::{
-    CURRENT_READ, CURRENT_WRITE, HISTORY_READ, Node, NodeKind, Reference, SUBSCRIBE_TO_EVENTS,
+    Attributes, CURRENT_READ, CURRENT_WRITE, HISTORY_READ, Node, NodeKind, Reference,
+    SUBSCRIBE_TO_EVENTS,
 };
 pub use plant::{PlantSpace, SpaceInputs};
 pub use protection::{Asker, Protection, role_id};

@@ -19,11 +19,26 @@ pub const HISTORY_READ: u8 = 4;
 /// Bit of EventNotifier: events can be subscribed to (Part 3 §8.59).
 pub const SUBSCRIBE_TO_EVENTS: u8 = 1;
 
-/// A node.
+/// A node: its id, and what it may share with the same node of other instances.
 #[derive(Clone, Debug)]
 pub struct Node {
     /// Its id.
     pub id: NodeId,
+    /// All else that is to be known of it.
+    pub attributes: Arc<Attributes>,
+}
+
+impl std::ops::Deref for Node {
+    type Target = Attributes;
+
+    fn deref(&self) -> &Attributes {
+        &self.attributes
+    }
+}
+
+/// What nodes of the same declaration have in common.
+#[derive(Clone, Debug)]
+pub struct Attributes {
     /// Browse name.
     pub browse_name: QualifiedName,
     /// Display name.
@@ -96,7 +111,7 @@ impl Reference {
     }
 }
 
-impl Node {
+impl Attributes {
     /// Its node class.
     pub fn class(&self) -> NodeClass {
         match &self.kind {
@@ -159,6 +174,34 @@ impl Node {
         }
     }
 
+    /// Data type and value rank of a variable.
+    pub fn value_type(&self) -> Option<(NodeId, i32)> {
+        match &self.kind {
+            NodeKind::Variable { data_type, value_rank, .. } => {
+                Some((data_type.clone(), *value_rank))
+            }
+            NodeKind::Type { node, .. } => match &**node {
+                NodeType::Variable(variable) => Some((variable.data_type(), variable.value_rank())),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+impl Node {
+    /// A node of its own.
+    pub fn new(id: NodeId, attributes: Attributes) -> Node {
+        Node { id, attributes: Arc::new(attributes) }
+    }
+
+    /// The same node otherwise protected.
+    #[must_use]
+    pub fn protected(&self, protection: Protection) -> Node {
+        let attributes = Attributes { protection, ..Attributes::clone(&self.attributes) };
+        Node::new(self.id.clone(), attributes)
+    }
+
     /// An attribute other than a variable's value, as an asker sees it.
     pub fn attribute(&self, attribute: AttributeId, asker: &Asker) -> Result<Variant, StatusCode> {
         let value = match attribute {
@@ -214,20 +257,6 @@ impl Node {
                 }
             }
             _ => NONE,
-        }
-    }
-
-    /// Data type and value rank of a variable.
-    pub fn value_type(&self) -> Option<(NodeId, i32)> {
-        match &self.kind {
-            NodeKind::Variable { data_type, value_rank, .. } => {
-                Some((data_type.clone(), *value_rank))
-            }
-            NodeKind::Type { node, .. } => match &**node {
-                NodeType::Variable(variable) => Some((variable.data_type(), variable.value_rank())),
-                _ => None,
-            },
-            _ => None,
         }
     }
 }

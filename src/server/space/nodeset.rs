@@ -6,7 +6,7 @@ use hashbrown::{HashMap, HashSet};
 use opcua::nodes::{HasNodeId, NodeSetImport, NodeSetNamespaceMapper, NodeType};
 use opcua::types::{NodeId, ReferenceTypeId};
 
-use super::node::{Node, NodeKind, Reference};
+use super::node::{Attributes, Node, NodeKind, Reference};
 use super::protection::Protection;
 
 /// Nodes with their references.
@@ -41,6 +41,14 @@ impl NodeSet {
         set
     }
 
+    /// Adds the nodes of another set.
+    pub fn add(&mut self, other: NodeSet) {
+        self.nodes.extend(other.nodes);
+        for (id, references) in other.references {
+            self.references.entry(id).or_default().extend(references);
+        }
+    }
+
     fn link(&mut self, source: &NodeId, kind: &NodeId, forward: bool, target: &NodeId) {
         for (from, forward, to) in [(source, forward, target), (target, !forward, source)] {
             let (reference_type, target) = (kind.clone(), to.clone());
@@ -52,7 +60,7 @@ impl NodeSet {
     fn describe(&self, node: NodeType) -> Node {
         let base = node.as_node();
         let id = base.node_id().clone();
-        Node {
+        let attributes = Attributes {
             browse_name: base.browse_name().clone(),
             display_name: base.display_name().clone(),
             description: base.description().cloned().unwrap_or_default(),
@@ -61,8 +69,8 @@ impl NodeSet {
                 type_definition: self.type_definition(&id),
                 node: Arc::new(node),
             },
-            id,
-        }
+        };
+        Node::new(id, attributes)
     }
 
     fn type_definition(&self, id: &NodeId) -> Option<NodeId> {
@@ -90,7 +98,7 @@ impl NodeSet {
     pub fn protect(&mut self, root: &NodeId, protection: Protection) {
         for id in self.below(root) {
             if let Some(node) = self.nodes.get_mut(&id) {
-                Arc::make_mut(node).protection = protection;
+                *node = Arc::new(node.protected(protection));
             }
         }
     }

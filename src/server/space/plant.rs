@@ -3,19 +3,25 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use opcua::types::{AttributeId, DataValue, Identifier, NamespaceMap, NodeId, StatusCode, Variant};
+use hashbrown::HashMap;
+use opcua::types::{AttributeId, DataValue, Identifier, NodeId, StatusCode, Variant};
 
-use super::equipment;
+use super::bind;
+use super::build::Builder;
 use super::event::Event;
 use super::history::{self, HistoryPage, RawHistoryRequest};
-use super::history_source::{Figure, PlantSource, Stored};
+use super::history_source::{PlantSource, Stored};
+use super::instance::{Found, Instance, Instances};
+use super::members::Declarations;
+use super::model::Model;
 use super::node::{Node, NodeKind, Reference, type_attribute};
 use super::nodeset::NodeSet;
 use super::protection::Asker;
-use super::tree::{Entry, Tree};
-use super::types::Types;
-use super::value::{KpiValue, MachineValue, Sight, Source, data_value, order_value};
-use super::virtual_nodes::{VirtualNodes, VirtualPath};
+use super::type_tree::TypeTree;
+use super::value::{
+    FigurePart, KpiValue, KpiWindow, MachineValue, Sight, Source, Subject, data_value,
+};
+use super::virtual_nodes::{VirtualNodes, VirtualTypes};
 use super::{CallOutcome, changes, methods};
 use crate::app::clock::Clock;
 use crate::app::connection::Connections;
@@ -49,26 +55,47 @@ pub struct SpaceInputs {
 /// The nodes of a plant.
 pub struct PlantSpace {
     inputs: SpaceInputs,
-    types: Types,
-    tree: Tree,
-    nodes: VirtualNodes,
+    model: Model,
+    instances: Instances,
+    virtual_nodes: VirtualNodes,
     namespace: u16,
 }
 
 impl PlantSpace {
-    /// The space; its namespaces are added to those of the server.
-    pub fn new(inputs: SpaceInputs, namespaces: &mut NamespaceMap) -> Result<PlantSpace, String> {
-        let types = Types::load(namespaces)?;
+    /// The URI of the namespace of instances of a site.
+    pub fn uri(plant: &Plant) -> String {
+        format!("urn:linewright:ua:plant:{}", plant.site)
+    }
+
+    /// The space of a plant in a namespace, of types in a model and in namespace 0.
+    pub fn new(
+        inputs: SpaceInputs,
+        model: Model,
+        namespace: u16,
+        standard: &NodeSet,
+    ) -> Result<PlantSpace, String> {
         let plant = inputs.engine.plant().clone();
-        let uri = format!("urn:linewright:ua:plant:{}", plant.site);
-        let namespace = namespaces.add_namespace(&uri);
-        let tree = equipment::build(&plant, &types, (namespace, &uri), &inputs.process_units);
-        let nodes = VirtualNodes {
+        let sets = [standard, model.nodes()];
+        let types = TypeTree::new(&sets);
+        let builder = Builder {
+            plant: &plant,
+            model: &model,
+            declarations: Declarations { sets, types: &types },
+            namespace,
+            uri: &PlantSpace::uri(&plant),
+            process_units: &inputs.process_units,
+            instances: Instances::default(),
+            shared: HashMap::new(),
+        };
+        let (instances, members) = builder.build()?;
+        let virtual_nodes = VirtualNodes {
             engine: inputs.engine.clone(),
             queries: inputs.queries.clone(),
             namespace,
+            types: VirtualTypes::new(&model),
+            members,
         };
-        Ok(PlantSpace { inputs, types, tree, nodes, namespace })
+        Ok(PlantSpace { inputs, model, instances, virtual_nodes, namespace })
     }
 
     /// Index of the namespace of instances.
@@ -76,9 +103,9 @@ impl PlantSpace {
         self.namespace
     }
 
-    /// The nodes of our types.
+    /// The nodes of all types besides those of OPC UA itself.
     pub fn type_nodes(&self) -> &NodeSet {
-        self.types.nodes()
+        self.model.nodes()
     }
 
     /// The object of the site.
@@ -94,15 +121,17 @@ impl PlantSpace {
         }
     }
 
-    fn entry(&self, id: &NodeId) -> Option<&Entry> {
-        self.tree.get(self.path(id)?)
+    /// The node of something that configuration makes.
+    fn found(&self, id: &NodeId) -> Option<Found<'_>> {
+        self.instances.find(self.path(id)?)
     }
 
-    fn virtual_path(&self, id: &NodeId) -> Option<VirtualPath> {
-        VirtualPath::parse(self.path(id)?)
+    /// The order or lot that an id is about, and the path below it.
+    fn virtual_instance<'a>(&self, id: &'a NodeId) -> Option<(Instance, &'a str)> {
+        self.virtual_nodes.named(self.path(id)?)
     }
 
-    fn sighted(&self, source: &Source) -> DataValue {
+    fn sighted(&self, subject: &Subject, source: &Source) -> Option<DataValue> {
         let view = self.inputs.engine.view();
         let sight = Sight {
             plant: self.inputs.engine.plant(),
@@ -111,23 +140,23 @@ impl PlantSpace {
             refusals: &self.inputs.refusals,
             now: self.inputs.clock.now(),
         };
-        sight.value(source)
+        sight.value(subject, source)
     }
 
     /// What is stored about a variable.
     fn stored(&self, id: &NodeId) -> Option<Stored> {
-        match self.entry(id)?.source.as_ref()? {
-            Source::Machine(machine, MachineValue::State) => Some(Stored::States(machine.clone())),
-            Source::Counter(machine, role) => Some(Stored::Counts(machine.clone(), *role)),
-            Source::Kpi(equipment, value) => {
-                let figure = match value {
-                    KpiValue::Oee => Figure::Oee,
-                    KpiValue::Availability => Figure::Availability,
-                    KpiValue::Performance => Figure::Performance,
-                    KpiValue::Quality => Figure::Quality,
-                    _ => return None,
-                };
-                Some(Stored::Figure(equipment.clone(), figure))
+        let found = self.found(id)?;
+        let (subject, source) = (&found.instance.subject, found.source()?);
+        match (subject, source) {
+            (Subject::Machine(machine), Source::Machine(MachineValue::State)) => {
+                Some(Stored::States(machine.clone()))
+            }
+            (Subject::Machine(machine), Source::Counter(role)) => {
+                Some(Stored::Counts(machine.clone(), *role))
+            }
+            (subject, Source::Kpi(KpiWindow::ThisShift, KpiValue::Figure(figure, part))) => {
+                let is_kept = *part == FigurePart::Value && found.is_historizing();
+                is_kept.then(|| Some(Stored::Figure(subject.equipment()?, *figure)))?
             }
             _ => None,
         }
@@ -137,10 +166,10 @@ impl PlantSpace {
 impl PlantSpace {
     /// A node that needs no store to be found.
     pub fn known(&self, id: &NodeId) -> Option<Arc<Node>> {
-        if id.namespace == self.types.index() {
-            return self.types.nodes().node(id).cloned();
+        if id.namespace != self.namespace {
+            return self.model.nodes().node(id).cloned();
         }
-        self.entry(id).map(|entry| entry.node.clone())
+        Some(Arc::new(self.found(id)?.node(id)))
     }
 
     /// A node, if it exists.
@@ -148,68 +177,73 @@ impl PlantSpace {
         if let Some(known) = self.known(id) {
             return Ok(Some(known));
         }
-        match self.virtual_path(id) {
-            Some(path) => Ok(self.nodes.node(&path, &self.types).await?.map(Arc::new)),
-            None => Ok(None),
-        }
+        let Some((instance, below)) = self.virtual_instance(id) else {
+            return Ok(None);
+        };
+        let node = instance.at(below).map(|found| Arc::new(found.node(id)));
+        let exists = node.is_some() && self.virtual_nodes.exists(&instance.subject).await?;
+        Ok(node.filter(|_| exists))
     }
 
     /// References from a node of the plant, or from a standard one into it.
     pub async fn references(&self, id: &NodeId) -> Result<Vec<Reference>, StatusCode> {
-        let mut references = self.types.nodes().references(id).to_vec();
+        let mut references = self.model.nodes().references(id).to_vec();
         if id.namespace == 0 {
-            let roots = self.tree.roots.iter().filter(|(from, _)| from == id);
+            let roots = self.instances.roots.iter().filter(|(from, _)| from == id);
             references.extend(roots.map(|(_, reference)| reference.clone()));
         }
-        if let Some(entry) = self.entry(id) {
-            references.extend(entry.references.iter().cloned());
-            if let Some(folder @ ("orders" | "lots")) = self.path(id) {
-                references.extend(self.nodes.listed(folder).await?);
+        if let Some(found) = self.found(id) {
+            references.extend(found.references(self.namespace));
+            if let Some(folder @ ("mes/Orders" | "mes/Lots")) = self.path(id) {
+                references.extend(self.virtual_nodes.listed(folder).await?);
             }
-        } else if let Some(path) = self.virtual_path(id) {
-            references.extend(self.nodes.references(&path, &self.types).await?);
+        } else if let Some((instance, below)) = self.virtual_instance(id)
+            && let Some(found) = instance.at(below)
+        {
+            references.extend(found.references(self.namespace));
+            if below.is_empty() {
+                references.extend(self.virtual_nodes.references(&instance.subject).await?);
+            }
         }
         Ok(references)
     }
 
     /// A node with the value of its variable, where neither needs the store.
     pub fn sight(&self, id: &NodeId) -> Option<(Arc<Node>, Option<DataValue>)> {
-        if let Some(entry) = self.entry(id) {
-            let value = entry.source.as_ref().map(|source| self.sighted(source));
-            return Some((entry.node.clone(), value));
+        if let Some(found) = self.found(id) {
+            let subject = &found.instance.subject;
+            let value = found.source().and_then(|source| self.sighted(subject, source));
+            return Some((Arc::new(found.node(id)), value));
         }
         Some((self.known(id)?, self.current_value(id)))
     }
 
     /// The value of a variable, if it needs no store.
     pub fn current_value(&self, id: &NodeId) -> Option<DataValue> {
-        if let Some(entry) = self.entry(id) {
-            return Some(self.sighted(entry.source.as_ref()?));
+        if let Some(found) = self.found(id) {
+            return self.sighted(&found.instance.subject, found.source()?);
         }
         let now = self.inputs.clock.now();
-        if let Some(node) = self.types.nodes().node(id)
+        if let Some(node) = self.model.nodes().node(id)
             && let NodeKind::Type { node, .. } = &node.kind
         {
             let value = type_attribute(node, AttributeId::Value);
             let status = if value.is_ok() { StatusCode::Good } else { StatusCode::BadNotSupported };
             return Some(data_value(value.ok(), status, now, now));
         }
-        let VirtualPath::OrderVariable(order, name) = self.virtual_path(id)? else {
-            return None;
-        };
-        let view = self.inputs.engine.view();
-        let shown = view.orders.get(&order)?;
-        let value = order_value(self.inputs.engine.plant(), shown, name)?;
-        Some(data_value(Some(value), StatusCode::Good, view.at, now))
+        let (instance, below) = self.virtual_instance(id)?;
+        self.sighted(&instance.subject, instance.at(below)?.source()?)
     }
 
     /// The value of a variable.
     pub async fn value(&self, id: &NodeId) -> DataValue {
         let now = self.inputs.clock.now();
-        let Some(path) = self.virtual_path(id) else {
+        let instance = self.virtual_instance(id);
+        let found = instance.as_ref().and_then(|(instance, below)| instance.at(below));
+        let Some((found, source)) = found.and_then(|found| Some((found, found.source()?))) else {
             return data_value(None, StatusCode::BadAttributeIdInvalid, now, now);
         };
-        match self.nodes.value(&path).await {
+        match self.virtual_nodes.value(&found.instance.subject, source).await {
             Ok(value) => data_value(Some(value), StatusCode::Good, now, now),
             Err(status) => data_value(None, status, now, now),
         }
@@ -224,17 +258,22 @@ impl PlantSpace {
         asker: &Asker,
     ) -> CallOutcome {
         let bad = |status| CallOutcome { status, ..Default::default() };
-        let Some(on) = self.entry(object) else {
+        let Some(on) = self.found(object) else {
             return bad(StatusCode::BadNodeIdUnknown);
         };
-        let is_component = on.references.iter().any(|r| r.forward && r.target == *method);
-        let Some(called) = self.entry(method).and_then(|e| e.method).filter(|_| is_component)
+        let path = self.path(object).unwrap_or_default();
+        let is_component = self.path(method).and_then(|method| method.rsplit_once('/'));
+        let called = self.found(method).filter(|_| is_component.is_some_and(|(o, _)| o == path));
+        let Some(member) = called.and_then(|called| called.member) else {
+            return bad(StatusCode::BadMethodInvalid);
+        };
+        let (Some(method), NodeKind::Method { inputs, .. }) =
+            (member.method, &member.attributes.kind)
         else {
             return bad(StatusCode::BadMethodInvalid);
         };
-        let path = self.path(object).and_then(|path| path.strip_prefix("machine/"));
-        let machine = path.and_then(|key| MachineId::parse(key).ok());
-        methods::call(&self.inputs.engine, called, machine, arguments, asker).await
+        let subject = &on.instance.subject;
+        methods::call(&self.inputs.engine, (method, inputs), subject, arguments, asker).await
     }
 
     /// Stored values of a variable.
@@ -251,7 +290,7 @@ impl PlantSpace {
 
     /// The objects at which events of a source are seen besides the source and the server.
     pub fn notifiers(&self, source: &NodeId) -> Vec<NodeId> {
-        let above = |id: &NodeId| self.entry(id).and_then(|entry| entry.notifier.clone());
+        let above = |id: &NodeId| self.found(id).and_then(|found| found.instance.notifier.clone());
         std::iter::successors(above(source), above).collect()
     }
 
@@ -263,7 +302,7 @@ impl PlantSpace {
                 ("State", Variant::Int32(state as i32))
             }
             Reading::Count(count) => {
-                (equipment::counter_text(observation.role)?.0, Variant::UInt64(count))
+                (bind::counter_name(observation.role)?, Variant::UInt64(count))
             }
             _ => return None,
         };
@@ -277,15 +316,16 @@ impl PlantSpace {
 
     /// Whether a variable shows values of a machine as they come.
     pub fn is_observed(&self, id: &NodeId) -> bool {
-        let source = self.entry(id).and_then(|entry| entry.source.as_ref());
-        let is_value = |source: &Source| match source {
-            Source::Counter(..) => true,
-            Source::Machine(machine, MachineValue::State) => {
+        let Some(found) = self.found(id) else {
+            return false;
+        };
+        match (found.source(), &found.instance.subject) {
+            (Some(Source::Counter(_)), _) => true,
+            (Some(Source::Machine(MachineValue::State)), Subject::Machine(machine)) => {
                 shows_state_as_told(self.inputs.engine.plant(), machine)
             }
             _ => false,
-        };
-        source.is_some_and(is_value)
+        }
     }
 
     /// The events between two pictures of the plant.

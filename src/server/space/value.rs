@@ -5,9 +5,10 @@ use opcua::types::{DataValue, DateTime, LocalizedText, StatusCode, Variant};
 use crate::app::connection::Connections;
 use crate::app::refusals::{Refusal, Refusals};
 use crate::app::view::{KpiView, MachineView, OrderView, PlantView};
-use crate::domain::id::{LineId, MachineId};
+use crate::domain::id::{AreaId, LineId, LotId, MachineId, OrderId};
 use crate::domain::oee::evaluate::Equipment;
-use crate::domain::oee::kpi::{Kpi, Profile};
+use crate::domain::oee::figure::Figure;
+use crate::domain::oee::kpi::{ExactTime, Kpi, Profile};
 use crate::domain::oee::loss::LossClass;
 use crate::domain::order::{Order, allowed_commands};
 use crate::domain::plant::Plant;
@@ -19,25 +20,63 @@ use crate::server::time::date_time;
 /// How long the last value is still shown, as uncertain, after a link was lost.
 const LINGER: Span = Span::from_seconds(10);
 
-/// Where a variable's value comes from.
+/// What a variable or method is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Subject {
+    /// No single piece of equipment.
+    Mes,
+    /// The site.
+    Site,
+    /// An area.
+    Area(AreaId),
+    /// A line.
+    Line(LineId),
+    /// A machine.
+    Machine(MachineId),
+    /// A job order.
+    Order(OrderId),
+    /// A lot.
+    Lot(LotId),
+}
+
+impl Subject {
+    /// The equipment that it is.
+    pub fn equipment(&self) -> Option<Equipment> {
+        Some(match self {
+            Subject::Site => Equipment::Site,
+            Subject::Area(area) => Equipment::Area(area.clone()),
+            Subject::Line(line) => Equipment::Line(line.clone()),
+            Subject::Machine(machine) => Equipment::Machine(machine.clone()),
+            Subject::Mes | Subject::Order(_) | Subject::Lot(_) => return None,
+        })
+    }
+}
+
+/// Where a variable's value comes from, given what it is about.
 #[derive(Clone, Debug)]
 pub enum Source {
     /// It never changes.
     Constant(Variant),
+    /// The business key.
+    Key,
     /// A machine.
-    Machine(MachineId, MachineValue),
+    Machine(MachineValue),
     /// A counter of a machine.
-    Counter(MachineId, SignalRole),
+    Counter(SignalRole),
     /// The stop in which a machine is.
-    Stop(MachineId, StopValue),
+    Stop(StopValue),
     /// The link to a machine.
-    Connection(MachineId, ConnectionValue),
+    Connection(ConnectionValue),
     /// A process value of a machine.
-    Process(MachineId, String),
+    Process(String),
     /// A line.
-    Line(LineId, LineValue),
-    /// A figure.
-    Kpi(Equipment, KpiValue),
+    Line(LineValue),
+    /// A figure of equipment.
+    Kpi(KpiWindow, KpiValue),
+    /// A value of an order, by its name.
+    Order(String),
+    /// A value of a lot, by its name.
+    Lot(String),
     /// Peers that were turned away.
     Refusals(Refusal),
 }
@@ -48,6 +87,7 @@ pub enum MachineValue {
     State,
     Order,
     Lot,
+    Operator,
 }
 
 /// What is said about a stop.
@@ -82,25 +122,51 @@ pub enum LineValue {
     State,
     Order,
     Product,
+    Bottleneck,
+    Outfeed,
+}
+
+/// The time that figures are about.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum KpiWindow {
+    /// The running shift.
+    ThisShift,
+}
+
+impl KpiWindow {
+    /// The window of that name.
+    pub fn parse(name: &str) -> Option<KpiWindow> {
+        (name == "ThisShift").then_some(KpiWindow::ThisShift)
+    }
+}
+
+/// A part of a ratio figure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FigurePart {
+    Value,
+    Numerator,
+    Denominator,
 }
 
 /// A figure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum KpiValue {
-    Oee,
-    Availability,
-    Performance,
-    Quality,
-    Teep,
-    Ooe,
-    Coverage,
+    Figure(Figure, FigurePart),
     PlannedBusyTime,
     RunTime,
     Time(LossClass),
+    SpeedLoss,
+    QualityLoss,
+    FullyProductive,
     Good,
     Reject,
     Total,
     Unattributed,
+    Stops,
+    MicroStops,
+    Unexplained,
+    TimeBetweenFailures,
+    TimeToRepair,
     WindowName,
     WindowStart,
     WindowEnd,
@@ -145,18 +211,42 @@ pub fn data_value(
 }
 
 impl Sight<'_> {
-    /// The value of a source now.
-    pub fn value(&self, source: &Source) -> DataValue {
-        match source {
-            Source::Constant(value) => self.good(value.clone(), self.view.at),
-            Source::Machine(machine, value) => self.machine(machine, *value),
-            Source::Counter(machine, role) => self.counter(machine, *role),
-            Source::Stop(machine, value) => self.stop(machine, *value),
-            Source::Connection(machine, value) => self.connection(machine, *value),
-            Source::Process(machine, name) => self.process(machine, name),
-            Source::Line(line, value) => self.line(line, *value),
-            Source::Kpi(equipment, value) => self.kpi(equipment, *value),
-            Source::Refusals(refusal) => self.good(self.refusals.of(*refusal).into(), self.now),
+    /// The value of a source now; none for what only the store knows.
+    pub fn value(&self, subject: &Subject, source: &Source) -> Option<DataValue> {
+        Some(match (source, subject) {
+            (Source::Constant(value), _) => self.good(value.clone(), self.view.at),
+            (Source::Key, subject) => self.good(self.key(subject).into(), self.view.at),
+            (Source::Refusals(refusal), _) => {
+                self.good(self.refusals.of(*refusal).into(), self.now)
+            }
+            (Source::Machine(value), Subject::Machine(machine)) => self.machine(machine, *value),
+            (Source::Counter(role), Subject::Machine(machine)) => self.counter(machine, *role),
+            (Source::Stop(value), Subject::Machine(machine)) => self.stop(machine, *value),
+            (Source::Connection(value), Subject::Machine(machine)) => {
+                self.connection(machine, *value)
+            }
+            (Source::Process(name), Subject::Machine(machine)) => self.process(machine, name),
+            (Source::Line(value), Subject::Line(line)) => self.line(line, *value),
+            (Source::Kpi(window, value), subject) => {
+                self.kpi(&subject.equipment()?, *window, *value)
+            }
+            (Source::Order(name), Subject::Order(order)) => {
+                let shown = self.view.orders.get(order)?;
+                self.good(order_value(self.plant, shown, name)?, self.view.at)
+            }
+            _ => return None,
+        })
+    }
+
+    fn key(&self, subject: &Subject) -> String {
+        match subject {
+            Subject::Mes => String::new(),
+            Subject::Site => self.plant.site.to_string(),
+            Subject::Area(area) => area.to_string(),
+            Subject::Line(line) => line.to_string(),
+            Subject::Machine(machine) => machine.to_string(),
+            Subject::Order(order) => order.to_string(),
+            Subject::Lot(lot) => lot.to_string(),
         }
     }
 
@@ -210,6 +300,9 @@ impl Sight<'_> {
                 let lot = text(view.lot.as_ref().map(ToString::to_string));
                 self.linked(view, Some(lot), Some(self.view.at))
             }
+            MachineValue::Operator => {
+                self.good(text(view.operator.as_ref().map(ToString::to_string)), self.view.at)
+            }
             MachineValue::Order => {
                 self.good(text(view.order.as_ref().map(ToString::to_string)), self.view.at)
             }
@@ -256,7 +349,7 @@ impl Sight<'_> {
     fn connection(&self, machine: &MachineId, value: ConnectionValue) -> DataValue {
         let board = self.connections.of(machine);
         let value = match value {
-            ConnectionValue::State => Variant::from(board.state.as_str()),
+            ConnectionValue::State => Variant::Int32(board.state as i32),
             ConnectionValue::Endpoint => Variant::from(board.endpoint),
             ConnectionValue::LastError => Variant::from(board.last_error),
             ConnectionValue::Since => date_time(board.since).into(),
@@ -296,6 +389,8 @@ impl Sight<'_> {
         let order = machine.and_then(|machine| machine.order.as_ref());
         let text = match value {
             LineValue::Order => order.map(ToString::to_string),
+            LineValue::Bottleneck => Some(configured.bottleneck.to_string()),
+            LineValue::Outfeed => Some(configured.outfeed.to_string()),
             _ => {
                 let view = order.and_then(|order| self.view.orders.get(order));
                 view.map(|view| view.order.request.product.to_string())
@@ -304,8 +399,11 @@ impl Sight<'_> {
         self.good(Variant::from(text.unwrap_or_default()), self.view.at)
     }
 
-    fn kpi(&self, equipment: &Equipment, value: KpiValue) -> DataValue {
-        match self.view.kpis.get(equipment) {
+    fn kpi(&self, equipment: &Equipment, window: KpiWindow, value: KpiValue) -> DataValue {
+        let shown = match window {
+            KpiWindow::ThisShift => self.view.kpis.get(equipment),
+        };
+        match shown {
             None => self.bad(StatusCode::BadWaitingForInitialData),
             Some(shown) => kpi_value(shown, value, self.now),
         }
@@ -317,31 +415,51 @@ fn kpi_value(shown: &KpiView, value: KpiValue, now: Timestamp) -> DataValue {
     let at = kpi.window.to;
     let parts = kpi.production.parts;
     let unattributed = kpi.production.unattributed;
+    let count = |count: u64| Variant::UInt32(u32::try_from(count).unwrap_or(u32::MAX));
+    let waterfall = || kpi.waterfall();
     let value = match value {
-        KpiValue::Oee => return ratio_value(kpi, kpi.oee(), at, now),
-        KpiValue::Availability => return ratio_value(kpi, kpi.availability(Profile::Tpm), at, now),
-        KpiValue::Performance => return ratio_value(kpi, kpi.performance(Profile::Tpm), at, now),
-        KpiValue::Quality => return ratio_value(kpi, kpi.quality(), at, now),
-        KpiValue::Teep => return ratio_value(kpi, kpi.teep(), at, now),
-        KpiValue::Ooe => return ratio_value(kpi, kpi.ooe(), at, now),
-        KpiValue::Coverage => return ratio_value(kpi, kpi.coverage(), at, now),
-        KpiValue::PlannedBusyTime => duration(kpi.time.planned_busy()),
-        KpiValue::RunTime => duration(kpi.run_time(Profile::Tpm)),
-        KpiValue::Time(class) => duration(kpi.time.of(class)),
-        KpiValue::Good => Variant::Int64(parts.good),
-        KpiValue::Reject => Variant::Int64(parts.reject),
-        KpiValue::Total => Variant::Int64(parts.total),
-        KpiValue::Unattributed => Variant::Int64(unattributed.good + unattributed.reject),
-        KpiValue::WindowName => Variant::from(shown.window_name.as_str()),
-        KpiValue::WindowStart => date_time(kpi.window.from).into(),
-        KpiValue::WindowEnd => date_time(kpi.window.to).into(),
-        KpiValue::Provisional => Variant::Boolean(kpi.provisional),
+        KpiValue::Figure(figure, FigurePart::Value) => {
+            return ratio_value(kpi, figure.ratio(kpi), at, now);
+        }
+        KpiValue::Figure(figure, FigurePart::Numerator) => exact(figure.numerator(kpi)),
+        KpiValue::Figure(figure, FigurePart::Denominator) => exact(figure.denominator(kpi)),
+        KpiValue::PlannedBusyTime => duration(kpi.time.planned_busy()).into(),
+        KpiValue::RunTime => duration(kpi.run_time(Profile::Tpm)).into(),
+        KpiValue::Time(class) => duration(kpi.time.of(class)).into(),
+        KpiValue::SpeedLoss => exact(waterfall().map(|w| w.speed_loss)),
+        KpiValue::QualityLoss => exact(waterfall().map(|w| w.quality_loss)),
+        KpiValue::FullyProductive => exact(waterfall().map(|w| w.fully_productive)),
+        KpiValue::Good => Variant::Int64(parts.good).into(),
+        KpiValue::Reject => Variant::Int64(parts.reject).into(),
+        KpiValue::Total => Variant::Int64(parts.total).into(),
+        KpiValue::Unattributed => Variant::Int64(unattributed.good + unattributed.reject).into(),
+        KpiValue::Stops => count(kpi.stops.stops).into(),
+        KpiValue::MicroStops => count(kpi.stops.micro_stops).into(),
+        KpiValue::Unexplained => count(kpi.stops.unexplained).into(),
+        KpiValue::TimeBetweenFailures => mean(kpi.mtbf()),
+        KpiValue::TimeToRepair => mean(kpi.mttr()),
+        KpiValue::WindowName => Some(Variant::from(shown.window_name.as_str())),
+        KpiValue::WindowStart => Some(date_time(kpi.window.from).into()),
+        KpiValue::WindowEnd => Some(date_time(kpi.window.to).into()),
+        KpiValue::Provisional => Some(Variant::Boolean(kpi.provisional)),
         KpiValue::Flags => {
-            let flags: Vec<_> = kpi.flags.iter().map(|flag| flag.as_str()).collect();
-            Variant::from(flags.join(","))
+            let flags = kpi.flags.iter().map(|flag| flag.as_str().to_owned());
+            Some(Variant::from(flags.collect::<Vec<_>>()))
         }
     };
-    data_value(Some(value), StatusCode::Good, at, now)
+    let status = if value.is_some() { StatusCode::Good } else { StatusCode::BadNoData };
+    data_value(value, status, at, now)
+}
+
+/// An exact time in milliseconds.
+fn exact(time: Option<ExactTime>) -> Option<Variant> {
+    let ratio = Ratio::new(time?.numerator, time?.denominator)?;
+    Some(Variant::Double(ratio.to_f64() / TICKS_PER_MILLISECOND as f64))
+}
+
+/// A mean time in milliseconds.
+fn mean(ticks: Option<Ratio>) -> Option<Variant> {
+    Some(Variant::Double(ticks?.to_f64() / TICKS_PER_MILLISECOND as f64))
 }
 
 /// A ratio; not defined is bad, and incomplete knowledge is uncertain.
@@ -377,10 +495,11 @@ pub fn order_value(plant: &Plant, view: &OrderView, name: &str) -> Option<Varian
         "UnattributedCount" => Variant::Int64(totals.unattributed),
         "StartTime" => optional(order.started()),
         "EndTime" => optional(ended(order)),
-        "AllowedCommands" => {
+        "ReworkCount" => Variant::Int64(totals.rework),
+        "AllowedActions" => {
             let allowed = allowed_commands(order.state);
-            let words: Vec<_> = allowed.iter().map(|command| command.as_str()).collect();
-            Variant::from(words.join(","))
+            let words = allowed.iter().map(|command| command.as_str().to_owned());
+            Variant::from(words.collect::<Vec<_>>())
         }
         _ => return None,
     })

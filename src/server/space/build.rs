@@ -1,0 +1,358 @@
+//! The instances of a plant: site, areas, lines, machines, reasons, products; made of configuration.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use opcua::types::{
+    LocalizedText, NodeId, ObjectId, ObjectTypeId, QualifiedName, ReferenceTypeId, Variant,
+};
+
+use super::bind;
+use super::instance::{Instance, Instances};
+use super::members::{Bound, Declarations, Members, Placed};
+use super::model::Model;
+use super::node::{Attributes, NodeKind, Reference};
+use super::protection::{Protection, role_id};
+use super::value::{Source, Subject};
+use crate::domain::id::MachineId;
+use crate::domain::plant::{Line, Machine, Plant, Reason};
+use crate::domain::role::Role;
+use crate::domain::signal::SignalRole;
+
+/// Levels of equipment with the numbers of ISA-95 (OPC 10030).
+mod level {
+    pub const SITE: i32 = 1;
+    pub const AREA: i32 = 2;
+    pub const LINE: i32 = 5;
+    pub const MACHINE: i32 = 11;
+}
+
+/// What a plant is built from.
+pub struct Builder<'a> {
+    /// The plant.
+    pub plant: &'a Plant,
+    /// The types.
+    pub model: &'a Model,
+    /// What types declare.
+    pub declarations: Declarations<'a>,
+    /// Index of the namespace of instances.
+    pub namespace: u16,
+    /// Its URI.
+    pub uri: &'a str,
+    /// Units of process values.
+    pub process_units: &'a BTreeMap<(MachineId, String), String>,
+    /// What has been built.
+    pub instances: Instances,
+    /// Members of equipment, by what they depend on.
+    pub shared: HashMap<Shape, Arc<Members>>,
+}
+
+/// What members of equipment depend on besides its type.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct Shape {
+    of_type: &'static str,
+    counters: Vec<SignalRole>,
+    placed: Vec<(Placed, String)>,
+}
+
+/// Members of instances that exist only while somebody looks at them.
+pub struct VirtualMembers {
+    /// Of an order.
+    pub order: Arc<Members>,
+    /// Of a lot.
+    pub lot: Arc<Members>,
+}
+
+type Built<T> = Result<T, String>;
+
+impl Builder<'_> {
+    /// Builds all.
+    pub fn build(mut self) -> Built<(Instances, VirtualMembers)> {
+        let site = self.site()?;
+        self.mes()?;
+        self.role()?;
+        let metadata = self.metadata()?;
+        let objects = NodeId::from(ObjectId::ObjectsFolder);
+        let below = |target: &str| NodeId::new(self.namespace, target);
+        let organizes = |target| Reference::forward(ReferenceTypeId::Organizes, target);
+        let component = |target| Reference::forward(ReferenceTypeId::HasComponent, target);
+        self.instances.roots = vec![
+            (objects.clone(), organizes(below(&site))),
+            (objects, organizes(below("mes"))),
+            (
+                ObjectId::Server_ServerCapabilities_RoleSet.into(),
+                component(role_id(Role::Erp, self.namespace)),
+            ),
+            (ObjectId::Server_Namespaces.into(), component(below(&metadata))),
+        ];
+        let members = |name: &str, binds: &dyn Fn(&str) -> Option<Bound>| {
+            let of_type = self.model.own(name);
+            self.declarations.members(&of_type, &|_| false, &[], binds).map(Arc::new)
+        };
+        let order = members("JobOrderType", &bind::order)?;
+        let lot = members("LotType", &bind::lot)?;
+        Ok((self.instances, VirtualMembers { order, lot }))
+    }
+
+    /// Adds an object of one of our types.
+    fn object(
+        &mut self,
+        (path, subject): (&str, Subject),
+        (name, display, text): (&str, &str, &str),
+        of_type: NodeId,
+        members: Arc<Members>,
+    ) {
+        let kind = NodeKind::Object { type_definition: of_type, notifier: false };
+        self.instance((path, subject), (name, display, text), kind, members);
+    }
+
+    fn instance(
+        &mut self,
+        (path, subject): (&str, Subject),
+        (name, display, text): (&str, &str, &str),
+        kind: NodeKind,
+        members: Arc<Members>,
+    ) {
+        let attributes = Attributes {
+            browse_name: QualifiedName::new(self.namespace, name),
+            display_name: LocalizedText::from(display),
+            description: LocalizedText::from(text),
+            protection: Protection::Open,
+            kind,
+        };
+        let type_definition = attributes.type_definition();
+        let of_type = Reference::forward(ReferenceTypeId::HasTypeDefinition, type_definition);
+        self.instances.add(Instance {
+            path: path.to_owned(),
+            subject,
+            attributes: Arc::new(attributes),
+            source: None,
+            members,
+            references: vec![of_type],
+            member_references: HashMap::new(),
+            notifier: None,
+        });
+    }
+
+    fn link(&mut self, from: (&str, &str), kind: ReferenceTypeId, to: &str) {
+        self.instances.link(from, kind, to, self.namespace);
+    }
+
+    fn site(&mut self) -> Built<String> {
+        let key = self.plant.site.to_string();
+        let path = format!("site/{key}");
+        let zone = self.plant.time_zone.clone();
+        let zone = |path: &str| match path {
+            "TimeZone" => bind::constant(zone.as_str()),
+            _ => None,
+        };
+        let texts = (key.as_str(), self.plant.site_name.as_str(), "The site.");
+        self.equipment((&path, Subject::Site), texts, ("SiteType", level::SITE), &zone)?;
+        self.instances.notifies(&path, None, self.namespace);
+        for area in self.plant.areas.clone() {
+            let area_path = format!("area/{}", area.id);
+            let texts = (area.id.as_str(), area.name.as_str(), "An area of the site.");
+            let subject = Subject::Area(area.id.clone());
+            let of_type = ("AreaType", level::AREA);
+            self.equipment((&area_path, subject), texts, of_type, &|_| None)?;
+            self.below(&path, &area_path);
+            for line in self.plant.lines_in(&area.id).cloned().collect::<Vec<_>>() {
+                self.line(&area_path, &line)?;
+            }
+        }
+        Ok(path)
+    }
+
+    /// Puts equipment below other equipment, and lets its events be seen there.
+    fn below(&mut self, above: &str, path: &str) {
+        self.link((above, ""), ReferenceTypeId::Organizes, path);
+        self.instances.notifies(path, Some(above), self.namespace);
+    }
+
+    /// Adds equipment whose members depend on its type only.
+    fn equipment(
+        &mut self,
+        named: (&str, Subject),
+        texts: (&str, &str, &str),
+        (type_name, level): (&'static str, i32),
+        own: &dyn Fn(&str) -> Option<Bound>,
+    ) -> Built<()> {
+        let of_type = self.model.own(type_name);
+        let shape = Shape { of_type: type_name, ..Shape::default() };
+        let members = match self.shared.get(&shape) {
+            Some(known) => known.clone(),
+            None => {
+                let binds = |path: &str| own(path).or_else(|| bind::equipment(path, level));
+                let made = self.declarations.members(&of_type, &wants_history, &[], &binds)?;
+                self.shared.entry(shape).or_insert(Arc::new(made)).clone()
+            }
+        };
+        self.object(named, texts, of_type, members);
+        Ok(())
+    }
+
+    fn line(&mut self, area: &str, line: &Line) -> Built<()> {
+        let path = format!("line/{}", line.id);
+        let texts =
+            (line.id.as_str(), line.name.as_str(), "A line; it makes one job order at a time.");
+        let subject = Subject::Line(line.id.clone());
+        self.equipment((&path, subject), texts, ("LineType", level::LINE), &bind::line)?;
+        self.below(area, &path);
+        for id in &line.machines {
+            if let Some(machine) = self.plant.machines.get(id).cloned() {
+                self.machine(&path, &machine)?;
+            }
+        }
+        let flows_to = self.model.own("FlowsTo");
+        for pair in line.machines.windows(2) {
+            let [from, to] = [&pair[0], &pair[1]].map(|id| format!("machine/{id}"));
+            self.instances.link((&from, ""), flows_to.clone(), &to, self.namespace);
+        }
+        Ok(())
+    }
+
+    fn machine(&mut self, line: &str, machine: &Machine) -> Built<()> {
+        let path = format!("machine/{}", machine.id);
+        let of_type = self.model.own("MachineType");
+        let members = self.machine_members(&of_type, machine)?;
+        let texts = (machine.id.as_str(), machine.name.as_str(), "A machine.");
+        self.object((&path, Subject::Machine(machine.id.clone())), texts, of_type, members);
+        self.below(line, &path);
+        Ok(())
+    }
+
+    fn machine_members(&mut self, of_type: &NodeId, machine: &Machine) -> Built<Arc<Members>> {
+        let signals = machine.signals.iter().map(|signal| signal.role);
+        let counters: Vec<_> = signals.filter(|role| role.is_counter()).collect();
+        let values = self.process_units.iter().filter(|((id, _), _)| *id == machine.id);
+        let placed = values.map(|((_, name), unit)| {
+            let text = "A value of the machine, shown live.".to_owned();
+            (Placed { folder: "ProcessValues", name: name.clone(), text }, unit.clone())
+        });
+        let shape = Shape { of_type: "MachineType", counters, placed: placed.collect() };
+        if let Some(known) = self.shared.get(&shape) {
+            return Ok(known.clone());
+        }
+        let wants = |path: &str| match path.split_once('/') {
+            Some(("Counters", name)) => {
+                bind::counter(name).is_some_and(|role| shape.counters.contains(&role))
+            }
+            _ if path == "ProcessValues" => !shape.placed.is_empty(),
+            _ => wants_history(path),
+        };
+        let unit = |name: &str| {
+            let (_, unit) = shape.placed.iter().find(|(placed, _)| placed.name == name)?;
+            Some(bind::unit(unit, unit))
+        };
+        let binds = |path: &str| {
+            let own = bind::machine(path, &unit);
+            own.or_else(|| bind::equipment(path, level::MACHINE))
+        };
+        let placed: Vec<_> = shape.placed.iter().map(|(placed, _)| placed.clone()).collect();
+        let members = self.declarations.members(of_type, &wants, &placed, &binds)?;
+        let members = Arc::new(members);
+        self.shared.insert(shape, members.clone());
+        Ok(members)
+    }
+
+    fn mes(&mut self) -> Built<()> {
+        let of_type = self.model.own("MesType");
+        let members = self.declarations.members(&of_type, &|_| false, &[], &bind::mes)?;
+        let texts = ("MES", "MES", "All of the MES that belongs to no single piece of equipment.");
+        self.object(("mes", Subject::Mes), texts, of_type, members.into());
+        let reasons: Vec<_> = self.plant.reasons.values().cloned().collect();
+        for reason in &reasons {
+            self.reason(reason)?;
+        }
+        for reason in &reasons {
+            let path = format!("reason/{}", reason.id);
+            match &reason.parent {
+                Some(parent) => {
+                    let above = format!("reason/{parent}");
+                    self.link((&above, ""), ReferenceTypeId::HasComponent, &path);
+                }
+                None => self.link(("mes", "Reasons"), ReferenceTypeId::Organizes, &path),
+            }
+        }
+        for product in self.plant.products.values().cloned().collect::<Vec<_>>() {
+            let path = format!("product/{}", product.id);
+            let of_type = self.model.own("ProductType");
+            let binds = |path: &str| match path {
+                "Unit" => bind::constant(product.unit.as_str()),
+                _ => None,
+            };
+            let members = self.declarations.members(&of_type, &|_| false, &[], &binds)?;
+            let texts = (product.id.as_str(), product.name.as_str(), "A product.");
+            self.object((&path, Subject::Mes), texts, of_type, members.into());
+            self.link(("mes", "Products"), ReferenceTypeId::Organizes, &path);
+        }
+        for machine in self.plant.machines.keys() {
+            let path = format!("machine/{machine}/Connection");
+            self.instances.link(
+                ("mes", "Connections"),
+                ReferenceTypeId::Organizes,
+                &path,
+                self.namespace,
+            );
+        }
+        Ok(())
+    }
+
+    fn reason(&mut self, reason: &Reason) -> Built<()> {
+        let path = format!("reason/{}", reason.id);
+        let of_type = self.model.own("ReasonType");
+        let binds = |path: &str| match path {
+            "Key" => bind::constant(reason.id.as_str()),
+            "LossClass" => bind::constant(reason.class as i32),
+            "IsFailure" => bind::constant(reason.failure),
+            "StopsLine" => bind::constant(reason.stops_line),
+            "ValidFrom" => bind::constant(bind::optional_time(reason.valid.from)),
+            "ValidTo" => bind::constant(bind::optional_time(reason.valid.to)),
+            _ => None,
+        };
+        let members = self.declarations.members(&of_type, &|_| false, &[], &binds)?;
+        let kind = NodeKind::Variable {
+            type_definition: of_type,
+            data_type: opcua::types::DataTypeId::LocalizedText.into(),
+            value_rank: -1,
+            historizing: false,
+        };
+        let texts = (reason.id.as_str(), reason.name.as_str(), "A reason; its value is its name.");
+        self.instance((&path, Subject::Mes), texts, kind, members.into());
+        let name = LocalizedText::from(reason.name.as_str());
+        self.instances.value(&path, Source::Constant(Variant::from(name)));
+        Ok(())
+    }
+
+    /// The role of ERP systems, which OPC UA does not know.
+    fn role(&mut self) -> Built<()> {
+        let of_type = NodeId::from(ObjectTypeId::RoleType);
+        let members = self.declarations.members(&of_type, &|_| false, &[], &bind::role)?;
+        let text = "The role of the ERP system: stores, moves and reports job orders.";
+        self.object(("role/erp", Subject::Mes), ("Erp", "Erp", text), of_type, members.into());
+        let set = ObjectId::Server_ServerCapabilities_RoleSet;
+        let above = Reference::inverse(ReferenceTypeId::HasComponent, set);
+        self.instances.refer("role/erp", above);
+        Ok(())
+    }
+
+    /// What is to be known about the namespace of instances.
+    fn metadata(&mut self) -> Built<String> {
+        let path = "namespace/plant".to_owned();
+        let of_type = NodeId::from(ObjectTypeId::NamespaceMetadataType);
+        let uri = self.uri;
+        let binds = |path: &str| bind::namespace(path, uri);
+        let members = self.declarations.members(&of_type, &|_| false, &[], &binds)?;
+        let text = "What is to be known about the namespace.";
+        self.object((&path, Subject::Mes), (uri, uri, text), of_type, members.into());
+        let above = Reference::inverse(ReferenceTypeId::HasComponent, ObjectId::Server_Namespaces);
+        self.instances.refer(&path, above);
+        Ok(path)
+    }
+}
+
+/// Of the figures, the four best known of the running shift have history.
+fn wants_history(path: &str) -> bool {
+    matches!(path.split('/').collect::<Vec<_>>()[..], ["KPI", "ThisShift", _, "HA Configuration"])
+}

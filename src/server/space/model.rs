@@ -1,0 +1,95 @@
+//! The types of all namespaces besides OPC UA's own: ours, and those of companion specifications.
+//!
+//! The nodesets that ship with the program hold the parts of companion specifications that we use.
+
+use opcua::nodes::{NodeSet2Import, NodeSetImport as _, NodeSetNamespaceMapper};
+use opcua::types::{NamespaceMap, NodeClass, NodeId};
+
+use super::nodeset::NodeSet;
+
+/// URI of the type namespace.
+pub const TYPES_NAMESPACE: &str = "urn:linewright:ua:mes";
+
+/// The nodesets in the program, in the order in which they need each other.
+const NODESETS: [(&str, &str); 5] = [
+    ("mes.xml", include_str!("../../../nodesets/mes.xml")),
+    ("di.xml", include_str!("../../../nodesets/di.xml")),
+    ("isa95-jobcontrol.xml", include_str!("../../../nodesets/isa95-jobcontrol.xml")),
+    ("machinery.xml", include_str!("../../../nodesets/machinery.xml")),
+    ("machinery-jobs.xml", include_str!("../../../nodesets/machinery-jobs.xml")),
+];
+
+/// The type nodes.
+pub struct Model {
+    nodes: NodeSet,
+    own: u16,
+    /// Our types by their names.
+    named: hashbrown::HashMap<String, NodeId>,
+}
+
+impl Model {
+    /// Reads the nodesets; fails only if a file in the program is broken.
+    pub fn load(namespaces: &mut NamespaceMap) -> Result<Model, String> {
+        let mut nodes = NodeSet::default();
+        for (name, text) in NODESETS {
+            let import = NodeSet2Import::new_str("en", text, Vec::new())
+                .map_err(|error| format!("nodeset {name} is broken: {error}"))?;
+            let mut mapper = NodeSetNamespaceMapper::new(namespaces);
+            // Registered here, because the importer would print a line on standard output.
+            for (index, uri) in (1..).zip(import.get_own_namespaces()) {
+                mapper.add_namespace(&uri, index);
+            }
+            nodes.add(NodeSet::import(&import, &mapper));
+        }
+        let own = namespaces.get_index(TYPES_NAMESPACE).unwrap_or(0);
+        let is_type = |class| !matches!(class, NodeClass::Object | NodeClass::Variable);
+        let types = nodes.nodes().filter(|node| node.id.namespace == own && is_type(node.class()));
+        let name = |node: &std::sync::Arc<super::Node>| {
+            (node.browse_name.name.as_ref().to_owned(), node.id.clone())
+        };
+        let named = types.map(name).collect();
+        Ok(Model { nodes, own, named })
+    }
+
+    /// All nodes of the namespaces.
+    pub fn nodes(&self) -> &NodeSet {
+        &self.nodes
+    }
+
+    /// Whether the nodes of a namespace are all here.
+    pub fn has(&self, id: &NodeId) -> bool {
+        self.nodes.node(id).is_some()
+    }
+
+    /// One of our types by its name.
+    pub fn own(&self, name: &str) -> NodeId {
+        // A name that is not there is an error of the program; its absence shows at the first start.
+        self.named.get(name).cloned().unwrap_or_else(|| NodeId::new(self.own, name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_node_has_a_description_and_references_that_lead_somewhere() {
+        let mut namespaces = NamespaceMap::new();
+        let model = Model::load(&mut namespaces).unwrap();
+        assert!(model.nodes().nodes().count() > 500);
+        for node in model.nodes().nodes() {
+            let id = &node.id;
+            assert!(!node.description.text.is_empty(), "{id} has no description");
+            for reference in model.nodes().references(id) {
+                let target = &reference.target;
+                assert!(
+                    target.namespace == 0 || model.has(target),
+                    "{id} refers to {target}, which does not exist"
+                );
+            }
+        }
+        let base: NodeId = opcua::types::ObjectTypeId::BaseObjectType.into();
+        let oee = model.own("OeeType");
+        assert!(model.nodes().references(&base).iter().any(|r| r.forward && r.target == oee));
+    }
+}
