@@ -298,7 +298,10 @@ impl Node<'_> {
         self.texts(out, name, text);
         line(out, 4, "<References>");
         line(out, 6, &format!("<Reference ReferenceType=\"i=40\">{PROPERTY}</Reference>"));
-        line(out, 6, "<Reference ReferenceType=\"i=37\">i=78</Reference>");
+        // What belongs to a data type is no declaration for instances.
+        if self.row.keyword == "method" {
+            line(out, 6, "<Reference ReferenceType=\"i=37\">i=78</Reference>");
+        }
         let inverse =
             format!("<Reference ReferenceType=\"i=46\" IsForward=\"false\">{above}</Reference>");
         line(out, 6, &inverse);
