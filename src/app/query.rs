@@ -287,6 +287,15 @@ impl Queries {
         Ok((order, totals))
     }
 
+    /// The lots that went into an order and came out of it.
+    pub async fn operations_of_order(
+        &self,
+        order: &OrderId,
+    ) -> Result<Vec<LotOperation>, QueryError> {
+        let (reader, order) = (self.engine.reader().clone(), order.clone());
+        blocking(move || Ok(reader.operations_of_order(&order)?)).await
+    }
+
     /// A lot's operations, or an error when it is not known.
     pub async fn lot(&self, lot: &LotId) -> Result<Vec<LotOperation>, QueryError> {
         let (reader, key) = (self.engine.reader().clone(), lot.clone());

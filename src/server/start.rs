@@ -258,7 +258,8 @@ fn plant_content(uri: &str, inputs: SpaceInputs, limits: Limits) -> Result<Conte
     let instances = namespaces.add_namespace(&PlantSpace::uri(inputs.engine.plant()));
     let state = ServerState::new(clock.clone(), uri, uris(&namespaces), limits);
     let standard = StandardSpace::new(state.clone(), clock, &mut namespaces);
-    let plant = PlantSpace::new(inputs, model, instances, standard.nodes())?;
+    let context = raw_context(namespaces.clone(), decoding());
+    let plant = PlantSpace::new(inputs, model, instances, standard.nodes(), context)?;
     let space: Arc<dyn Space> = Arc::new(WholeSpace::new(standard, plant));
     Ok(Content { space, state, namespaces, refusals })
 }

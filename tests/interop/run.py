@@ -344,6 +344,10 @@ def run(binary, directory, programs):
     work([sys.executable, HERE / "surface_asyncua.py", url, folder])
     work([sys.executable, HERE / "surface_o6.py", url, folder])
     work(["node", HERE / "surface_node_opcua.js", url, folder, directory / "node-surface"])
+    supervisor = ("supervisor", "supervisor-demo-password")
+    work([sys.executable, HERE / "jobs_asyncua.py", url, *supervisor, folder, "L1", "Cola-05"])
+    work([sys.executable, HERE / "jobs_o6.py", url, *supervisor, folder, "L1", "Cola-05"])
+    work(["node", HERE / "jobs_node_opcua.js", url, *supervisor, directory / "node-jobs", "L1", "Cola-05"])
     for machine in ("Press", "Welder"):
         wait_until(f"parts of {machine}", 60, lambda: bridge.kpi(machine)["counts"]["good"] >= 60)
         print(f"{machine}: {check_machine(bridge, machine)} parts of a foreign machine")

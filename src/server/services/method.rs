@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use opcua::types::{
-    CallMethodResult, CallResponse, MethodId, MonitoringMode, NodeClass, NodeId, PermissionType,
-    StatusCode, Variant,
+    CallMethodResult, CallResponse, DiagnosticBits, DiagnosticInfo, MethodId, MonitoringMode,
+    NodeClass, NodeId, PermissionType, StatusCode, UAString, Variant,
 };
 
 use super::Services;
@@ -35,6 +35,7 @@ impl Services {
 
     async fn call_all(self: &Arc<Self>, asked: &Asked, items: &[CallItem]) -> Reply {
         let mut results = Vec::with_capacity(items.len());
+        let mut reasons = Vec::with_capacity(items.len());
         for item in items {
             let called = match self.call_item(asked, item).await {
                 Ok(called) => called,
@@ -42,6 +43,7 @@ impl Services {
             };
             self.audit_call(asked, item, &called);
             let arguments = called.arguments;
+            reasons.push(called.why);
             results.push(CallMethodResult {
                 status_code: called.status,
                 input_argument_results: (!arguments.is_empty()).then_some(arguments),
@@ -51,6 +53,7 @@ impl Services {
         }
         let (response_header, diagnostic_infos) =
             self.operations_header(asked, results.iter().map(|result| result.status_code));
+        let diagnostic_infos = with_reasons(asked, diagnostic_infos, reasons);
         CallResponse { response_header, results: Some(results), diagnostic_infos }.into()
     }
 
@@ -140,7 +143,7 @@ impl Services {
             client.push(item.settings.client_handle);
         }
         let outputs = vec![Variant::from(server), Variant::from(client)];
-        Ok(CallOutcome { status: StatusCode::Good, arguments: Vec::new(), outputs })
+        Ok(CallOutcome { status: StatusCode::Good, outputs, ..CallOutcome::default() })
     }
 
     async fn resend_data(
@@ -168,6 +171,25 @@ impl Services {
         };
         self.look_at(subscription, items).await;
     }
+}
+
+/// Diagnostics with the reasons for which methods have refused, for those who ask for additional
+/// information (Part 4 §7.12).
+fn with_reasons(
+    asked: &Asked,
+    infos: Option<Vec<DiagnosticInfo>>,
+    reasons: Vec<Option<String>>,
+) -> Option<Vec<DiagnosticInfo>> {
+    let wanted = DiagnosticBits::OPERATIONAL_LEVEL_ADDITIONAL_INFO;
+    let is_wanted = asked.header.return_diagnostics.contains(wanted);
+    if !is_wanted || reasons.iter().all(Option::is_none) {
+        return infos;
+    }
+    let mut infos = infos.unwrap_or_else(|| vec![DiagnosticInfo::null(); reasons.len()]);
+    for (info, reason) in infos.iter_mut().zip(reasons) {
+        info.additional_info = reason.map(UAString::from);
+    }
+    Some(infos)
 }
 
 fn is(id: &NodeId, method: MethodId) -> bool {

@@ -5,6 +5,7 @@
 
 use opcua::types::{DateTime, ExtensionObject, Variant, VariantScalarTypeId};
 
+use super::job_control::{JobMethod, JobValue};
 use super::members::Bound;
 use super::methods::MethodId;
 use super::value::{
@@ -103,9 +104,50 @@ pub fn line(path: &str) -> Option<Bound> {
         "CurrentProduct" => LineValue::Product,
         "Bottleneck" => LineValue::Bottleneck,
         "Outfeed" => LineValue::Outfeed,
-        _ => return None,
+        _ => return job(path.strip_prefix("MachineryBuildingBlocks/JobManagement/")?),
     };
     source(Source::Line(value))
+}
+
+/// What job control has.
+fn job(path: &str) -> Option<Bound> {
+    let value = match names(path)[..] {
+        ["JobOrderControl", "CurrentState"] => JobValue::State,
+        ["JobOrderControl", "CurrentState", "Id"] => JobValue::StateId,
+        ["JobOrderControl", machine, "CurrentState"] => JobValue::Substate(substates(machine)?),
+        ["JobOrderControl", machine, "CurrentState", "Id"] => {
+            JobValue::SubstateId(substates(machine)?)
+        }
+        ["JobOrderControl", "JobOrderList"] => JobValue::Orders,
+        ["JobOrderControl", "WorkMaster"] => JobValue::WorkMasters,
+        ["JobOrderControl", "MaterialDefinitionID"] => JobValue::Products,
+        ["JobOrderControl", "EquipmentID"] => JobValue::Lines,
+        ["JobOrderControl", "MaterialClassID" | "PersonnelID" | "PhysicalAssetID"] => {
+            JobValue::Nothing
+        }
+        ["JobOrderControl", "MaxDownloadableJobOrders"] => JobValue::OrdersMax,
+        ["JobOrderResults", "JobOrderResponseList"] => JobValue::Responses,
+        [_, name] => return method(MethodId::Job(JobMethod::parse(name)?)),
+        _ => return None,
+    };
+    source(Source::Job(value))
+}
+
+/// The machines of substates that orders go through.
+fn substates(name: &str) -> Option<&'static str> {
+    ["EndedSubstates", "InterruptedSubstates"].into_iter().find(|known| *known == name)
+}
+
+/// Whether an optional member of job control is wanted.
+pub fn wants_job(path: &str) -> bool {
+    let Some((_, below)) = path.split_once("JobManagement/") else {
+        return false;
+    };
+    match names(below)[..] {
+        ["JobOrderControl", name] => JobMethod::parse(name).is_some() || substates(name).is_some(),
+        ["JobOrderResults", name] => name == "JobOrderResponseList",
+        _ => false,
+    }
 }
 
 /// The counter of a name.
@@ -195,7 +237,7 @@ pub fn mes(path: &str) -> Option<Bound> {
             source(Source::Refusals(found?))
         }
         ["Orders", name] => method(order_method(name)?),
-        _ => None,
+        _ => job(path.strip_prefix("Orders/JobManagement/")?),
     }
 }
 

@@ -184,7 +184,7 @@ impl Builder<'_> {
             Some(known) => known.clone(),
             None => {
                 let binds = |path: &str| own(path).or_else(|| bind::equipment(path, level));
-                let made = self.declarations.members(&of_type, &wants_history, &[], &binds)?;
+                let made = self.declarations.members(&of_type, &wants, &[], &binds)?;
                 self.shared.entry(shape).or_insert(Arc::new(made)).clone()
             }
         };
@@ -234,12 +234,12 @@ impl Builder<'_> {
         if let Some(known) = self.shared.get(&shape) {
             return Ok(known.clone());
         }
-        let wants = |path: &str| match path.split_once('/') {
+        let wants_here = |path: &str| match path.split_once('/') {
             Some(("Counters", name)) => {
                 bind::counter(name).is_some_and(|role| shape.counters.contains(&role))
             }
             _ if path == "ProcessValues" => !shape.placed.is_empty(),
-            _ => wants_history(path),
+            _ => wants(path),
         };
         let unit = |name: &str| {
             let (_, unit) = shape.placed.iter().find(|(placed, _)| placed.name == name)?;
@@ -250,7 +250,7 @@ impl Builder<'_> {
             own.or_else(|| bind::equipment(path, level::MACHINE))
         };
         let placed: Vec<_> = shape.placed.iter().map(|(placed, _)| placed.clone()).collect();
-        let members = self.declarations.members(of_type, &wants, &placed, &binds)?;
+        let members = self.declarations.members(of_type, &wants_here, &placed, &binds)?;
         let members = Arc::new(members);
         self.shared.insert(shape, members.clone());
         Ok(members)
@@ -258,7 +258,7 @@ impl Builder<'_> {
 
     fn mes(&mut self) -> Built<()> {
         let of_type = self.model.own("MesType");
-        let members = self.declarations.members(&of_type, &|_| false, &[], &bind::mes)?;
+        let members = self.declarations.members(&of_type, &wants, &[], &bind::mes)?;
         let texts = ("MES", "MES", "All of the MES that belongs to no single piece of equipment.");
         self.object(("mes", Subject::Mes), texts, of_type, members.into());
         let reasons: Vec<_> = self.plant.reasons.values().cloned().collect();
@@ -352,7 +352,9 @@ impl Builder<'_> {
     }
 }
 
-/// Of the figures, the four best known of the running shift have history.
-fn wants_history(path: &str) -> bool {
-    matches!(path.split('/').collect::<Vec<_>>()[..], ["KPI", "ThisShift", _, "HA Configuration"])
+/// Of the figures, the four best known of the running shift have history; of job control, all is there.
+fn wants(path: &str) -> bool {
+    let names: Vec<_> = path.split('/').collect();
+    let is_history = matches!(names[..], ["KPI", "ThisShift", _, "HA Configuration"]);
+    is_history || bind::wants_job(path)
 }

@@ -6,6 +6,7 @@
 use opcua::types::{Argument, DataTypeId, StatusCode, Variant};
 
 use super::CallOutcome;
+use super::job_control::JobMethod;
 use super::protection::Asker;
 use super::value::Subject;
 use crate::app::engine::{Actor, CommandError, CommandReply, EngineHandle};
@@ -46,6 +47,8 @@ pub enum MethodId {
     LogOn,
     /// Says that nobody does any more.
     LogOff,
+    /// Job control.
+    Job(JobMethod),
 }
 
 impl MethodId {
@@ -62,6 +65,7 @@ impl MethodId {
             | MethodId::WithdrawStop
             | MethodId::ResolveGap => Permission::ClassifyStops,
             MethodId::LogOn | MethodId::LogOff => Permission::Report,
+            MethodId::Job(method) => method.permission(),
         }
     }
 }
@@ -170,7 +174,7 @@ pub async fn call(
     asker: &Asker,
 ) -> CallOutcome {
     if let Err((status, arguments)) = check(inputs, arguments) {
-        return CallOutcome { status, arguments, outputs: Vec::new() };
+        return CallOutcome { status, arguments, ..CallOutcome::default() };
     }
     let command = match command(engine, method, subject, &Arguments(arguments)) {
         Ok(command) => command,
@@ -198,7 +202,7 @@ fn actor(asker: &Asker) -> Actor<'_> {
 
 fn outcome(status: StatusCode, code: &str, text: String) -> CallOutcome {
     let outputs = vec![Variant::from(code), Variant::from(text)];
-    CallOutcome { status, arguments: Vec::new(), outputs }
+    CallOutcome { status, outputs, ..CallOutcome::default() }
 }
 
 fn refused(code: &str, text: String) -> CallOutcome {

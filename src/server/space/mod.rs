@@ -11,6 +11,7 @@ mod event;
 mod history;
 mod history_source;
 mod instance;
+mod job_control;
 mod members;
 mod methods;
 mod model;
@@ -57,6 +58,9 @@ pub struct CallOutcome {
     pub arguments: Vec<StatusCode>,
     /// What the method returns.
     pub outputs: Vec<Variant>,
+    /// Why it was refused, in words, where its outputs have no place for them; told to clients that ask
+    /// for diagnostics.
+    pub why: Option<String>,
 }
 
 /// All content of the OPC UA server.

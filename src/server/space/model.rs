@@ -10,6 +10,9 @@ use super::nodeset::NodeSet;
 /// URI of the type namespace.
 pub const TYPES_NAMESPACE: &str = "urn:linewright:ua:mes";
 
+/// URI of ISA-95 Job Control.
+pub const JOB_CONTROL: &str = "http://opcfoundation.org/UA/ISA95-JOBCONTROL_V2/";
+
 /// The nodesets in the program, in the order in which they need each other.
 const NODESETS: [(&str, &str); 5] = [
     ("mes.xml", include_str!("../../../nodesets/mes.xml")),
@@ -23,6 +26,7 @@ const NODESETS: [(&str, &str); 5] = [
 pub struct Model {
     nodes: NodeSet,
     own: u16,
+    indexes: hashbrown::HashMap<String, u16>,
     /// Our types by their names.
     named: hashbrown::HashMap<String, NodeId>,
 }
@@ -48,7 +52,9 @@ impl Model {
             (node.browse_name.name.as_ref().to_owned(), node.id.clone())
         };
         let named = types.map(name).collect();
-        Ok(Model { nodes, own, named })
+        let indexes = namespaces.known_namespaces().iter();
+        let indexes = indexes.map(|(uri, index)| (uri.clone(), *index)).collect();
+        Ok(Model { nodes, own, indexes, named })
     }
 
     /// All nodes of the namespaces.
@@ -59,6 +65,11 @@ impl Model {
     /// Whether the nodes of a namespace are all here.
     pub fn has(&self, id: &NodeId) -> bool {
         self.nodes.node(id).is_some()
+    }
+
+    /// Index of the namespace of a companion specification.
+    pub fn index(&self, uri: &str) -> u16 {
+        self.indexes.get(uri).copied().unwrap_or_default()
     }
 
     /// One of our types by its name.

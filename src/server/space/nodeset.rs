@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 use opcua::nodes::{HasNodeId, NodeSetImport, NodeSetNamespaceMapper, NodeType};
-use opcua::types::{NodeId, ReferenceTypeId};
+use opcua::types::{DataTypeDefinition, NodeId, ReferenceTypeId};
 
 use super::node::{Attributes, Node, NodeKind, Reference};
 use super::protection::Protection;
@@ -34,11 +34,30 @@ impl NodeSet {
             }
             read.push(item.node);
         }
-        for node in read {
+        let encodings = set.binary_encodings(&read);
+        for mut node in read {
+            if let Some(encoding) = encodings.get(node.node_id()) {
+                complete_definition(&mut node, encoding);
+            }
             let node = set.describe(node);
             set.nodes.insert(node.id.clone(), Arc::new(node));
         }
         set
+    }
+
+    /// The binary encodings of data types.
+    fn binary_encodings(&self, nodes: &[NodeType]) -> HashMap<NodeId, NodeId> {
+        let kind: NodeId = ReferenceTypeId::HasEncoding.into();
+        let mut encodings = HashMap::new();
+        for node in nodes {
+            let base = node.as_node();
+            if base.browse_name().name.as_ref() == "Default Binary" {
+                let types = self.references(base.node_id()).iter();
+                let of = types.filter(|r| !r.forward && r.reference_type == kind);
+                encodings.extend(of.map(|r| (r.target.clone(), base.node_id().clone())));
+            }
+        }
+        encodings
     }
 
     /// Adds the nodes of another set.
@@ -136,5 +155,18 @@ impl NodeSet {
             }
         }
         found
+    }
+}
+
+/// Names the encoding in the definition of a structure: the importer finds it only where a file and the
+/// server number their namespaces alike, and without it clients cannot write the structure.
+fn complete_definition(node: &mut NodeType, encoding: &NodeId) {
+    let NodeType::DataType(data_type) = node else {
+        return;
+    };
+    if let Some(DataTypeDefinition::Structure(structure)) = data_type.data_type_definition() {
+        let mut structure = structure.clone();
+        structure.default_encoding_id = encoding.clone();
+        data_type.set_data_type_definition(Some(DataTypeDefinition::Structure(structure)));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use opcua::types::{AttributeId, DataValue, Identifier, NodeId, StatusCode, Variant};
+use opcua::types::{AttributeId, ContextOwned, DataValue, Identifier, NodeId, StatusCode, Variant};
 
 use super::bind;
 use super::build::Builder;
@@ -12,8 +12,10 @@ use super::event::Event;
 use super::history::{self, HistoryPage, RawHistoryRequest};
 use super::history_source::{PlantSource, Stored};
 use super::instance::{Found, Instance, Instances};
+use super::job_control::JobControl;
 use super::members::Declarations;
-use super::model::Model;
+use super::methods::MethodId;
+use super::model::{JOB_CONTROL, Model};
 use super::node::{Node, NodeKind, Reference, type_attribute};
 use super::nodeset::NodeSet;
 use super::protection::Asker;
@@ -58,6 +60,7 @@ pub struct PlantSpace {
     model: Model,
     instances: Instances,
     virtual_nodes: VirtualNodes,
+    jobs: JobControl,
     namespace: u16,
 }
 
@@ -73,6 +76,7 @@ impl PlantSpace {
         model: Model,
         namespace: u16,
         standard: &NodeSet,
+        context: ContextOwned,
     ) -> Result<PlantSpace, String> {
         let plant = inputs.engine.plant().clone();
         let sets = [standard, model.nodes()];
@@ -95,7 +99,8 @@ impl PlantSpace {
             types: VirtualTypes::new(&model),
             members,
         };
-        Ok(PlantSpace { inputs, model, instances, virtual_nodes, namespace })
+        let jobs = JobControl { namespace: model.index(JOB_CONTROL), context };
+        Ok(PlantSpace { inputs, model, instances, virtual_nodes, jobs, namespace })
     }
 
     /// Index of the namespace of instances.
@@ -138,6 +143,7 @@ impl PlantSpace {
             view: &view,
             connections: &self.inputs.connections,
             refusals: &self.inputs.refusals,
+            jobs: &self.jobs,
             now: self.inputs.clock.now(),
         };
         sight.value(subject, source)
@@ -273,6 +279,10 @@ impl PlantSpace {
             return bad(StatusCode::BadMethodInvalid);
         };
         let subject = &on.instance.subject;
+        if let MethodId::Job(method) = method {
+            let inputs_of = (&self.inputs.engine, &self.inputs.queries);
+            return self.jobs.call(inputs_of, (method, inputs), subject, arguments, asker).await;
+        }
         methods::call(&self.inputs.engine, (method, inputs), subject, arguments, asker).await
     }
 

@@ -2,6 +2,7 @@
 
 use opcua::types::{DataValue, DateTime, LocalizedText, StatusCode, Variant};
 
+use super::job_control::{JobControl, JobValue};
 use crate::app::connection::Connections;
 use crate::app::refusals::{Refusal, Refusals};
 use crate::app::view::{KpiView, MachineView, OrderView, PlantView};
@@ -77,6 +78,8 @@ pub enum Source {
     Order(String),
     /// A value of a lot, by its name.
     Lot(String),
+    /// Job control of a line, or of all.
+    Job(JobValue),
     /// Peers that were turned away.
     Refusals(Refusal),
 }
@@ -184,6 +187,8 @@ pub struct Sight<'a> {
     pub connections: &'a Connections,
     /// Peers that were turned away.
     pub refusals: &'a Refusals,
+    /// Job control.
+    pub jobs: &'a JobControl,
     /// The present.
     pub now: Timestamp,
 }
@@ -229,6 +234,10 @@ impl Sight<'_> {
             (Source::Line(value), Subject::Line(line)) => self.line(line, *value),
             (Source::Kpi(window, value), subject) => {
                 self.kpi(&subject.equipment()?, *window, *value)
+            }
+            (Source::Job(value), subject) => {
+                let (value, status) = self.jobs.value(subject, *value, (self.plant, self.view));
+                data_value(value, status, self.view.at, self.now)
             }
             (Source::Order(name), Subject::Order(order)) => {
                 let shown = self.view.orders.get(order)?;

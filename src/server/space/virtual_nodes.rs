@@ -83,8 +83,7 @@ impl VirtualNodes {
     }
 
     async fn of_order(&self, order: &OrderId) -> Result<Vec<LotOperation>, StatusCode> {
-        let (reader, order) = (self.engine.reader().clone(), order.clone());
-        blocking(move || Ok(reader.operations_of_order(&order)?)).await.map_err(status)
+        self.queries.operations_of_order(order).await.map_err(status)
     }
 
     /// The order or lot that a path names, whether it exists or not, and what is below it.
