@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use linewright::app::clock::Clock;
 use linewright::app::engine::{self, MachineInput};
 use linewright::app::figures::Page;
-use linewright::app::live::Live;
+use linewright::app::live::{Live, Stretch};
 use linewright::app::pages::{Pages, sum_of_long, too_much};
 use linewright::app::ports::{Batch, Store as _};
 use linewright::app::time_text::IanaZone;
@@ -229,7 +229,7 @@ fn aged() {
             for unit in [Equipment::Line(line), Equipment::Machine(machine_id(number))] {
                 // Twice a second, as they are published.
                 for _ in 0..2 {
-                    live.sum(&core, &*reader, &unit, window).unwrap();
+                    live.sum(&core, &*reader, (&unit, Stretch::ThisShift), window, now).unwrap();
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Figures of the present at a cost that does not grow with the length of the shift: what is settled
+//! Figures of the present at a cost that does not grow with the length of their window: what is settled
 //! is added up once, and only what may still change is made anew each time.
 
 use std::collections::BTreeMap;
@@ -15,17 +15,30 @@ use crate::domain::time::{Span, Timestamp, Window};
 /// What is settled is added up in steps of at least this length.
 const STEP: Span = Span::from_seconds(10);
 
-/// The settled part of a window that is still open.
+/// The settled part of a window.
 struct Settled {
     from: Timestamp,
     to: Timestamp,
     sum: Kpi,
 }
 
+/// Of which of several windows a sum is; an order has a stretch for each of its runs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Stretch {
+    /// The running shift.
+    ThisShift,
+    /// The shift before.
+    LastShift,
+    /// The last hour.
+    LastHour,
+    /// A run of the order that is made, by its number.
+    Run(usize),
+}
+
 /// The settled parts by machine and line.
 #[derive(Default)]
 pub struct Live {
-    settled: BTreeMap<Equipment, Settled>,
+    settled: BTreeMap<Equipment, BTreeMap<Stretch, Settled>>,
 }
 
 impl Live {
@@ -35,51 +48,64 @@ impl Live {
         let line = core.plant().line_of(machine);
         let of_line = line.map(|line| Equipment::Line(line.id.clone()));
         for unit in [Some(of_machine), of_line].into_iter().flatten() {
-            if self.settled.get(&unit).is_some_and(|settled| window.from < settled.to) {
-                self.settled.remove(&unit);
+            if let Some(parts) = self.settled.get_mut(&unit) {
+                parts.retain(|_, settled| window.from >= settled.to || window.to < settled.from);
             }
         }
     }
 
-    /// The sum of a machine or line from an instant until now.
+    /// Forgets the runs of an order from a number on: another order is made now.
+    pub fn forget_runs(&mut self, unit: &Equipment, from: usize) {
+        if let Some(parts) = self.settled.get_mut(unit) {
+            parts.retain(|stretch, _| !matches!(stretch, Stretch::Run(run) if *run >= from));
+        }
+    }
+
+    /// The sum of a machine or line in a window that ends now or has ended.
     pub fn sum(
         &mut self,
         core: &Core,
         reader: &dyn Reader,
-        unit: &Equipment,
+        (unit, stretch): (&Equipment, Stretch),
         window: Window,
+        now: Timestamp,
     ) -> Result<Option<Kpi>, QueryError> {
-        let now = window.to;
         let Some(line) = unit.lines(core.plant()).next() else {
             return Ok(None);
         };
-        let settled_to = (now - settling_time(core.plant(), line)).max(window.from);
-        self.advance(core, reader, unit, Window { from: window.from, to: settled_to }, now)?;
-        let Some(settled) = self.settled.get(unit) else {
+        let settled_to = (now - settling_time(core.plant(), line)).min(window.to).max(window.from);
+        let to_settle = Window { from: window.from, to: settled_to };
+        let step = if settled_to == window.to { Span::ZERO } else { STEP };
+        self.advance(core, reader, (unit, stretch), (to_settle, step), now)?;
+        let Some(settled) = self.settled.get(unit).and_then(|parts| parts.get(&stretch)) else {
             return sum_now(core, reader, unit, window, now);
         };
-        let rest = Window { from: settled.to, to: now };
         let mut sum = settled.sum.clone();
-        if let Some(rest) = sum_now(core, reader, unit, rest, now)? {
-            sum.merge(&rest);
+        if settled.to < window.to {
+            let rest = Window { from: settled.to, to: window.to };
+            if let Some(rest) = sum_now(core, reader, unit, rest, now)? {
+                sum.merge(&rest);
+            }
         }
         sum.window = window;
         Ok(Some(sum))
     }
 
-    /// Adds what has settled since the last time, or all of it for another window.
+    /// Adds what has settled since the last time, if it is as long as a step, or all of it for another
+    /// window.
     fn advance(
         &mut self,
         core: &Core,
         reader: &dyn Reader,
-        unit: &Equipment,
-        window: Window,
+        (unit, stretch): (&Equipment, Stretch),
+        (window, step): (Window, Span),
         now: Timestamp,
     ) -> Result<(), QueryError> {
-        let known = self.settled.get(unit);
+        let known = self.settled.get(unit).and_then(|parts| parts.get(&stretch));
         let begun = known.filter(|known| known.from == window.from && known.to <= window.to);
         let from = match begun {
-            Some(begun) if window.to - begun.to < STEP => return Ok(()),
+            Some(begun) if begun.to == window.to => return Ok(()),
+            Some(begun) if window.to - begun.to < step => return Ok(()),
             Some(begun) => begun.to,
             None => window.from,
         };
@@ -87,14 +113,15 @@ impl Live {
         else {
             return Ok(());
         };
-        match self.settled.get_mut(unit).filter(|known| known.to == from && from > window.from) {
+        let parts = self.settled.entry(unit.clone()).or_default();
+        match parts.get_mut(&stretch).filter(|known| known.to == from && from > window.from) {
             Some(begun) => {
                 begun.sum.merge(&next);
                 begun.to = window.to;
             }
             None => {
                 let settled = Settled { from: window.from, to: window.to, sum: next };
-                self.settled.insert(unit.clone(), settled);
+                parts.insert(stretch, settled);
             }
         }
         Ok(())

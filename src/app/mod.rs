@@ -13,6 +13,7 @@ pub mod explain;
 pub mod figures;
 pub mod kpi_report;
 pub mod live;
+pub mod live_figures;
 pub mod log_format;
 pub mod pages;
 pub mod password;

@@ -6,16 +6,15 @@ use std::sync::Arc;
 
 use tokio::sync::{broadcast, watch};
 
-use super::figures::{QUARTER, floor};
 use super::live::Live;
+use super::live_figures::LiveFigures;
 use super::ports::Reader;
-use super::view::{KpiView, MachineView, OrderView, PlantView, ShiftNotice};
+use super::view::{KpiWindow, MachineView, OrderView, PlantView, ShiftNotice};
 use crate::domain::core::Core;
 use crate::domain::event::Event;
 use crate::domain::evidence::Observation;
 use crate::domain::id::{LineId, MachineId, OrderId};
 use crate::domain::oee::evaluate::Equipment;
-use crate::domain::oee::kpi::Kpi;
 use crate::domain::signal::{Reading, SignalRole};
 use crate::domain::time::{Span, Timestamp, Window};
 
@@ -27,9 +26,6 @@ pub const KPI_AGE_MAX: Span = Span::from_millis(1000);
 const OBSERVED_MAX: usize = 1024;
 /// Records of shifts that a picture names; who looks more rarely than that reads the records.
 const SHIFT_RECORDS_MAX: usize = 256;
-/// Window of figures where no shift runs.
-const ROLLING: Span = Span::from_seconds(8 * 3600);
-
 /// What has changed since the last picture.
 pub struct Publisher {
     sender: watch::Sender<Arc<PlantView>>,
@@ -39,6 +35,7 @@ pub struct Publisher {
     lines: BTreeSet<LineId>,
     shift_records: Vec<ShiftNotice>,
     kpis_at: Timestamp,
+    other_kpis_at: Timestamp,
 }
 
 impl Publisher {
@@ -53,6 +50,7 @@ impl Publisher {
             lines: BTreeSet::new(),
             shift_records: Vec::new(),
             kpis_at: Timestamp::MIN,
+            other_kpis_at: Timestamp::MIN,
         };
         (publisher, receiver)
     }
@@ -187,10 +185,21 @@ impl Publisher {
         self.kpis_at = now;
         let mut view = self.next_view(now);
         view.kpis.clear();
-        let mut sums = LiveFigures { core, live, reader, now, lines: BTreeMap::new() };
+        let mut figures = LiveFigures::new(core, live, reader, now);
         for equipment in all_equipment(core) {
-            let picture = sums.view(&equipment);
+            let picture = figures.view(KpiWindow::ThisShift, &equipment);
             view.kpis.extend(picture.map(|kpi| (equipment, Arc::new(kpi))));
+        }
+        if now - self.other_kpis_at >= KPI_AGE_MAX {
+            self.other_kpis_at = now;
+            let mut others = BTreeMap::new();
+            for window in [KpiWindow::LastShift, KpiWindow::ThisOrder, KpiWindow::LastHour] {
+                for equipment in all_equipment(core) {
+                    let picture = figures.view(window, &equipment);
+                    others.extend(picture.map(|kpi| ((window, equipment), Arc::new(kpi))));
+                }
+            }
+            view.other_kpis = Arc::new(others);
         }
         self.sender.send_replace(Arc::new(view));
     }
@@ -234,70 +243,5 @@ fn machine_view(core: &Core, machine: &MachineId, now: Timestamp) -> MachineView
             _ => None,
         },
         order: line.and_then(|line| core.running_on(line)).map(|order| order.id().clone()),
-    }
-}
-
-/// Figures of the shift that runs now, else of the last hours, made once for each line.
-struct LiveFigures<'a> {
-    core: &'a Core,
-    live: &'a mut Live,
-    reader: &'a dyn Reader,
-    now: Timestamp,
-    /// Name of the window and sum by line.
-    lines: BTreeMap<LineId, Option<(String, Kpi)>>,
-}
-
-impl LiveFigures<'_> {
-    fn view(&mut self, equipment: &Equipment) -> Option<KpiView> {
-        let core = self.core;
-        let (window_name, mut kpi) = match equipment {
-            Equipment::Machine(_) => {
-                let line = equipment.lines(core.plant()).next()?;
-                self.sum(equipment, &line.id)?
-            }
-            Equipment::Line(line) => self.line(line)?,
-            Equipment::Site | Equipment::Area(_) => {
-                let mut lines = equipment.lines(core.plant());
-                let (name, mut sum) = self.line(&lines.next()?.id)?;
-                for line in lines {
-                    sum.merge_equipment(&self.line(&line.id)?.1);
-                }
-                (name, sum)
-            }
-        };
-        kpi.set_flags();
-        Some(KpiView { window_name, kpi })
-    }
-
-    fn line(&mut self, line: &LineId) -> Option<(String, Kpi)> {
-        if let Some(known) = self.lines.get(line) {
-            return known.clone();
-        }
-        let sum = self.sum(&Equipment::Line(line.clone()), line);
-        self.lines.insert(line.clone(), sum.clone());
-        sum
-    }
-
-    fn sum(&mut self, unit: &Equipment, line: &LineId) -> Option<(String, Kpi)> {
-        let (name, from) = self.window(line)?;
-        let window = Window { from, to: self.now };
-        match self.live.sum(self.core, self.reader, unit, window) {
-            Ok(sum) => Some((name, sum?)),
-            Err(error) => {
-                tracing::error!(%error, "figures of the present cannot be made");
-                None
-            }
-        }
-    }
-
-    fn window(&self, line: &LineId) -> Option<(String, Timestamp)> {
-        let plant = self.core.plant();
-        let place = plant.place_of_line(line)?;
-        let shift = self.core.history().shift_at(line, self.now);
-        match shift.filter(|_| plant.calendar.has_shifts(&place)) {
-            Some(shift) => Some((shift.name, shift.window.from)),
-            // On a grid, so that what is settled stays the same for a while.
-            None => Some(("rolling".to_owned(), floor(self.now - ROLLING, QUARTER))),
-        }
     }
 }

@@ -26,6 +26,8 @@ pub struct PlantView {
     pub machines: BTreeMap<MachineId, Arc<MachineView>>,
     /// Figures of the running shift, or of the last hours where there are no shifts.
     pub kpis: BTreeMap<Equipment, Arc<KpiView>>,
+    /// Figures of the other windows.
+    pub other_kpis: Arc<BTreeMap<(KpiWindow, Equipment), Arc<KpiView>>>,
     /// Orders in memory: all unfinished ones and the recently finished.
     pub orders: BTreeMap<OrderId, Arc<OrderView>>,
     /// What was recorded of shifts since the start, oldest first: the last ones only.
@@ -91,10 +93,55 @@ pub struct MachineView {
     pub operator: Option<PersonId>,
 }
 
+/// The windows of which there are figures at all times.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum KpiWindow {
+    /// The running shift, or the last hours where there are no shifts.
+    ThisShift,
+    /// The shift before; the day before where there are no shifts.
+    LastShift,
+    /// The runs of the order that is made.
+    ThisOrder,
+    /// The last hour, rounded up to a minute.
+    LastHour,
+}
+
+impl KpiWindow {
+    /// All windows.
+    pub const ALL: [KpiWindow; 4] =
+        [KpiWindow::ThisShift, KpiWindow::LastShift, KpiWindow::ThisOrder, KpiWindow::LastHour];
+
+    /// The name shown to people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            KpiWindow::ThisShift => "ThisShift",
+            KpiWindow::LastShift => "LastShift",
+            KpiWindow::ThisOrder => "ThisOrder",
+            KpiWindow::LastHour => "LastHour",
+        }
+    }
+
+    /// The window of that name.
+    pub fn parse(name: &str) -> Option<KpiWindow> {
+        KpiWindow::ALL.into_iter().find(|window| window.as_str() == name)
+    }
+}
+
+impl PlantView {
+    /// Figures of a window.
+    pub fn kpi(&self, window: KpiWindow, equipment: &Equipment) -> Option<&Arc<KpiView>> {
+        match window {
+            KpiWindow::ThisShift => self.kpis.get(equipment),
+            other => self.other_kpis.get(&(other, equipment.clone())),
+        }
+    }
+}
+
 /// Figures with the window they are about.
 #[derive(Clone, PartialEq, Debug)]
 pub struct KpiView {
-    /// Name of the window: the shift's name, or `rolling` where there are no shifts.
+    /// Name of the window: that of the shift or the number of the order, `rolling` for the last hours
+    /// where there are no shifts, `hour` for the last hour.
     pub window_name: String,
     /// The figures.
     pub kpi: Kpi,

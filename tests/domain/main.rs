@@ -12,6 +12,7 @@ mod counts;
 mod indicators;
 mod ledger;
 mod lines;
+mod live_windows;
 mod oracle;
 mod orders;
 mod pitfalls;

@@ -9,9 +9,10 @@ use super::job_control::{JobMethod, JobValue};
 use super::members::Bound;
 use super::methods::MethodId;
 use super::value::{
-    ConnectionValue, FigurePart, KpiValue, KpiWindow, LineValue, MachineValue, Source, StopValue,
+    ConnectionValue, FigurePart, KpiValue, LineValue, MachineValue, Source, StopValue,
 };
 use crate::app::refusals::Refusal;
+use crate::app::view::KpiWindow;
 use crate::domain::oee::figure::Figure;
 use crate::domain::oee::loss::LossClass;
 use crate::domain::order::JobCommand;

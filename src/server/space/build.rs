@@ -184,6 +184,8 @@ impl Builder<'_> {
             Some(known) => known.clone(),
             None => {
                 let binds = |path: &str| own(path).or_else(|| bind::equipment(path, level));
+                let of_order = |path: &str| path == "KPI/ThisOrder" && level == level::LINE;
+                let wants = |path: &str| wants(path) || of_order(path);
                 let made = self.declarations.members(&of_type, &wants, &[], &binds)?;
                 self.shared.entry(shape).or_insert(Arc::new(made)).clone()
             }
@@ -238,6 +240,7 @@ impl Builder<'_> {
             Some(("Counters", name)) => {
                 bind::counter(name).is_some_and(|role| shape.counters.contains(&role))
             }
+            _ if path == "KPI/ThisOrder" => true,
             _ if path == "ProcessValues" => !shape.placed.is_empty(),
             _ => wants(path),
         };

@@ -20,9 +20,7 @@ use super::node::{Node, NodeKind, Reference, type_attribute};
 use super::nodeset::NodeSet;
 use super::protection::Asker;
 use super::type_tree::TypeTree;
-use super::value::{
-    FigurePart, KpiValue, KpiWindow, MachineValue, Sight, Source, Subject, data_value,
-};
+use super::value::{FigurePart, KpiValue, MachineValue, Sight, Source, Subject, data_value};
 use super::virtual_nodes::{VirtualNodes, VirtualTypes};
 use super::{CallOutcome, changes, methods};
 use crate::app::clock::Clock;
@@ -30,7 +28,7 @@ use crate::app::connection::Connections;
 use crate::app::engine::EngineHandle;
 use crate::app::query::Queries;
 use crate::app::refusals::Refusals;
-use crate::app::view::PlantView;
+use crate::app::view::{KpiWindow, PlantView};
 use crate::domain::evidence::Observation;
 use crate::domain::id::MachineId;
 use crate::domain::plant::Plant;

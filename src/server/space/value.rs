@@ -5,7 +5,7 @@ use opcua::types::{DataValue, DateTime, LocalizedText, StatusCode, Variant};
 use super::job_control::{JobControl, JobValue};
 use crate::app::connection::Connections;
 use crate::app::refusals::{Refusal, Refusals};
-use crate::app::view::{KpiView, MachineView, OrderView, PlantView};
+use crate::app::view::{KpiView, KpiWindow, MachineView, OrderView, PlantView};
 use crate::domain::id::{AreaId, LineId, LotId, MachineId, OrderId};
 use crate::domain::oee::evaluate::Equipment;
 use crate::domain::oee::figure::Figure;
@@ -127,20 +127,6 @@ pub enum LineValue {
     Product,
     Bottleneck,
     Outfeed,
-}
-
-/// The time that figures are about.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum KpiWindow {
-    /// The running shift.
-    ThisShift,
-}
-
-impl KpiWindow {
-    /// The window of that name.
-    pub fn parse(name: &str) -> Option<KpiWindow> {
-        (name == "ThisShift").then_some(KpiWindow::ThisShift)
-    }
 }
 
 /// A part of a ratio figure.
@@ -409,11 +395,12 @@ impl Sight<'_> {
     }
 
     fn kpi(&self, equipment: &Equipment, window: KpiWindow, value: KpiValue) -> DataValue {
-        let shown = match window {
-            KpiWindow::ThisShift => self.view.kpis.get(equipment),
-        };
-        match shown {
-            None => self.bad(StatusCode::BadWaitingForInitialData),
+        match self.view.kpi(window, equipment) {
+            None if window == KpiWindow::ThisShift => {
+                self.bad(StatusCode::BadWaitingForInitialData)
+            }
+            // No order runs, or there was no shift before.
+            None => self.bad(StatusCode::BadNoData),
             Some(shown) => kpi_value(shown, value, self.now),
         }
     }
