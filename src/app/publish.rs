@@ -238,6 +238,10 @@ fn machine_view(core: &Core, machine: &MachineId, now: Timestamp) -> MachineView
         counters: counters.filter_map(|(role, c)| Some((*role, c.latest()?))).collect(),
         lot: evidence.lots.last().and_then(|p| p.value.clone()),
         stop: stops.pop().filter(|stop| stop.end.is_none()),
+        mode: match evidence.circumstance(SignalRole::Mode, now) {
+            Some(Reading::Mode(mode)) => Some(*mode),
+            _ => None,
+        },
         operator: match evidence.circumstance(SignalRole::Operator, now) {
             Some(Reading::Operator(person)) => person.clone(),
             _ => None,

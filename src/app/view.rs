@@ -12,7 +12,7 @@ use crate::domain::oee::kpi::Kpi;
 use crate::domain::oee::stops::Stop;
 use crate::domain::order::{Order, Totals};
 use crate::domain::shift::ShiftRecord;
-use crate::domain::signal::{MachineState, SignalRole};
+use crate::domain::signal::{MachineState, OperationMode, SignalRole};
 use crate::domain::time::Timestamp;
 
 /// The plant at an instant.
@@ -89,6 +89,8 @@ pub struct MachineView {
     pub stop: Option<Stop>,
     /// The order that runs on its line.
     pub order: Option<OrderId>,
+    /// The mode in which it is, where it says so.
+    pub mode: Option<OperationMode>,
     /// Who works at it.
     pub operator: Option<PersonId>,
 }

@@ -71,6 +71,7 @@ impl Running {
             clock: clock.clone(),
             refusals: refusals.clone(),
             process_units: process_units(&settings),
+            nameplates: nameplates(&settings),
         };
         let server = server::start(opcua, &server_options(&settings), inputs, users.clone())
             .await
@@ -180,6 +181,7 @@ fn server_options(settings: &Settings) -> ServerOptions {
     ServerOptions {
         host: opcua.host.clone(),
         pki: settings.data.join("pki/server"),
+        nodesets: settings.data.join("nodesets"),
         offers,
         anonymous: opcua.anonymous_read,
         trust_all_clients: opcua.trust_all_clients,
@@ -215,6 +217,11 @@ fn process_units(settings: &Settings) -> BTreeMap<(MachineId, String), String> {
     let machines = settings.machines.iter();
     let values = machines.flat_map(|m| m.process_values.iter().map(move |v| (m, v)));
     values.map(|(m, v)| ((m.machine.clone(), v.name.clone()), v.unit.clone())).collect()
+}
+
+fn nameplates(settings: &Settings) -> BTreeMap<MachineId, BTreeMap<&'static str, String>> {
+    let machines = settings.machines.iter().filter(|machine| !machine.nameplate.is_empty());
+    machines.map(|machine| (machine.machine.clone(), machine.nameplate.clone())).collect()
 }
 
 fn connection(settings: &Settings, machine: &MachineSettings) -> MachineConnection {

@@ -183,6 +183,7 @@ pub fn machines(
         let clock_skew_max = duration("clock_skew_max", SKEW_DEFAULT);
         let signals = signals::read(&section, reasons);
         let process_values = signals::read_process_values(&section);
+        let nameplate = read_nameplate(&section);
         let span = section.span();
         section.finish();
         let (Some(id), Some(line)) = (id, line) else {
@@ -209,11 +210,42 @@ pub fn machines(
             clock_skew_max,
             signals: signals.into_iter().map(|(signal, node)| (signal.role, node)).collect(),
             process_values,
+            nameplate,
         };
         let span = Range { start: id.span.start, end: span.end };
         machines.push((Placed { value: machine, span }, line, settings));
     }
     machines
+}
+
+/// What the nameplate of a machine says, with the names of OPC 40001-1; clients find a machine by the
+/// first three.
+const NAMEPLATE: [(&str, &str); 12] = [
+    ("manufacturer", "Manufacturer"),
+    ("serial_number", "SerialNumber"),
+    ("product_instance_uri", "ProductInstanceUri"),
+    ("manufacturer_uri", "ManufacturerUri"),
+    ("model", "Model"),
+    ("product_code", "ProductCode"),
+    ("hardware_revision", "HardwareRevision"),
+    ("software_revision", "SoftwareRevision"),
+    ("device_class", "DeviceClass"),
+    ("asset_id", "AssetId"),
+    ("component_name", "ComponentName"),
+    ("location", "Location"),
+];
+
+fn read_nameplate(section: &Section<'_>) -> BTreeMap<&'static str, String> {
+    let Some(section) = section.table("nameplate") else {
+        return BTreeMap::new();
+    };
+    let mut nameplate = BTreeMap::new();
+    for (index, (key, name)) in NAMEPLATE.into_iter().enumerate() {
+        let text = if index < 3 { section.required_text(key) } else { section.text(key) };
+        nameplate.extend(text.map(|text| (name, text.value)));
+    }
+    section.finish();
+    nameplate
 }
 
 /// A silence must be longer than a micro-stop, or every pause would be one.

@@ -1,5 +1,6 @@
 //! What a configuration says besides the plant itself.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -127,6 +128,8 @@ pub struct MachineSettings {
     pub signals: Vec<(SignalRole, NodeAddress)>,
     /// Values that are shown and not kept.
     pub process_values: Vec<ProcessValueSettings>,
+    /// What its nameplate says, by the names of OPC 40001-1; empty where nothing was written down.
+    pub nameplate: BTreeMap<&'static str, String>,
 }
 
 /// A value that is shown and not kept.

@@ -15,7 +15,9 @@ use super::limits::Limits;
 use super::pki::{OwnIdentity, TrustList};
 use super::push;
 use super::services::{Endpoints, Logons, Services, Setup};
-use super::space::{Model, PlantSpace, ServerState, Space, SpaceInputs, StandardSpace, WholeSpace};
+use super::space::{
+    Model, PlantSpace, ServerState, Space, SpaceInputs, StandardSpace, TYPES_NAMESPACE, WholeSpace,
+};
 use super::wire::{self, Identities, Wire};
 use crate::app::access::Users;
 use crate::app::clock::Clock;
@@ -96,6 +98,8 @@ pub struct ServerOptions {
     pub host: String,
     /// Where certificates and keys are.
     pub pki: PathBuf,
+    /// Where nodesets may be that take the place of ours or stand beside them.
+    pub nodesets: PathBuf,
     /// How channels may be protected.
     pub offers: Vec<Offer>,
     /// Whether anybody may read over a protected channel.
@@ -144,7 +148,7 @@ pub async fn start(
     users: Arc<Users>,
 ) -> Result<RunningServer, String> {
     let (engine, clock) = (inputs.engine.clone(), inputs.clock.clone());
-    let content = plant_content(&application_uri(&options.site), inputs, options.limits)?;
+    let content = plant_content(options, inputs)?;
     let space = content.space.clone();
     let mut server = serve(listener, options, content, users, clock).await?;
     let (services, stop) = (server.services.clone(), server.stop.clone());
@@ -250,12 +254,15 @@ async fn own_identity(
 }
 
 /// Namespaces: OPC UA's own, this server's (its URI is the application's), types, the plant.
-fn plant_content(uri: &str, inputs: SpaceInputs, limits: Limits) -> Result<Content, String> {
+fn plant_content(options: &ServerOptions, inputs: SpaceInputs) -> Result<Content, String> {
+    let (uri, limits) = (&*application_uri(&options.site), options.limits);
     let mut namespaces = NamespaceMap::new();
     namespaces.add_namespace(uri);
     let (clock, refusals) = (inputs.clock.clone(), inputs.refusals.clone());
-    let model = Model::load(&mut namespaces)?;
+    // Ours come first, so that their indexes are the same whatever other nodesets there are.
+    namespaces.add_namespace(TYPES_NAMESPACE);
     let instances = namespaces.add_namespace(&PlantSpace::uri(inputs.engine.plant()));
+    let model = Model::load(&mut namespaces, Some(&options.nodesets))?;
     let state = ServerState::new(clock.clone(), uri, uris(&namespaces), limits);
     let standard = StandardSpace::new(state.clone(), clock, &mut namespaces);
     let context = raw_context(namespaces.clone(), decoding());

@@ -70,6 +70,27 @@ async def read_types(client):
     expect(names[0].Text == "Running", f"EnumStrings are {names}")
 
 
+async def find_machines(client):
+    """Machines that say who they are stand in the folder of OPC 40001-1, with state and mode."""
+    machinery = await client.get_namespace_index("http://opcfoundation.org/UA/Machinery/")
+    di = await client.get_namespace_index("http://opcfoundation.org/UA/DI/")
+    machines = await client.get_node(ua.NodeId(1001, machinery)).get_children()
+    expect(len(machines) >= 5, f"only {len(machines)} machines are in the folder of machines")
+    for machine in machines:
+        blocks = await machine.get_child(f"{machinery}:MachineryBuildingBlocks")
+        identification = await blocks.get_child(f"{di}:Identification")
+        uri = await (await identification.get_child(f"{di}:ProductInstanceUri")).read_value()
+        maker = await (await identification.get_child(f"{di}:Manufacturer")).read_value()
+        expect(uri.startswith("urn:") and maker.Text, f"{machine} is {uri} of {maker}")
+        state = await blocks.get_child([f"{machinery}:MachineryItemState", "0:CurrentState"])
+        name = (await state.read_value()).Text
+        node = await (await state.get_child("0:Id")).read_value()
+        shown = await client.get_node(node).read_browse_name()
+        expect(name == shown.Name and name in ("Executing", "NotExecuting"), f"{machine} is {name}, {shown}")
+        mode = await blocks.get_child([f"{machinery}:MachineryOperationMode", "0:CurrentState", "0:Number"])
+        expect(await mode.read_value() in (2, 3), f"{machine} has the mode {await mode.read_value()}")
+
+
 async def read_values(client, index):
     state = await client.get_node(ua.NodeId("machine/L1-Filler/State", index)).read_data_value()
     expect(state.StatusCode.is_good(), f"state is {state.StatusCode}")
@@ -215,6 +236,7 @@ async def main(open_url, secure_url, user, password, directory, order):
     async with Client(open_url) as client:
         index, nodes = await browse(client)
         await read_types(client)
+        await find_machines(client)
         await read_values(client, index)
         changes = await subscribe(client, index)
         stored = await read_history(client, index)

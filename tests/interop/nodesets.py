@@ -1,20 +1,27 @@
 """The nodesets that ship with the program, before tools that others wrote.
 
 Every file fits the official schema; the strictest public compiler, node-opcua and asyncua load ours;
-every node of our parts of companion specifications is as the official file has it. Ends with status 1
-and a sentence at the first thing that is not as it should be.
+every node of our parts of companion specifications is as the official file has it, and the program takes
+the official files in their place.
+
+Usage: nodesets.py BINARY. Ends with status 1 and a sentence at the first thing that is not as it should be.
 """
 
 import asyncio
 import logging
+import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 from asyncua import Server
 from lxml import etree
+
+import certificates
 
 HERE = Path(__file__).parent
 OURS = HERE.parent.parent / "nodesets"
@@ -179,6 +186,56 @@ async def check_asyncua():
         expect(found, f"asyncua does not find {name}")
 
 
+def free_block(count):
+    """Ports of which the first of `count` that follow each other is given."""
+    for first in range(23000, 60000, 50):
+        sockets = [socket.socket() for _ in range(count)]
+        try:
+            for number, one in enumerate(sockets):
+                one.bind(("127.0.0.1", first + number))
+            return first
+        except OSError:
+            continue
+        finally:
+            for one in sockets:
+                one.close()
+    sys.exit("nodesets: no free ports")
+
+
+def check_official(binary):
+    """Official files beside the data take the place of ours; one that cannot be read is named."""
+    port = free_block(8)
+    with tempfile.TemporaryDirectory() as directory:
+        folder = Path(directory)
+        (folder / "data" / "nodesets").mkdir(parents=True)
+        names = [official for official, _ in FILES.values() if official]
+        names += ["Opc.Ua.IA.NodeSet2.xml", "Opc.Ua.PackML.NodeSet2.xml", "Opc.Ua.Weihenstephan.NodeSet2.xml"]
+        for name in names:
+            shutil.copy(OFFICIAL / name, folder / "data" / "nodesets" / name)
+        (folder / "data" / "nodesets" / "broken.xml").write_text("<UANodeSet")
+        certificates.make(folder, "app", "urn:linewright:interop:client")
+        command = [binary, "demo", "--calm", "--data", folder / "data", "--opcua-port", str(port),
+                   "--http-port", str(port + 1), "--machine-port", str(port + 2)]
+        with open(folder / "log", "w", encoding="utf-8") as log:
+            running = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            deadline = time.monotonic() + 60
+            while '"connected"' not in (folder / "log").read_text():
+                expect(time.monotonic() < deadline, f"no start: {(folder / 'log').read_text()}")
+                time.sleep(0.2)
+            client = [sys.executable, HERE / "jobs_asyncua.py", f"opc.tcp://127.0.0.1:{port}", "supervisor",
+                      "supervisor-demo-password", folder, "L1", "Cola-05"]
+            done = subprocess.run(client, capture_output=True, text=True, check=False, timeout=120)
+            expect(done.returncode == 0, f"with official files: {done.stdout}{done.stderr}")
+        finally:
+            running.terminate()
+            running.wait(30)
+        said = (folder / "log").read_text()
+    for name in names:
+        expect(f"the nodeset {name} is used" in said, f"{name} is not used: {said}")
+    expect("the nodeset broken.xml is left out" in said, "a broken file is not named")
+
+
 def main():
     check_schema()
     report = []
@@ -189,7 +246,9 @@ def main():
     check_compiler()
     check_node_opcua()
     asyncio.run(check_asyncua())
-    print(f"nodesets: {'; '.join(report)}; ours pass schema, compiler, node-opcua and asyncua")
+    check_official(sys.argv[1])
+    print(f"nodesets: {'; '.join(report)}; ours pass schema, compiler, "
+          "node-opcua and asyncua; official files take their place")
 
 
 main()

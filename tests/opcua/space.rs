@@ -323,6 +323,7 @@ pub async fn start(pki: &Path, limits: Limits, count: usize) -> TestServer {
     let options = ServerOptions {
         host: "127.0.0.1".into(),
         pki: pki.to_owned(),
+        nodesets: std::path::PathBuf::new(),
         offers: vec![
             Offer::OPEN,
             Offer { policy: Policy::Basic256Sha256, mode: Mode::SignAndEncrypt },

@@ -9,7 +9,8 @@ use super::job_control::{JobMethod, JobValue};
 use super::members::Bound;
 use super::methods::MethodId;
 use super::value::{
-    ConnectionValue, FigurePart, KpiValue, LineValue, MachineValue, Source, StopValue,
+    ConnectionValue, FigurePart, KpiValue, LineValue, MachineValue, Source, StateMachine,
+    StatePart, StopValue,
 };
 use crate::app::refusals::Refusal;
 use crate::app::view::KpiWindow;
@@ -180,6 +181,15 @@ pub fn machine(path: &str, unit: &dyn Fn(&str) -> Option<Variant>) -> Option<Bou
         ["CurrentStop", name] => Source::Stop(stop(name)?),
         ["Counters", name] => Source::Counter(counter(name)?),
         ["Connection", name] => Source::Connection(connection(name)?),
+        ["MachineryBuildingBlocks", "Identification", name] => Source::Nameplate(name.to_owned()),
+        ["MachineryBuildingBlocks", name, "CurrentState", ref below @ ..] => {
+            let machine = match name {
+                "MachineryItemState" => StateMachine::ItemState,
+                "MachineryOperationMode" => StateMachine::OperationMode,
+                _ => return None,
+            };
+            Source::State(machine, state_part(below)?)
+        }
         ["ProcessValues", name] => Source::Process(name.to_owned()),
         ["ProcessValues", name, "EngineeringUnits"] => return constant(unit(name)?),
         [name] => return method(machine_method(name)?),
@@ -198,6 +208,16 @@ fn machine_method(name: &str) -> Option<MethodId> {
         "ResolveGap" => MethodId::ResolveGap,
         "LogOn" => MethodId::LogOn,
         "LogOff" => MethodId::LogOff,
+        _ => return None,
+    })
+}
+
+/// What a variable of the state of a state machine says.
+fn state_part(below: &[&str]) -> Option<StatePart> {
+    Some(match below {
+        [] => StatePart::Text,
+        ["Id"] => StatePart::Node,
+        ["Number"] => StatePart::Number,
         _ => return None,
     })
 }

@@ -11,7 +11,7 @@ use opcua::types::{
 use super::bind;
 use super::instance::{Instance, Instances};
 use super::members::{Bound, Declarations, Members, Placed};
-use super::model::Model;
+use super::model::{MACHINERY, Model};
 use super::node::{Attributes, NodeKind, Reference};
 use super::protection::{Protection, role_id};
 use super::value::{Source, Subject};
@@ -42,6 +42,8 @@ pub struct Builder<'a> {
     pub uri: &'a str,
     /// Units of process values.
     pub process_units: &'a BTreeMap<(MachineId, String), String>,
+    /// What nameplates say.
+    pub nameplates: &'a BTreeMap<MachineId, BTreeMap<&'static str, String>>,
     /// What has been built.
     pub instances: Instances,
     /// Members of equipment, by what they depend on.
@@ -54,6 +56,8 @@ pub struct Shape {
     of_type: &'static str,
     counters: Vec<SignalRole>,
     placed: Vec<(Placed, String)>,
+    /// What the nameplate says something of.
+    nameplate: Vec<&'static str>,
 }
 
 /// Members of instances that exist only while somebody looks at them.
@@ -77,7 +81,7 @@ impl Builder<'_> {
         let below = |target: &str| NodeId::new(self.namespace, target);
         let organizes = |target| Reference::forward(ReferenceTypeId::Organizes, target);
         let component = |target| Reference::forward(ReferenceTypeId::HasComponent, target);
-        self.instances.roots = vec![
+        self.instances.roots.extend([
             (objects.clone(), organizes(below(&site))),
             (objects, organizes(below("mes"))),
             (
@@ -85,7 +89,7 @@ impl Builder<'_> {
                 component(role_id(Role::Erp, self.namespace)),
             ),
             (ObjectId::Server_Namespaces.into(), component(below(&metadata))),
-        ];
+        ]);
         let members = |name: &str, binds: &dyn Fn(&str) -> Option<Bound>| {
             let of_type = self.model.own(name);
             self.declarations.members(&of_type, &|_| false, &[], binds).map(Arc::new)
@@ -221,6 +225,14 @@ impl Builder<'_> {
         let texts = (machine.id.as_str(), machine.name.as_str(), "A machine.");
         self.object((&path, Subject::Machine(machine.id.clone())), texts, of_type, members);
         self.below(line, &path);
+        // Clients look there for machines that say who they are (OPC 40001-1 §7).
+        if self.nameplates.contains_key(&machine.id) {
+            let machines = NodeId::new(self.model.index(MACHINERY), 1001);
+            let kind = ReferenceTypeId::Organizes;
+            self.instances.refer(&path, Reference::inverse(kind, machines.clone()));
+            let id = NodeId::new(self.namespace, path.as_str());
+            self.instances.roots.push((machines, Reference::forward(kind, id)));
+        }
         Ok(())
     }
 
@@ -232,7 +244,13 @@ impl Builder<'_> {
             let text = "A value of the machine, shown live.".to_owned();
             (Placed { folder: "ProcessValues", name: name.clone(), text }, unit.clone())
         });
-        let shape = Shape { of_type: "MachineType", counters, placed: placed.collect() };
+        let nameplate = self.nameplates.get(&machine.id).into_iter().flat_map(BTreeMap::keys);
+        let shape = Shape {
+            of_type: "MachineType",
+            counters,
+            placed: placed.collect(),
+            nameplate: nameplate.copied().collect(),
+        };
         if let Some(known) = self.shared.get(&shape) {
             return Ok(known.clone());
         }
@@ -241,6 +259,11 @@ impl Builder<'_> {
                 bind::counter(name).is_some_and(|role| shape.counters.contains(&role))
             }
             _ if path == "KPI/ThisOrder" => true,
+            Some(("MachineryBuildingBlocks", below)) => match below.split_once('/') {
+                Some(("Identification", name)) => shape.nameplate.contains(&name),
+                None if below == "Identification" => !shape.nameplate.is_empty(),
+                _ => below.ends_with("CurrentState/Number"),
+            },
             _ if path == "ProcessValues" => !shape.placed.is_empty(),
             _ => wants(path),
         };

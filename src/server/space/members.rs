@@ -107,6 +107,8 @@ pub struct Declarations<'a> {
     pub sets: [&'a NodeSet; 2],
     /// The types in them.
     pub types: &'a TypeTree,
+    /// Namespaces in which everything has to be bound.
+    pub required: [u16; 2],
 }
 
 /// An instance declaration.
@@ -280,8 +282,12 @@ impl Declarations<'_> {
             _ => true,
         };
         if !is_bound {
-            gathering.unbound.push(path.clone());
+            // A newer version of a companion specification may want what we do not have.
+            if self.required.contains(&declared.node.id.namespace) {
+                gathering.unbound.push(path.clone());
+            }
             method = None;
+            source = (class == NodeClass::Variable).then_some(Source::Unknown);
         }
         let protection = method.map_or(Protection::Open, |m| Protection::Method(m.permission()));
         let kind = self.kind(&declared.node, is_historizing, children);

@@ -17,6 +17,7 @@ mod methods;
 mod model;
 mod node;
 mod nodeset;
+mod nodeset_files;
 mod plant;
 mod protection;
 mod server_object;
@@ -28,7 +29,7 @@ mod whole;
 
 pub use event::Event;
 pub use history::{HistoryPage, Place, RawHistoryRequest};
-pub use model::Model;
+pub use model::{Model, TYPES_NAMESPACE};
 pub use node::{
     Attributes, CURRENT_READ, CURRENT_WRITE, HISTORY_READ, Node, NodeKind, Reference,
     SUBSCRIBE_TO_EVENTS,

@@ -1,11 +1,14 @@
 //! The types of all namespaces besides OPC UA's own: ours, and those of companion specifications.
 //!
-//! The nodesets that ship with the program hold the parts of companion specifications that we use.
+//! Which files they come from is decided in [`super::nodeset_files`].
 
-use opcua::nodes::{NodeSet2Import, NodeSetImport as _, NodeSetNamespaceMapper};
+use std::path::Path;
+
+use opcua::nodes::{NodeSetImport as _, NodeSetNamespaceMapper};
 use opcua::types::{NamespaceMap, NodeClass, NodeId};
 
 use super::nodeset::NodeSet;
+use super::nodeset_files::chosen;
 
 /// URI of the type namespace.
 pub const TYPES_NAMESPACE: &str = "urn:linewright:ua:mes";
@@ -13,14 +16,8 @@ pub const TYPES_NAMESPACE: &str = "urn:linewright:ua:mes";
 /// URI of ISA-95 Job Control.
 pub const JOB_CONTROL: &str = "http://opcfoundation.org/UA/ISA95-JOBCONTROL_V2/";
 
-/// The nodesets in the program, in the order in which they need each other.
-const NODESETS: [(&str, &str); 5] = [
-    ("mes.xml", include_str!("../../../nodesets/mes.xml")),
-    ("di.xml", include_str!("../../../nodesets/di.xml")),
-    ("isa95-jobcontrol.xml", include_str!("../../../nodesets/isa95-jobcontrol.xml")),
-    ("machinery.xml", include_str!("../../../nodesets/machinery.xml")),
-    ("machinery-jobs.xml", include_str!("../../../nodesets/machinery-jobs.xml")),
-];
+/// URI of OPC 40001-1, Machinery.
+pub const MACHINERY: &str = "http://opcfoundation.org/UA/Machinery/";
 
 /// The type nodes.
 pub struct Model {
@@ -32,12 +29,11 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads the nodesets; fails only if a file in the program is broken.
-    pub fn load(namespaces: &mut NamespaceMap) -> Result<Model, String> {
+    /// Reads the nodesets, with those of a folder; fails only if a file in the program is broken.
+    pub fn load(namespaces: &mut NamespaceMap, folder: Option<&Path>) -> Result<Model, String> {
         let mut nodes = NodeSet::default();
-        for (name, text) in NODESETS {
-            let import = NodeSet2Import::new_str("en", text, Vec::new())
-                .map_err(|error| format!("nodeset {name} is broken: {error}"))?;
+        for file in chosen(folder)? {
+            let import = file.import;
             let mut mapper = NodeSetNamespaceMapper::new(namespaces);
             // Registered here, because the importer would print a line on standard output.
             for (index, uri) in (1..).zip(import.get_own_namespaces()) {
@@ -86,7 +82,7 @@ mod tests {
     #[test]
     fn every_node_has_a_description_and_references_that_lead_somewhere() {
         let mut namespaces = NamespaceMap::new();
-        let model = Model::load(&mut namespaces).unwrap();
+        let model = Model::load(&mut namespaces, None).unwrap();
         assert!(model.nodes().nodes().count() > 500);
         for node in model.nodes().nodes() {
             let id = &node.id;

@@ -15,7 +15,7 @@ use super::instance::{Found, Instance, Instances};
 use super::job_control::JobControl;
 use super::members::Declarations;
 use super::methods::MethodId;
-use super::model::{JOB_CONTROL, Model};
+use super::model::{JOB_CONTROL, MACHINERY, Model, TYPES_NAMESPACE};
 use super::node::{Node, NodeKind, Reference, type_attribute};
 use super::nodeset::NodeSet;
 use super::protection::Asker;
@@ -50,6 +50,8 @@ pub struct SpaceInputs {
     pub refusals: Refusals,
     /// Units of process values, by machine and name.
     pub process_units: BTreeMap<(MachineId, String), String>,
+    /// What nameplates say, by machine and by the names of OPC 40001-1.
+    pub nameplates: BTreeMap<MachineId, BTreeMap<&'static str, String>>,
 }
 
 /// The nodes of a plant.
@@ -59,6 +61,8 @@ pub struct PlantSpace {
     instances: Instances,
     virtual_nodes: VirtualNodes,
     jobs: JobControl,
+    /// Index of the namespace of OPC 40001-1.
+    machinery: u16,
     namespace: u16,
 }
 
@@ -82,10 +86,15 @@ impl PlantSpace {
         let builder = Builder {
             plant: &plant,
             model: &model,
-            declarations: Declarations { sets, types: &types },
+            declarations: Declarations {
+                sets,
+                types: &types,
+                required: [0, model.index(TYPES_NAMESPACE)],
+            },
             namespace,
             uri: &PlantSpace::uri(&plant),
             process_units: &inputs.process_units,
+            nameplates: &inputs.nameplates,
             instances: Instances::default(),
             shared: HashMap::new(),
         };
@@ -98,7 +107,8 @@ impl PlantSpace {
             members,
         };
         let jobs = JobControl { namespace: model.index(JOB_CONTROL), context };
-        Ok(PlantSpace { inputs, model, instances, virtual_nodes, jobs, namespace })
+        let machinery = model.index(MACHINERY);
+        Ok(PlantSpace { inputs, model, instances, virtual_nodes, jobs, machinery, namespace })
     }
 
     /// Index of the namespace of instances.
@@ -142,6 +152,8 @@ impl PlantSpace {
             connections: &self.inputs.connections,
             refusals: &self.inputs.refusals,
             jobs: &self.jobs,
+            machinery: self.machinery,
+            nameplates: &self.inputs.nameplates,
             now: self.inputs.clock.now(),
         };
         sight.value(subject, source)
@@ -192,7 +204,7 @@ impl PlantSpace {
     /// References from a node of the plant, or from a standard one into it.
     pub async fn references(&self, id: &NodeId) -> Result<Vec<Reference>, StatusCode> {
         let mut references = self.model.nodes().references(id).to_vec();
-        if id.namespace == 0 {
+        if id.namespace != self.namespace {
             let roots = self.instances.roots.iter().filter(|(from, _)| from == id);
             references.extend(roots.map(|(_, reference)| reference.clone()));
         }

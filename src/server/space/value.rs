@@ -1,6 +1,8 @@
 //! Where the value of a variable comes from, and how it is read from the published picture.
 
-use opcua::types::{DataValue, DateTime, LocalizedText, StatusCode, Variant};
+use std::collections::BTreeMap;
+
+use opcua::types::{DataValue, DateTime, LocalizedText, NodeId, StatusCode, Variant};
 
 use super::job_control::{JobControl, JobValue};
 use crate::app::connection::Connections;
@@ -14,7 +16,7 @@ use crate::domain::oee::loss::LossClass;
 use crate::domain::order::{Order, allowed_commands};
 use crate::domain::plant::Plant;
 use crate::domain::quantity::Ratio;
-use crate::domain::signal::SignalRole;
+use crate::domain::signal::{MachineState, OperationMode, SignalRole};
 use crate::domain::time::{Span, TICKS_PER_MILLISECOND, Timestamp};
 use crate::server::time::date_time;
 
@@ -58,6 +60,8 @@ impl Subject {
 pub enum Source {
     /// It never changes.
     Constant(Variant),
+    /// It is not known here.
+    Unknown,
     /// The business key.
     Key,
     /// A machine.
@@ -78,6 +82,10 @@ pub enum Source {
     Order(String),
     /// A value of a lot, by its name.
     Lot(String),
+    /// A state of a machine as OPC 40001-1 has it.
+    State(StateMachine, StatePart),
+    /// What the nameplate of a machine says, by its name.
+    Nameplate(String),
     /// Job control of a line, or of all.
     Job(JobValue),
     /// Peers that were turned away.
@@ -91,6 +99,21 @@ pub enum MachineValue {
     Order,
     Lot,
     Operator,
+}
+
+/// State machines of OPC 40001-1.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StateMachine {
+    ItemState,
+    OperationMode,
+}
+
+/// A variable of a state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StatePart {
+    Text,
+    Node,
+    Number,
 }
 
 /// What is said about a stop.
@@ -175,6 +198,10 @@ pub struct Sight<'a> {
     pub refusals: &'a Refusals,
     /// Job control.
     pub jobs: &'a JobControl,
+    /// Index of the namespace of OPC 40001-1.
+    pub machinery: u16,
+    /// What nameplates say.
+    pub nameplates: &'a BTreeMap<MachineId, BTreeMap<&'static str, String>>,
     /// The present.
     pub now: Timestamp,
 }
@@ -206,6 +233,7 @@ impl Sight<'_> {
     pub fn value(&self, subject: &Subject, source: &Source) -> Option<DataValue> {
         Some(match (source, subject) {
             (Source::Constant(value), _) => self.good(value.clone(), self.view.at),
+            (Source::Unknown, _) => self.bad(StatusCode::BadNotSupported),
             (Source::Key, subject) => self.good(self.key(subject).into(), self.view.at),
             (Source::Refusals(refusal), _) => {
                 self.good(self.refusals.of(*refusal).into(), self.now)
@@ -217,6 +245,20 @@ impl Sight<'_> {
                 self.connection(machine, *value)
             }
             (Source::Process(name), Subject::Machine(machine)) => self.process(machine, name),
+            (Source::State(of, part), Subject::Machine(machine)) => {
+                self.machinery_state(machine, *of, *part)
+            }
+            (Source::Nameplate(name), Subject::Machine(machine)) => {
+                let said = self.nameplates.get(machine)?.get(name.as_str())?;
+                let is_localized = matches!(&**name, "Manufacturer" | "Model" | "ComponentName");
+                let text = said.as_str();
+                let value = if is_localized {
+                    LocalizedText::from(text).into()
+                } else {
+                    Variant::from(text)
+                };
+                self.good(value, self.view.at)
+            }
             (Source::Line(value), Subject::Line(line)) => self.line(line, *value),
             (Source::Kpi(window, value), subject) => {
                 self.kpi(&subject.equipment()?, *window, *value)
@@ -302,6 +344,23 @@ impl Sight<'_> {
                 self.good(text(view.order.as_ref().map(ToString::to_string)), self.view.at)
             }
         }
+    }
+
+    /// A state of OPC 40001-1: what is not known is a state of its own there.
+    fn machinery_state(&self, machine: &MachineId, of: StateMachine, part: StatePart) -> DataValue {
+        let Some(view) = self.view.machines.get(machine) else {
+            return self.bad(StatusCode::BadWaitingForInitialData);
+        };
+        let (name, node, number) = match of {
+            StateMachine::ItemState => item_state(view),
+            StateMachine::OperationMode => operation_mode(view),
+        };
+        let value = match part {
+            StatePart::Text => LocalizedText::new("en", name).into(),
+            StatePart::Node => NodeId::new(self.machinery, node).into(),
+            StatePart::Number => Variant::UInt32(number),
+        };
+        self.good(value, view.state_since.unwrap_or(self.view.at))
     }
 
     fn counter(&self, machine: &MachineId, role: SignalRole) -> DataValue {
@@ -456,6 +515,30 @@ fn exact(time: Option<ExactTime>) -> Option<Variant> {
 /// A mean time in milliseconds.
 fn mean(ticks: Option<Ratio>) -> Option<Variant> {
     Some(Variant::Double(ticks?.to_f64() / TICKS_PER_MILLISECOND as f64))
+}
+
+/// What a machine does, seen from outside, with the node and the number of the state (OPC 40001-1).
+fn item_state(view: &MachineView) -> (&'static str, u32, u32) {
+    match view.state.filter(|_| view.linked) {
+        None => ("NotAvailable", 5005, 0),
+        Some(MachineState::Running) => ("Executing", 5006, 3),
+        Some(_) => ("NotExecuting", 5007, 2),
+    }
+}
+
+/// What a machine is used for: as it says itself, else as its state says.
+fn operation_mode(view: &MachineView) -> (&'static str, u32, u32) {
+    let by_state = view.state.map(|state| match state {
+        MachineState::Setup => OperationMode::Setup,
+        _ => OperationMode::Processing,
+    });
+    let mode = view.mode.or(by_state).filter(|_| view.linked);
+    match mode.unwrap_or(OperationMode::None) {
+        OperationMode::None => ("None", 5024, 0),
+        OperationMode::Maintenance => ("Maintenance", 5025, 1),
+        OperationMode::Setup => ("Setup", 5027, 2),
+        OperationMode::Processing => ("Processing", 5026, 3),
+    }
 }
 
 /// A ratio; not defined is bad, and incomplete knowledge is uncertain.
