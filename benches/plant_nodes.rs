@@ -1,0 +1,164 @@
+//! What a plant of 50 000 nodes costs: time until the program is ready, memory, and a walk over every
+//! node with a client of another stack. `cargo bench --bench plant_nodes`
+//!
+//! The real binary, with a configuration of 61 lines with a machine each whose links find nobody. The
+//! first start makes keys, which takes seconds and has nothing to do with nodes; the second is measured.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark stops at the first thing that is wrong")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints what it has measured")]
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use opcua::client::{ClientBuilder, IdentityToken, Session};
+use opcua::types::{
+    BrowseDescription, BrowseDirection, MessageSecurityMode, NodeClassMask, NodeId, ObjectId,
+    ReferenceTypeId, UserTokenPolicy,
+};
+
+const LINES: usize = 61;
+/// Limits of what is wanted.
+const READY_WITHIN: Duration = Duration::from_secs(2);
+const MEMORY_MIB: u64 = 200;
+const NODES: usize = 50_000;
+
+fn configuration(directory: &Path, opcua: u16, http: u16) -> String {
+    let directory = directory.display();
+    let mut text = format!(
+        "[site]\nid = \"Big\"\ntime_zone = \"UTC\"\n[data]\ndirectory = \"{directory}\"\n\
+         [opcua]\nlisten = \"127.0.0.1:{opcua}\"\nopen_endpoint = true\n\
+         [http]\nlisten = \"127.0.0.1:{http}\"\nanonymous_read = true\n[[area]]\nid = \"A\"\n"
+    );
+    for number in 0..LINES {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "[[line]]\nid = \"L{number}\"\narea = \"A\"\n");
+    }
+    for number in 0..LINES {
+        let _ = write!(
+            text,
+            "[[machine]]\nid = \"M{number}\"\nline = \"L{number}\"\nsecurity = \"none\"\n\
+             endpoint = \"opc.tcp://127.0.0.1:9\"\n[[machine.signal]]\nrole = \"state\"\n\
+             node = \"nsu=urn:x;s=State\"\nstates = {{ 1 = \"running\", 2 = \"down\" }}\n\
+             [[machine.signal]]\nrole = \"good\"\nnode = \"nsu=urn:x;s=Good\"\n"
+        );
+    }
+    text.push_str("[[product]]\nid = \"P\"\n");
+    text
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Starts the program; how long it took until it is ready.
+fn start(config: &Path, http: u16) -> (Child, Duration) {
+    let begun = Instant::now();
+    let program = Command::new(env!("CARGO_BIN_EXE_linewright"))
+        .args(["serve", "--config"])
+        .arg(config)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let url = format!("http://127.0.0.1:{http}/readyz");
+    while ureq::get(&url).call().is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the program is not ready");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    (program, begun.elapsed())
+}
+
+fn stop(mut program: Child) {
+    Command::new("kill").arg(program.id().to_string()).status().unwrap();
+    program.wait().unwrap();
+}
+
+fn memory_mib(program: &Child) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+/// Walks over all nodes of the plant below Objects; how many there are.
+async fn walk(session: &Session) -> usize {
+    let mut seen = BTreeSet::new();
+    let mut next: Vec<NodeId> = vec![ObjectId::ObjectsFolder.into()];
+    while !next.is_empty() {
+        let rest = next.split_off(next.len().min(200));
+        let wanted: Vec<_> = next.iter().map(describe).collect();
+        let results = session.browse(&wanted, 0, None).await.unwrap();
+        next = rest;
+        for reference in results.into_iter().flat_map(|r| r.references.unwrap_or_default()) {
+            let id = reference.node_id.node_id;
+            let is_of_plant = matches!(&id.identifier, opcua::types::Identifier::String(_));
+            if is_of_plant && seen.insert(id.to_string()) {
+                next.push(id);
+            }
+        }
+    }
+    seen.len()
+}
+
+fn describe(node: &NodeId) -> BrowseDescription {
+    BrowseDescription {
+        node_id: node.clone(),
+        browse_direction: BrowseDirection::Forward,
+        reference_type_id: ReferenceTypeId::HierarchicalReferences.into(),
+        include_subtypes: true,
+        node_class_mask: NodeClassMask::empty().bits(),
+        result_mask: 0,
+    }
+}
+
+fn main() {
+    let directory = tempfile::tempdir().unwrap();
+    let (opcua, http) = (free_port(), free_port());
+    let config = directory.path().join("plant.toml");
+    std::fs::write(&config, configuration(&directory.path().join("data"), opcua, http)).unwrap();
+    stop(start(&config, http).0);
+    let (program, ready) = start(&config, http);
+    let at_start = memory_mib(&program);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (nodes, walked) = runtime.block_on(async {
+        let mut client = ClientBuilder::new()
+            .application_name("plant nodes")
+            .application_uri("urn:linewright:bench:nodes")
+            .pki_dir(directory.path().join("client"))
+            .trust_server_certs(true)
+            .create_sample_keypair(true)
+            .client()
+            .unwrap();
+        let url = format!("opc.tcp://127.0.0.1:{opcua}");
+        let endpoint = (
+            url.as_str(),
+            opcua::crypto::SecurityPolicy::None.to_str(),
+            MessageSecurityMode::None,
+            UserTokenPolicy::anonymous(),
+        );
+        let (session, events) =
+            client.connect_to_matching_endpoint(endpoint, IdentityToken::Anonymous).await.unwrap();
+        let events = events.spawn();
+        assert!(session.wait_for_connection().await);
+        let begun = Instant::now();
+        let nodes = walk(&session).await;
+        let walked = begun.elapsed();
+        session.disconnect().await.unwrap();
+        events.await.unwrap();
+        (nodes, walked)
+    });
+    println!(
+        "plant: {nodes} nodes (at least {NODES} wanted)\n\
+         ready after {} ms (at most {})\n\
+         memory {at_start} MiB at the start, {} MiB after the walk (at most {MEMORY_MIB})\n\
+         walk over all nodes: {} ms",
+        ready.as_millis(),
+        READY_WITHIN.as_millis(),
+        memory_mib(&program),
+        walked.as_millis()
+    );
+    stop(program);
+}
