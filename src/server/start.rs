@@ -16,7 +16,8 @@ use super::pki::{OwnIdentity, TrustList};
 use super::push;
 use super::services::{Endpoints, Logons, Services, Setup};
 use super::space::{
-    Model, PlantSpace, ServerState, Space, SpaceInputs, StandardSpace, TYPES_NAMESPACE, WholeSpace,
+    Model, PlantSpace, ServerState, Space, SpaceInputs, StandardSpace, TYPES_NAMESPACE, TypeTree,
+    WholeSpace,
 };
 use super::wire::{self, Identities, Wire};
 use crate::app::access::Users;
@@ -266,8 +267,10 @@ fn plant_content(options: &ServerOptions, inputs: SpaceInputs) -> Result<Content
     let state = ServerState::new(clock.clone(), uri, uris(&namespaces), limits);
     let standard = StandardSpace::new(state.clone(), clock, &mut namespaces);
     let context = raw_context(namespaces.clone(), decoding());
-    let plant = PlantSpace::new(inputs, model, instances, standard.nodes(), context)?;
-    let space: Arc<dyn Space> = Arc::new(WholeSpace::new(standard, plant));
+    let types = TypeTree::new(&[standard.nodes(), model.nodes()]);
+    let sets = (standard.nodes(), &types);
+    let plant = PlantSpace::new(inputs, model, instances, sets, context)?;
+    let space: Arc<dyn Space> = Arc::new(WholeSpace::new(standard, plant, types));
     Ok(Content { space, state, namespaces, refusals })
 }
 

@@ -1,10 +1,8 @@
 //! Figures that are there to read at all times, of the running engine: each is that of its window as
 //! anybody can ask for it, whatever is settled, closed or late.
 
-use linewright::app::clock::Clock as _;
 use linewright::app::view::{KpiView, KpiWindow};
 use linewright::domain::command::Input;
-use linewright::domain::evidence::Observation;
 use linewright::domain::oee::evaluate::Equipment;
 use linewright::domain::oee::kpi::Kpi;
 use linewright::domain::order::JobCommand;
@@ -18,14 +16,7 @@ const HOUR: i64 = 3600 * SECOND;
 const MINUTE: i64 = 60 * SECOND;
 
 fn happens(running: &Running, input: Input) {
-    match input {
-        Input::Command(command) => assert!(running.command(command.command)),
-        Input::Observed(observation) => {
-            let received = running.clock.now();
-            running.input(Input::Observed(Observation { received, ..observation }));
-        }
-        other => running.input(other),
-    }
+    super::writer::happens(running, input);
     running.settle();
 }
 

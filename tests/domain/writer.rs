@@ -31,7 +31,7 @@ fn records(running: &Running, start: i64) -> Vec<ShiftRecord> {
 }
 
 /// Hands over an input as a machine or a person does, at the time of the clock.
-fn happens(running: &Running, input: Input) {
+pub fn happens(running: &Running, input: Input) {
     match input {
         Input::Command(command) => assert!(running.command(command.command)),
         Input::Observed(observation) => {

@@ -183,6 +183,27 @@ async def refuse(receiver, line, product):
 logging.disable(logging.WARNING)
 
 
+async def call_strictly(client, receiver):
+    """The method of the type means that of the object; arguments of other types are refused."""
+    async def status(method, *arguments):
+        request = ua.CallMethodRequest(ObjectId=receiver.control.nodeid, MethodId=method,
+                                       InputArguments=list(arguments))
+        return (await client.uaclient.call([request]))[0]
+
+    pause, store = ua.NodeId(7007, receiver.index), ua.NodeId(7001, receiver.index)
+    nobody = ua.Variant("nobody-knows-me")
+    of_type = await status(pause, nobody, COMMENT)
+    expect(of_type.OutputArguments[0].Value == UNKNOWN, f"the method of the type gives {of_type}")
+    for name, result, wrong in [
+        ("no text", await status(pause, ua.Variant(1), COMMENT), 0),
+        ("a comment that is none", await status(pause, nobody, ua.Variant(1)), 1),
+        ("no job order", await status(store, ua.Variant(ua.ISA95WorkMasterDataType(ID="x")), COMMENT), 0),
+    ]:
+        codes = [one.value for one in result.InputArgumentResults]
+        expect(result.StatusCode.value == ua.StatusCodes.BadInvalidArgument
+               and codes[wrong] == ua.StatusCodes.BadTypeMismatch, f"{name} gives {result}")
+
+
 async def reasons(client, receiver):
     """A client that asks for diagnostics reads in words why it was refused."""
     request = ua.CallRequest()
@@ -225,6 +246,7 @@ async def main(url, user, password, folder, line, product):
         await produce(client, of_all, plant, f"JC-{line}-2")
         await refuse(of_line, line, product)
         await reasons(client, of_line)
+        await call_strictly(client, of_line)
         expect(await of_line.bits("Abort", f"JC-{line}-3", COMMENT) == DONE, "an order cannot be aborted")
         print(f"asyncua jobs: {len(list(itertools.chain(orders(line, product))))} job orders, every method")
 

@@ -10,7 +10,6 @@ Usage: nodesets.py BINARY. Ends with status 1 and a sentence at the first thing 
 import asyncio
 import logging
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from asyncua import Server
 from lxml import etree
 
 import certificates
+from ports import free_block
 
 HERE = Path(__file__).parent
 OURS = HERE.parent.parent / "nodesets"
@@ -184,22 +184,6 @@ async def check_asyncua():
         found = await server.nodes.base_object_type.get_child([f"{index}:EquipmentType", f"{index}:{name}"]) \
             if name != "OeeType" else await server.nodes.base_object_type.get_child([f"{index}:{name}"])
         expect(found, f"asyncua does not find {name}")
-
-
-def free_block(count):
-    """Ports of which the first of `count` that follow each other is given."""
-    for first in range(23000, 60000, 50):
-        sockets = [socket.socket() for _ in range(count)]
-        try:
-            for number, one in enumerate(sockets):
-                one.bind(("127.0.0.1", first + number))
-            return first
-        except OSError:
-            continue
-        finally:
-            for one in sockets:
-                one.close()
-    sys.exit("nodesets: no free ports")
 
 
 def check_official(binary):

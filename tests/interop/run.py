@@ -14,7 +14,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from pathlib import Path
 
 import certificates
 import recorder
+from ports import free_block, free_ports
 
 HERE = Path(__file__).parent
 DEMO = HERE.parent.parent / "config" / "demo.toml"
@@ -108,32 +108,6 @@ cycle = "80ms"
 
 def fail(text):
     sys.exit(f"interop: {text}")
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
-def free_block(count):
-    """The first of some ports that follow each other, where no outgoing connection can be."""
-    for first in range(20_000, 30_000, count):
-        sockets = [socket.socket() for _ in range(count)]
-        try:
-            for number, one in enumerate(sockets):
-                one.bind(("127.0.0.1", first + number))
-            return first
-        except OSError:
-            continue
-        finally:
-            for one in sockets:
-                one.close()
-    fail("no ports are free")
 
 
 class Bridge:

@@ -3,7 +3,7 @@
 //! A member is named by its browse names; what a type declares and is not bound here and has no
 //! constant value is an error that shows at the first start.
 
-use opcua::types::{DateTime, ExtensionObject, Variant, VariantScalarTypeId};
+use opcua::types::{DateTime, EUInformation, Variant, VariantScalarTypeId};
 
 use super::job_control::{JobMethod, JobValue};
 use super::members::Bound;
@@ -333,12 +333,11 @@ pub fn optional_time(at: Timestamp) -> Variant {
 }
 
 /// A unit of measurement after UNECE Recommendation 20.
-pub fn unit(code: &str, display: &str) -> Variant {
-    let unit = opcua::types::EUInformation {
+pub fn unit(code: &str, display: &str) -> EUInformation {
+    EUInformation {
         namespace_uri: "http://www.opcfoundation.org/UA/units/un/cefact".into(),
         unit_id: code.bytes().fold(0_i32, |id, byte| (id << 8) | i32::from(byte)),
         display_name: display.into(),
         description: display.into(),
-    };
-    Variant::from(ExtensionObject::from_message(unit))
+    }
 }

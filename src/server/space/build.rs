@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use opcua::types::{
-    LocalizedText, NodeId, ObjectId, ObjectTypeId, QualifiedName, ReferenceTypeId, Variant,
+    ExtensionObject, LocalizedText, NodeId, ObjectId, ObjectTypeId, QualifiedName, ReferenceTypeId,
+    Variant,
 };
 
 use super::bind;
@@ -269,7 +270,7 @@ impl Builder<'_> {
         };
         let unit = |name: &str| {
             let (_, unit) = shape.placed.iter().find(|(placed, _)| placed.name == name)?;
-            Some(bind::unit(unit, unit))
+            Some(ExtensionObject::from_message(bind::unit(unit, unit)).into())
         };
         let binds = |path: &str| {
             let own = bind::machine(path, &unit);

@@ -99,4 +99,27 @@ mod tests {
         let oee = model.own("OeeType");
         assert!(model.nodes().references(&base).iter().any(|r| r.forward && r.target == oee));
     }
+
+    #[test]
+    fn a_vendor_file_with_nodes_that_lead_nowhere_does_not_stop_the_start() {
+        let text = "<UANodeSet xmlns=\"http://opcfoundation.org/UA/2011/03/UANodeSet.xsd\">\
+            <NamespaceUris><Uri>urn:vendor:press</Uri></NamespaceUris>\
+            <Models><Model ModelUri=\"urn:vendor:press\" Version=\"1\"/></Models>\
+            <UAObjectType NodeId=\"ns=1;i=1\" BrowseName=\"1:PressType\">\
+            <DisplayName>PressType</DisplayName><References>\
+            <Reference ReferenceType=\"i=45\" IsForward=\"false\">i=58</Reference>\
+            </References></UAObjectType>\
+            <UAObjectType NodeId=\"ns=9;i=1\" BrowseName=\"9:Nowhere\">\
+            <DisplayName>Nowhere</DisplayName></UAObjectType>\
+            <UAObjectType NodeId=\"nonsense\" BrowseName=\"1:Nonsense\">\
+            <DisplayName>Nonsense</DisplayName></UAObjectType></UANodeSet>";
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("vendor.xml"), text).unwrap();
+        let mut namespaces = NamespaceMap::new();
+        let model = Model::load(&mut namespaces, Some(folder.path())).unwrap();
+        let vendor = namespaces.get_index("urn:vendor:press").unwrap();
+        assert!(model.has(&NodeId::new(vendor, 1_u32)));
+        let of_vendor = model.nodes().nodes().filter(|node| node.id.namespace == vendor);
+        assert_eq!(of_vendor.count(), 1);
+    }
 }

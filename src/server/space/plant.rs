@@ -77,20 +77,15 @@ impl PlantSpace {
         inputs: SpaceInputs,
         model: Model,
         namespace: u16,
-        standard: &NodeSet,
+        (standard, types): (&NodeSet, &TypeTree),
         context: ContextOwned,
     ) -> Result<PlantSpace, String> {
         let plant = inputs.engine.plant().clone();
         let sets = [standard, model.nodes()];
-        let types = TypeTree::new(&sets);
         let builder = Builder {
             plant: &plant,
             model: &model,
-            declarations: Declarations {
-                sets,
-                types: &types,
-                required: [0, model.index(TYPES_NAMESPACE)],
-            },
+            declarations: Declarations { sets, types, required: [0, model.index(TYPES_NAMESPACE)] },
             namespace,
             uri: &PlantSpace::uri(&plant),
             process_units: &inputs.process_units,
@@ -114,11 +109,6 @@ impl PlantSpace {
     /// Index of the namespace of instances.
     pub fn namespace(&self) -> u16 {
         self.namespace
-    }
-
-    /// The nodes of all types besides those of OPC UA itself.
-    pub fn type_nodes(&self) -> &NodeSet {
-        self.model.nodes()
     }
 
     /// The object of the site.

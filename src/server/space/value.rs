@@ -360,7 +360,9 @@ impl Sight<'_> {
             StatePart::Node => NodeId::new(self.machinery, node).into(),
             StatePart::Number => Variant::UInt32(number),
         };
-        self.good(value, view.state_since.unwrap_or(self.view.at))
+        // Losing the link changes them as well.
+        let since = view.state_since.max(view.linked_since);
+        self.good(value, since.unwrap_or(self.view.at))
     }
 
     fn counter(&self, machine: &MachineId, role: SignalRole) -> DataValue {

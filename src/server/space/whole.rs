@@ -27,8 +27,7 @@ pub struct WholeSpace {
 
 impl WholeSpace {
     /// Puts the spaces together.
-    pub fn new(standard: StandardSpace, plant: PlantSpace) -> WholeSpace {
-        let types = TypeTree::new(&[standard.nodes(), plant.type_nodes()]);
+    pub fn new(standard: StandardSpace, plant: PlantSpace, types: TypeTree) -> WholeSpace {
         WholeSpace { standard, plant, types }
     }
 }

@@ -1,6 +1,6 @@
 //! What the methods of receivers and providers do.
 
-use opcua::types::{Argument, ExtensionObject, StatusCode, Variant};
+use opcua::types::{Argument, ExtensionObject, StatusCode, Variant, VariantScalarTypeId};
 
 use super::control::{JobControl, line, orders_of};
 use super::structures::{JobOrder, JobResponse, State};
@@ -38,14 +38,17 @@ impl JobControl {
             };
             return CallOutcome { status, ..CallOutcome::default() };
         }
+        if arguments.get(1).is_some_and(|comment| !is_comment(comment)) {
+            return wrong(1, arguments.len(), StatusCode::BadTypeMismatch);
+        }
         let call = Call { control: self, engine, queries, subject, asker };
         match (method, &arguments[0]) {
             (
                 JobMethod::Store | JobMethod::StoreAndStart | JobMethod::Update,
                 Variant::ExtensionObject(object),
             ) => match self.job_order(object) {
-                Some(job) => told(call.store(method, &job).await, Vec::new()),
-                None => wrong_type(arguments.len()),
+                Ok(job) => told(call.store(method, &job).await, Vec::new()),
+                Err(status) => wrong(0, arguments.len(), status),
             },
             (JobMethod::Move(command), Variant::String(id)) => {
                 told(call.carry_out(id.as_ref(), command).await, Vec::new())
@@ -55,19 +58,19 @@ impl JobControl {
             }
             (JobMethod::ResponseById, Variant::String(id)) => call.response(id.as_ref()).await,
             (JobMethod::ResponseByState, states) => match self.states(states) {
-                Some(states) => call.responses(&states),
-                None => wrong_type(arguments.len()),
+                Ok(states) => call.responses(&states),
+                Err(status) => wrong(0, arguments.len(), status),
             },
-            _ => wrong_type(arguments.len()),
+            _ => wrong(0, arguments.len(), StatusCode::BadTypeMismatch),
         }
     }
 
-    fn job_order(&self, object: &ExtensionObject) -> Option<JobOrder> {
+    fn job_order(&self, object: &ExtensionObject) -> Result<JobOrder, StatusCode> {
         JobOrder::of_object(object, self.namespace, &self.context.context())
     }
 
     /// The states that a client asks for.
-    fn states(&self, value: &Variant) -> Option<Vec<State>> {
+    fn states(&self, value: &Variant) -> Result<Vec<State>, StatusCode> {
         let context = self.context.context();
         match value {
             Variant::Array(array) => {
@@ -75,22 +78,31 @@ impl JobControl {
                     Variant::ExtensionObject(object) => {
                         State::of_object(object, self.namespace, &context)
                     }
-                    _ => None,
+                    _ => Err(StatusCode::BadTypeMismatch),
                 };
                 array.values.iter().map(state).collect()
             }
-            _ => None,
+            _ => Err(StatusCode::BadTypeMismatch),
         }
     }
 }
 
-/// The first argument is not what the method takes.
-fn wrong_type(count: usize) -> CallOutcome {
+/// An argument is not what the method takes.
+fn wrong(index: usize, count: usize, status: StatusCode) -> CallOutcome {
     let mut arguments = vec![StatusCode::Good; count];
-    if let Some(first) = arguments.first_mut() {
-        *first = StatusCode::BadTypeMismatch;
+    if let Some(argument) = arguments.get_mut(index) {
+        *argument = status;
     }
     CallOutcome { status: StatusCode::BadInvalidArgument, arguments, ..CallOutcome::default() }
+}
+
+/// Whether a value is a comment: texts in some languages, or nothing.
+fn is_comment(value: &Variant) -> bool {
+    match value {
+        Variant::Empty => true,
+        Variant::Array(array) => array.value_type == VariantScalarTypeId::LocalizedText,
+        _ => false,
+    }
 }
 
 /// Why a call was refused: in the bits of the specification, and in words for those who ask for them.

@@ -188,7 +188,7 @@ structure! {
 
 #[cfg(test)]
 mod tests {
-    use opcua::types::{ContextOwned, DecodingOptions, NamespaceMap};
+    use opcua::types::{ContextOwned, DecodingOptions, NamespaceMap, StatusCode};
 
     use super::super::wire::{Structure as _, Wire as _};
     use super::*;
@@ -255,8 +255,25 @@ mod tests {
         let owned = context();
         let context = owned.context();
         let object = Property::default().object(3, &context).unwrap();
-        assert_eq!(Property::of_object(&object, 3, &context), Some(Property::default()));
-        assert_eq!(Property::of_object(&object, 4, &context), None);
-        assert_eq!(Parameter::of_object(&object, 3, &context), None);
+        assert_eq!(Property::of_object(&object, 3, &context), Ok(Property::default()));
+        let mismatch = StatusCode::BadTypeMismatch;
+        assert_eq!(Property::of_object(&object, 4, &context), Err(mismatch));
+        assert_eq!(Parameter::of_object(&object, 3, &context), Err(mismatch));
+    }
+
+    #[test]
+    fn a_structure_that_would_fill_the_memory_is_refused_before_it_is_read() {
+        let owned = context();
+        let context = owned.context();
+        let many = |count| JobOrder {
+            materials: Some(vec![Material::default(); count]),
+            ..JobOrder::default()
+        };
+        let read = |count| {
+            let object = many(count).object(3, &context).unwrap();
+            JobOrder::of_object(&object, 3, &context).map(|job| job.materials.unwrap().len())
+        };
+        assert_eq!(read(1000), Ok(1000));
+        assert_eq!(read(300_000), Err(StatusCode::BadEncodingLimitsExceeded));
     }
 }

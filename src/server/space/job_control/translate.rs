@@ -3,8 +3,8 @@
 //! Exact decimals stay exact. What a job order brings that the MES does not know is not kept.
 
 use opcua::types::{
-    LocalizedText, QualifiedName, ReferenceTypeId, RelativePath, RelativePathElement, UAString,
-    Variant,
+    EUInformation, LocalizedText, QualifiedName, ReferenceTypeId, RelativePath,
+    RelativePathElement, UAString, Variant,
 };
 
 use super::structures::{
@@ -16,6 +16,7 @@ use crate::domain::id::{LineId, LotId, OrderId, ProductId};
 use crate::domain::order::{JobState, OrderRequest};
 use crate::domain::plant::Plant;
 use crate::domain::quantity::Quantity;
+use crate::server::space::bind;
 use crate::server::time::{date_time, timestamp};
 
 /// What material is for, as ISA-95 has it; compared without regard to case.
@@ -103,13 +104,8 @@ fn line_equipment(line: &LineId, plant: &Plant) -> Equipment {
     Equipment { id: line.as_str().into(), description: name, ..Equipment::default() }
 }
 
-fn unit(code: &str) -> opcua::types::EUInformation {
-    opcua::types::EUInformation {
-        namespace_uri: "http://www.opcfoundation.org/UA/units/un/cefact".into(),
-        unit_id: code.bytes().fold(0_i32, |id, byte| (id << 8) | i32::from(byte)),
-        display_name: code.into(),
-        description: code.into(),
-    }
+fn unit(code: &str) -> EUInformation {
+    bind::unit(code, code)
 }
 
 /// What came of an order, with the lots that went in where they are known.

@@ -6,13 +6,16 @@ use std::io::Read;
 use opcua::types::type_loader::ByteStringBody;
 use opcua::types::{
     BinaryDecodable, BinaryEncodable, ByteString, Context, EUInformation, EncodingResult, Error,
-    ExtensionObject, LocalizedText, NodeId, RelativePath, UAString, Variant, VariantScalarTypeId,
+    ExtensionObject, LocalizedText, NodeId, RelativePath, StatusCode, UAString, Variant,
+    VariantScalarTypeId,
 };
 
 use crate::server::decode::raw_body;
 
 /// Elements for which room is made before they are there.
 const ROOM: usize = 64;
+/// Bytes of one structure at most: what they become in memory may be a hundred times as much.
+const BODY_MAX: usize = 1 << 20;
 
 /// What can be a field of a structure.
 pub trait Wire: Sized + Default {
@@ -43,15 +46,22 @@ pub trait Structure: Wire {
         Ok(ExtensionObject::new(ByteStringBody::new(ByteString::from(body), id)))
     }
 
-    /// The structure of an extension object that came from a client.
-    fn of_object(object: &ExtensionObject, namespace: u16, context: &Context<'_>) -> Option<Self> {
-        let (id, body) = raw_body(object)?;
+    /// The structure of an extension object that came from a client, or what is wrong with it.
+    fn of_object(
+        object: &ExtensionObject,
+        namespace: u16,
+        context: &Context<'_>,
+    ) -> Result<Self, StatusCode> {
+        let (id, body) = raw_body(object).ok_or(StatusCode::BadTypeMismatch)?;
         if id != NodeId::new(namespace, Self::ENCODING) {
-            return None;
+            return Err(StatusCode::BadTypeMismatch);
+        }
+        if body.len() > BODY_MAX {
+            return Err(StatusCode::BadEncodingLimitsExceeded);
         }
         let mut stream = body;
-        let read = Self::read(&mut stream, context).ok()?;
-        stream.is_empty().then_some(read)
+        let read = Self::read(&mut stream, context).map_err(|error| error.status())?;
+        if stream.is_empty() { Ok(read) } else { Err(StatusCode::BadDecodingError) }
     }
 }
 
