@@ -15,6 +15,7 @@ pub mod kpi_report;
 pub mod live;
 pub mod live_figures;
 pub mod log_format;
+mod looks;
 pub mod pages;
 pub mod password;
 pub mod ports;

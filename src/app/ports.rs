@@ -13,6 +13,7 @@ use crate::domain::event::{Confirmation, Event};
 use crate::domain::evidence::{EvidenceBlock, Remark};
 use crate::domain::genealogy::LotOperation;
 use crate::domain::id::{LineId, LotId, MachineId, OrderId};
+use crate::domain::notice::Notice;
 use crate::domain::oee::evaluate::Equipment;
 use crate::domain::oee::kpi::Kpi;
 use crate::domain::order::{Order, OrderRun};
@@ -133,6 +134,32 @@ pub trait Store: Send {
     fn reader(&self) -> Arc<dyn Reader>;
 }
 
+/// Where notices are looked for: all that happened there and below.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NoticePlace {
+    /// Anywhere.
+    Plant,
+    /// At a line and its machines.
+    Line(LineId),
+    /// At a machine.
+    Machine(MachineId),
+}
+
+/// Some of the notices of a place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NoticePage {
+    /// The place.
+    pub place: NoticePlace,
+    /// When they happened.
+    pub window: Window,
+    /// Time and number of the one before the first.
+    pub after: Option<(Timestamp, u64)>,
+    /// Whether the newest come first.
+    pub backwards: bool,
+    /// How many at most.
+    pub limit: usize,
+}
+
 /// The reading side; sees only what is durable.
 pub trait Reader: Send + Sync {
     /// The answer given to a request before.
@@ -164,6 +191,10 @@ pub trait Reader: Send + Sync {
         line: &LineId,
         start: Timestamp,
     ) -> Result<Vec<ShiftRecord>, StoreError>;
+    /// Notices after a number, in order, at most `limit`.
+    fn notices_after(&self, number: u64, limit: usize) -> Result<Vec<Notice>, StoreError>;
+    /// Notices of a place in order of time, or backwards.
+    fn notices(&self, page: &NoticePage) -> Result<Vec<Notice>, StoreError>;
     /// Records of shifts after a number, at most `limit`.
     fn shifts_after(&self, number: u64, limit: usize) -> Result<Vec<ShiftRecord>, StoreError>;
     /// Runs of a line that touch a window, in order of time.

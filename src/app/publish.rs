@@ -1,7 +1,7 @@
 //! Builds the published picture, touching only what changed, and tells every value that has become
 //! durable: a picture shows the newest one only.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::{broadcast, watch};
@@ -9,11 +9,12 @@ use tokio::sync::{broadcast, watch};
 use super::live::Live;
 use super::live_figures::LiveFigures;
 use super::ports::Reader;
-use super::view::{KpiWindow, MachineView, OrderView, PlantView, ShiftNotice};
+use super::view::{KpiWindow, MachineView, OrderView, PlantView};
 use crate::domain::core::Core;
 use crate::domain::event::Event;
 use crate::domain::evidence::Observation;
 use crate::domain::id::{LineId, MachineId, OrderId};
+use crate::domain::notice::Matter;
 use crate::domain::oee::evaluate::Equipment;
 use crate::domain::signal::{Reading, SignalRole};
 use crate::domain::time::{Span, Timestamp, Window};
@@ -24,8 +25,7 @@ pub const KPI_INTERVAL: Span = Span::from_millis(250);
 pub const KPI_AGE_MAX: Span = Span::from_millis(1000);
 /// Commits whose values wait for those who listen; who is slower than that misses some.
 const OBSERVED_MAX: usize = 1024;
-/// Records of shifts that a picture names; who looks more rarely than that reads the records.
-const SHIFT_RECORDS_MAX: usize = 256;
+
 /// What has changed since the last picture.
 pub struct Publisher {
     sender: watch::Sender<Arc<PlantView>>,
@@ -33,7 +33,9 @@ pub struct Publisher {
     machines: BTreeSet<MachineId>,
     orders: BTreeSet<OrderId>,
     lines: BTreeSet<LineId>,
-    shift_records: Vec<ShiftNotice>,
+    /// Whether notices were told that no picture knows of, and whether conditions are among them.
+    has_notices: bool,
+    has_conditions: bool,
     kpis_at: Timestamp,
     other_kpis_at: Timestamp,
 }
@@ -48,7 +50,8 @@ impl Publisher {
             machines: BTreeSet::new(),
             orders: BTreeSet::new(),
             lines: BTreeSet::new(),
-            shift_records: Vec::new(),
+            has_notices: false,
+            has_conditions: false,
             kpis_at: Timestamp::MIN,
             other_kpis_at: Timestamp::MIN,
         };
@@ -60,12 +63,21 @@ impl Publisher {
         self.observed.clone()
     }
 
-    /// Tells the values among facts that are durable now, and notes the records of shifts.
+    /// The first picture: nothing of the plant, but what was told before.
+    pub fn begin(&mut self, core: &Core) {
+        let conditions = Arc::new(core.conditions().cloned().collect());
+        let view = PlantView { notices: core.notices(), conditions, ..PlantView::default() };
+        self.sender.send_replace(Arc::new(view));
+    }
+
+    /// Tells the values among facts that are durable now, and notes that there are notices.
     pub fn tell(&mut self, facts: &[Event]) {
-        self.shift_records.extend(facts.iter().filter_map(|fact| match fact {
-            Event::ShiftRecorded(record) => Some(ShiftNotice::from(&**record)),
-            _ => None,
-        }));
+        for fact in facts {
+            if let Event::Noticed(notice) = fact {
+                self.has_notices = true;
+                self.has_conditions |= matches!(notice.matter, Matter::Condition(_));
+            }
+        }
         if self.observed.receiver_count() == 0 {
             return;
         }
@@ -107,6 +119,7 @@ impl Publisher {
             }
             Event::OrderAdmitted(order) => self.touch_order(core, order.id()),
             Event::Confirmed(confirmation) => self.touch_order(core, &confirmation.order),
+            Event::Noticed(notice) => self.machines.extend(notice.machine.clone()),
             Event::Archived { .. }
             | Event::Recalled { .. }
             | Event::ShiftRecorded(_)
@@ -141,15 +154,14 @@ impl Publisher {
 
     /// Shows the machines and orders that have changed, and the shifts that were recorded.
     pub fn publish(&mut self, core: &Core, now: Timestamp) {
-        if self.machines.is_empty() && self.orders.is_empty() && self.shift_records.is_empty() {
+        if self.machines.is_empty() && self.orders.is_empty() && !self.has_notices {
             return;
         }
         let mut view = self.next_view(now);
-        if !self.shift_records.is_empty() {
-            let mut records = VecDeque::clone(&view.shift_records);
-            records.extend(self.shift_records.drain(..));
-            records.drain(..records.len().saturating_sub(SHIFT_RECORDS_MAX));
-            view.shift_records = Arc::new(records);
+        view.notices = core.notices();
+        self.has_notices = false;
+        if std::mem::take(&mut self.has_conditions) {
+            view.conditions = Arc::new(core.conditions().cloned().collect());
         }
         for machine in std::mem::take(&mut self.machines) {
             let picture = machine_view(core, &machine, now);

@@ -98,6 +98,7 @@ fn rank(input: &Input) -> (u8, i64, u8, u64, String) {
                 Command::Consume(_) => 21,
                 Command::LogOn { .. } => 22,
                 Command::Remark { .. } => 23,
+                Command::Condition(_) => 24,
             };
             (1, at.ticks(), kind, *seq, text)
         }
@@ -107,6 +108,7 @@ fn rank(input: &Input) -> (u8, i64, u8, u64, String) {
         Input::Admit(order) => (2, order.changed.ticks(), 2, 0, text),
         Input::Recall(recall) => (2, recall.at.ticks(), 3, 0, text),
         Input::Archive { before, .. } => (2, before.ticks(), 2, 0, text),
+        Input::Look(look) => (2, look.now.ticks(), 4, 0, text),
         Input::Closed(closing) => (2, closing.at.ticks(), 1, 0, text),
         Input::Defined { from, .. } => (0, from.ticks(), 0, 0, text),
         Input::Restarted { last_alive, seq } => (0, last_alive.ticks(), 2, *seq, text),

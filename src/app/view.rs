@@ -2,16 +2,15 @@
 //!
 //! Interfaces read it without locks and without asking the engine. It shows durable facts only.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::calendar::CivilDate;
-use crate::domain::id::{LineId, LotId, MachineId, OrderId, PersonId};
+use crate::domain::id::{LotId, MachineId, OrderId, PersonId};
+use crate::domain::notice::Condition;
 use crate::domain::oee::evaluate::Equipment;
 use crate::domain::oee::kpi::Kpi;
 use crate::domain::oee::stops::Stop;
 use crate::domain::order::{Order, Totals};
-use crate::domain::shift::ShiftRecord;
 use crate::domain::signal::{MachineState, OperationMode, SignalRole};
 use crate::domain::time::Timestamp;
 
@@ -30,44 +29,10 @@ pub struct PlantView {
     pub other_kpis: Arc<BTreeMap<(KpiWindow, Equipment), Arc<KpiView>>>,
     /// Orders in memory: all unfinished ones and the recently finished.
     pub orders: BTreeMap<OrderId, Arc<OrderView>>,
-    /// What was recorded of shifts since the start, oldest first: the last ones only.
-    pub shift_records: Arc<VecDeque<ShiftNotice>>,
-}
-
-/// That a shift was closed or changed; its figures are with the record.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ShiftNotice {
-    /// Number of the record in the plant, without gaps.
-    pub seq: u64,
-    /// The line.
-    pub line: LineId,
-    /// Name of the shift.
-    pub shift: String,
-    /// The date to which its production belongs.
-    pub production_date: CivilDate,
-    /// 1 when it was closed, one more with each change afterwards.
-    pub revision: u32,
-    /// When it was recorded.
-    pub at: Timestamp,
-    /// Whose doing it was.
-    pub actor: String,
-    /// Why.
-    pub cause: String,
-}
-
-impl From<&ShiftRecord> for ShiftNotice {
-    fn from(record: &ShiftRecord) -> Self {
-        ShiftNotice {
-            seq: record.seq,
-            line: record.line.clone(),
-            shift: record.shift.name.clone(),
-            production_date: record.shift.production_date,
-            revision: record.revision,
-            at: record.at,
-            actor: record.actor.clone(),
-            cause: record.cause.clone(),
-        }
-    }
+    /// Number of the newest notice; the store has them all.
+    pub notices: u64,
+    /// Conditions that anybody has to do something about, and the last of each kind and machine.
+    pub conditions: Arc<Vec<Condition>>,
 }
 
 /// A machine at an instant.

@@ -18,6 +18,7 @@ use super::engine::{
 };
 use super::figures::Page;
 use super::live::Live;
+use super::looks::Looks;
 use super::pages::{Pages, too_much};
 use super::ports::{Batch, Reader, Recovered, RequestKey, Store, StoreError, StoredAnswer};
 use super::publish::Publisher;
@@ -30,6 +31,7 @@ use crate::domain::evidence::{
     EvidenceBlock, LinkChange, MachineEvidence, Observation, STATE_CONTEXT,
 };
 use crate::domain::id::{MachineId, OrderId};
+use crate::domain::notice::ConditionId;
 use crate::domain::oee::evaluate::Equipment;
 use crate::domain::order::Order;
 use crate::domain::plant::Plant;
@@ -70,6 +72,8 @@ pub(super) struct Writer {
     pages: Pages,
     /// Figures of the present.
     live: Live,
+    /// Machines of which something may have to be told.
+    looks: Looks,
     /// Inputs of machines whose commit failed.
     unsaved: Vec<MachineInput>,
 }
@@ -113,13 +117,15 @@ enum Wake {
 
 impl Writer {
     /// A writer that goes on from what the store holds.
-    pub fn new(plant: &Arc<Plant>, recovered: Recovered, outside: Outside) -> Writer {
+    pub fn new(plant: &Arc<Plant>, recovered: Recovered, mut outside: Outside) -> Writer {
         let start =
             Some(Start { last_alive: recovered.last_alive, is_first: recovered.written == 0 });
         let seq = (recovered.written + 1).saturating_mul(SEQ_PER_BATCH);
         let core = rebuild(plant, recovered);
         let pages = recovered_pages(&core, &*outside.store.reader());
+        outside.publisher.begin(&core);
         Writer {
+            looks: Looks::new(outside.clock.now()),
             core,
             pages,
             live: Live::default(),
@@ -284,6 +290,7 @@ impl Writer {
             self.outside.publisher.touch(&self.core, event);
             let applied = self.core.apply(event);
             self.outside.publisher.touch(&self.core, event);
+            self.looks.note(&self.core, event, &applied.touched);
             for (machine, window) in &applied.touched {
                 self.pages.touch(&self.core, machine, *window);
                 self.live.touch(&self.core, machine, *window);
@@ -385,7 +392,7 @@ impl Writer {
             Command::MoveOrder { order, .. } => order,
             Command::Report(report) => &report.order,
             Command::Consume(consumption) => &consumption.order,
-            Command::Remark { .. } | Command::LogOn { .. } => return,
+            Command::Remark { .. } | Command::LogOn { .. } | Command::Condition(_) => return,
         };
         if self.core.order(id).is_none()
             && let Ok(Some(order)) = self.outside.store.reader().order(id)
@@ -401,10 +408,17 @@ impl Writer {
         now: Timestamp,
         work: &Work,
     ) -> Option<Box<MachineEvidence>> {
-        let Command::Remark { machine, remark, .. } = command else {
-            return None;
+        let (machine, spoken_of) = match command {
+            Command::Remark { machine, remark, .. } => (machine, remark.window()),
+            Command::Condition(command) => {
+                let condition = self.core.branch(&command.source, command.notice).ok()?;
+                let ConditionId::Stop(_, start) = condition.id else {
+                    return None;
+                };
+                (command.source.machine(), Window { from: start, to: start })
+            }
+            _ => return None,
         };
-        let spoken_of = remark.window();
         let window = Window { from: spoken_of.from, to: spoken_of.to + Span::from_ticks(1) };
         if window.from - STATE_CONTEXT >= self.core.archived_to(machine) {
             return None;
@@ -458,6 +472,9 @@ impl Writer {
 
     /// Commits, then answers and publishes. On an error nobody has seen anything of the work.
     fn finish(&mut self, mut work: Work, now: Timestamp) -> Result<(), StoreError> {
+        if let Some(look) = self.looks.take(&self.core, now) {
+            self.decide_own(&look, &mut work);
+        }
         // Whichever facts are kept, the sums that they make wrong go with the same commit.
         work.stale = self.pages.take_stale();
         if let Err(error) = self.commit(&work, now) {
@@ -527,6 +544,7 @@ impl Writer {
         self.core = rebuild(&self.plant, recovered);
         self.pages = recovered_pages(&self.core, &*self.outside.store.reader());
         self.live = Live::default();
+        self.looks.clear();
         self.outside.publisher.touch_all(&self.core);
         let now = self.outside.clock.now();
         let mut work = self.begin(now);

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::core::Closing;
 use super::evidence::{EvidenceBlock, LinkChange, MachineEvidence, Observation, Remark};
 use super::id::{LotId, MachineId, OrderId, PersonId, ReasonId};
+use super::notice::ConditionAction;
+use super::notice::condition::ConditionSource;
 use super::oee::stops::Stop;
 use super::order::{JobCommand, Order, OrderRequest};
 use super::plant::Plant;
@@ -41,6 +43,8 @@ pub enum Input {
     Admit(Box<Order>),
     /// Archived evidence that something late belongs to; the orders that ran then come before it.
     Recall(Box<Recall>),
+    /// Some machines may be otherwise than was told.
+    Look(Look),
     /// A shift that was due has these figures.
     Closed(Box<Closing>),
     /// The program starts again; it was last known to be alive at this instant.
@@ -65,6 +69,17 @@ pub struct Recall {
     pub remarks: Vec<Remark>,
     /// When.
     pub at: Timestamp,
+}
+
+/// Which machines to look at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Look {
+    /// The present.
+    pub now: Timestamp,
+    /// Since when this program runs; links that were lost because it did not are not lost.
+    pub running_since: Timestamp,
+    /// The machines, each with the first instant at which something can be otherwise.
+    pub machines: Vec<(MachineId, Timestamp)>,
 }
 
 /// A command with who gave it and when.
@@ -116,6 +131,23 @@ pub enum Command {
         /// The person.
         person: Option<PersonId>,
     },
+    /// Do something about a condition.
+    Condition(ConditionCommand),
+}
+
+/// What somebody does about a condition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConditionCommand {
+    /// The condition.
+    pub source: ConditionSource,
+    /// What is done.
+    pub action: ConditionAction,
+    /// The number of a notice that names the branch; the newest when absent.
+    pub notice: Option<u64>,
+    /// What is said with it.
+    pub comment: String,
+    /// Why the machine stood, where a stop is confirmed.
+    pub reason: Option<ReasonId>,
 }
 
 /// What can be said about a machine's time.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::evidence::{Adjustment, EvidenceBlock, LinkChange, Observation, Remark};
 use super::genealogy::LotOperation;
 use super::id::{LineId, LotId, MachineId, OrderId, ReasonId};
+use super::notice::Notice;
 use super::order::{JobCommand, JobState, Order, OrderRequest, Totals};
 use super::plant::Plant;
 use super::shift::ShiftRecord;
@@ -111,6 +112,8 @@ pub enum Event {
     OrderRetired(OrderId),
     /// A finished order came back into memory, because something late belongs to it.
     OrderAdmitted(Box<Order>),
+    /// People and systems were told something.
+    Noticed(Box<Notice>),
 }
 
 /// Why a confirmation was sent.

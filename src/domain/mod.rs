@@ -10,6 +10,7 @@ pub mod event;
 pub mod evidence;
 pub mod genealogy;
 pub mod id;
+pub mod notice;
 pub mod oee;
 pub mod order;
 pub mod plant;

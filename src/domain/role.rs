@@ -32,6 +32,8 @@ pub enum Permission {
     ClassifyStops,
     /// Change what belongs to a closed shift.
     CorrectClosedShifts,
+    /// Switch alarms on and off.
+    ManageAlarms,
 }
 
 impl Role {
@@ -67,7 +69,9 @@ impl Role {
             Permission::ClassifyStops => {
                 matches!(self, Role::Operator | Role::Supervisor | Role::Admin)
             }
-            Permission::CorrectClosedShifts => matches!(self, Role::Supervisor | Role::Admin),
+            Permission::CorrectClosedShifts | Permission::ManageAlarms => {
+                matches!(self, Role::Supervisor | Role::Admin)
+            }
         }
     }
 }

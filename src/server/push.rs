@@ -1,6 +1,6 @@
 //! Hands values to those who watch them: every value of a machine that has become durable, what has
-//! changed in the published picture, and each second what time itself changes; and the events between
-//! two pictures. Nothing is computed for a node that nobody watches.
+//! changed in the published picture, and each second what time itself changes; and the events of
+//! notices. Nothing is computed for a node that nobody watches.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::services::{Hub, Services, Spot};
 use super::space::Space;
 use crate::app::engine::EngineHandle;
+use crate::app::query::blocking;
 use crate::domain::evidence::Observation;
 
 /// Values are pushed at most this often.
@@ -21,6 +22,9 @@ const PUSH_INTERVAL: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_secs(1);
 /// Values that are taken from the store in one round: orders and lots that are not in memory.
 const STORED_MAX: usize = 200;
+
+/// Notices that are read at once.
+const NOTICES_MAX: usize = 256;
 
 /// What was pushed last, by node.
 type Last = HashMap<NodeId, Arc<DataValue>>;
@@ -34,7 +38,7 @@ pub async fn run(
 ) {
     let mut views = engine.views();
     let mut observations = engine.observations();
-    let mut shown = engine.view();
+    let mut told = engine.view().notices;
     let mut tick = tokio::time::interval(TICK);
     let mut last = Last::new();
     let mut turn = 0;
@@ -50,10 +54,7 @@ pub async fn run(
             () = stop.cancelled() => return,
         };
         let view = views.borrow_and_update().clone();
-        for event in space.events(&shown, &view) {
-            services.emit(&event);
-        }
-        shown = view;
+        told = push_notices(&*space, &services, &engine, (told, view.notices)).await;
         push_observed(&*space, services.hub(), &mut last, &mut observations);
         let stored = push_known(&*space, services.hub(), &mut last);
         if is_tick {
@@ -61,6 +62,33 @@ pub async fn run(
         }
         tokio::time::sleep(PUSH_INTERVAL).await;
     }
+}
+
+/// Tells the notices after a number, up to another one; how far it came. They are read from the store, so
+/// none is lost however many there are at once.
+async fn push_notices(
+    space: &dyn Space,
+    services: &Services,
+    engine: &EngineHandle,
+    (mut told, newest): (u64, u64),
+) -> u64 {
+    while told < newest {
+        let reader = engine.reader().clone();
+        let read = blocking(move || Ok(reader.notices_after(told, NOTICES_MAX)?)).await;
+        let notices = match read {
+            Ok(notices) if notices.is_empty() => return newest,
+            Ok(notices) => notices,
+            Err(error) => {
+                tracing::error!(%error, "notices cannot be read; they are told later");
+                return told;
+            }
+        };
+        for notice in &notices {
+            services.emit(&space.event(notice));
+            told = notice.number;
+        }
+    }
+    told
 }
 
 /// Pushes the values that have become durable, each with its own time.

@@ -8,6 +8,8 @@ pub mod codec;
 mod database;
 mod fields;
 mod figure_records;
+mod notice_records;
+mod notices;
 mod pages;
 mod plant_records;
 mod read;

@@ -7,19 +7,21 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::codec::{Record, open};
 use super::database::{JournalRow, Shared, current, failed};
+use super::notices;
 use super::records::Points;
 use super::schema::{
     ANSWERS, EVIDENCE, EvidenceKind, JOURNAL, Key, LOTS, LOTS_OF_ORDERS, META, ORDERS, OUTBOX,
     PAGES, REMARKS, RUNS, SHIFTS, SHIFTS_BY_NUMBER, STALE_PAGES, equipment_of, page_key,
 };
 use crate::app::figures::PageLength;
-use crate::app::ports::{Reader, Recovered, RequestKey, StoreError, StoredAnswer};
+use crate::app::ports::{NoticePage, Reader, Recovered, RequestKey, StoreError, StoredAnswer};
 use crate::domain::core::Snapshot;
 use crate::domain::event::{Confirmation, Event};
 use crate::domain::evidence::remark::REMARK_LONGEST;
 use crate::domain::evidence::{EvidenceBlock, Remark};
 use crate::domain::genealogy::LotOperation;
 use crate::domain::id::{LineId, LotId, MachineId, OrderId};
+use crate::domain::notice::Notice;
 use crate::domain::oee::evaluate::Equipment;
 use crate::domain::oee::kpi::Kpi;
 use crate::domain::order::{Order, OrderRun};
@@ -290,6 +292,14 @@ impl Reader for RedbReader {
 
     fn shift_records(&self, line: &LineId, start: Timestamp) -> Result<Vec<ShiftRecord>> {
         self.prefixed(SHIFTS, &Key::of(line.as_str()).time(start), "record of a shift")
+    }
+
+    fn notices_after(&self, number: u64, limit: usize) -> Result<Vec<Notice>> {
+        notices::after(&self.current()?, number, limit)
+    }
+
+    fn notices(&self, page: &NoticePage) -> Result<Vec<Notice>> {
+        notices::at_place(&self.current()?, page)
     }
 
     fn shifts_after(&self, number: u64, limit: usize) -> Result<Vec<ShiftRecord>> {

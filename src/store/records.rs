@@ -161,16 +161,43 @@ record_struct!(EvidenceBlock { states, links, counts, lots, circumstances });
 record_struct!(MachineSnapshot { machine, archived_to, recalled, block, remarks });
 record_struct!(LineClosing { closed_to, changed });
 record_struct!(ShiftChange { at, actor, cause });
-record_struct!(Snapshot {
-    plants,
-    now,
-    machines,
-    runs,
-    orders,
-    confirmations,
-    closings,
-    shift_records,
-});
+
+/// Fields that were added stand at the end and are absent in what older programs kept.
+impl Record for Snapshot {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.plants.put(out);
+        self.now.put(out);
+        self.machines.put(out);
+        self.runs.put(out);
+        self.orders.put(out);
+        self.confirmations.put(out);
+        self.closings.put(out);
+        self.shift_records.put(out);
+        self.notices.put(out);
+        self.told.put(out);
+        self.conditions.put(out);
+    }
+    fn get(input: &mut &[u8]) -> Result<Self, Malformed> {
+        let mut snapshot = Snapshot {
+            plants: Record::get(input)?,
+            now: Record::get(input)?,
+            machines: Record::get(input)?,
+            runs: Record::get(input)?,
+            orders: Record::get(input)?,
+            confirmations: Record::get(input)?,
+            closings: Record::get(input)?,
+            shift_records: Record::get(input)?,
+            ..Snapshot::default()
+        };
+        if !input.is_empty() {
+            snapshot.notices = Record::get(input)?;
+            snapshot.told = Record::get(input)?;
+            snapshot.conditions = Record::get(input)?;
+        }
+        Ok(snapshot)
+    }
+}
+
 record_struct!(StoredAnswer { request, status, body, at });
 
 record_enum!(Event {
@@ -190,6 +217,7 @@ record_enum!(Event {
     14 => Recalled { machine, from, block, remarks, at },
     15 => OrderAdmitted(order),
     16 => Remarked { machine, remark, reach },
+    17 => Noticed(notice),
 }, 5 => remarked_of_format_2);
 
 /// A remark without its reach; sums were taken away and shifts looked at when it was written.

@@ -12,8 +12,9 @@ use crate::domain::time::Timestamp;
 
 type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
-/// Version of the layout as a whole. 3 knows orders that come back, and how far remarks reach.
-pub const FORMAT: u32 = 3;
+/// Version of the layout as a whole. 3 knows orders that come back, and how far remarks reach; 4 knows
+/// notices.
+pub const FORMAT: u32 = 4;
 /// The oldest version that is read, and goes on as the present one.
 pub const OLDEST_FORMAT: u32 = 2;
 
@@ -48,8 +49,13 @@ pub const ANSWERS: Table = TableDefinition::new("answers");
 /// Time, request → nothing; to forget answers in order of age.
 pub const ANSWERS_BY_TIME: Table = TableDefinition::new("answers_by_time");
 
+/// Number → notice.
+pub const NOTICES: Table = TableDefinition::new("notices");
+/// Plant, line or machine, time, number → nothing.
+pub const NOTICES_BY_PLACE: Table = TableDefinition::new("notices_by_place");
+
 /// All tables, created when the store is opened.
-pub const ALL: [Table; 15] = [
+pub const ALL: [Table; 17] = [
     META,
     JOURNAL,
     ORDERS,
@@ -65,6 +71,8 @@ pub const ALL: [Table; 15] = [
     LOTS_OF_ORDERS,
     ANSWERS,
     ANSWERS_BY_TIME,
+    NOTICES,
+    NOTICES_BY_PLACE,
 ];
 
 /// A key made of parts; texts end with a zero byte, which no business key contains.

@@ -4,12 +4,12 @@ use redb::{Database, ReadableTable, WriteTransaction};
 
 use super::codec::{Record, open, put_all, seal, seal_with};
 use super::database::failed;
-use super::pages;
 use super::records::Points;
 use super::schema::{
     ANSWERS, ANSWERS_BY_TIME, EVIDENCE, EvidenceKind, JOURNAL, Key, LOTS, LOTS_OF_ORDERS, META,
     ORDERS, OUTBOX, REMARKS, RUNS, SHIFTS, SHIFTS_BY_NUMBER, operation_key, remark_key,
 };
+use super::{notices, pages};
 use crate::app::ports::{Batch, RequestKey, StoreError, StoredAnswer};
 use crate::domain::event::Event;
 use crate::domain::evidence::{EvidenceBlock, Remark};
@@ -120,6 +120,7 @@ fn project(transaction: &WriteTransaction, event: &Event) -> Result<()> {
             let key = Key::default().number(confirmation.seq);
             insert(transaction, OUTBOX, &key, &seal(confirmation))
         }
+        Event::Noticed(notice) => notices::keep(transaction, notice),
         Event::Observed(_)
         | Event::LinkChanged(_)
         | Event::OrderStored { .. }

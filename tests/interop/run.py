@@ -12,6 +12,7 @@ import base64
 import datetime
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -41,6 +42,8 @@ default_product = "Bracket"
 [[machine]]
 id = "Press"
 line = "L3"
+micro_stop_below = "50ms"
+explain_from = "10ms"
 endpoint = "opc.tcp://127.0.0.1:{press}"
 security = "none"
 
@@ -104,6 +107,11 @@ id = "Bracket"
 [[product.ideal_cycle]]
 cycle = "80ms"
 """
+
+
+def reason_of(config):
+    """A reason that stops can be given."""
+    return re.search(r'\[\[reason\]\]\s+id = "([^"]+)"', config.read_text()).group(1)
 
 
 def fail(text):
@@ -322,6 +330,8 @@ def run(binary, directory, programs):
     work([sys.executable, HERE / "jobs_asyncua.py", url, *supervisor, folder, "L1", "Cola-05"])
     work([sys.executable, HERE / "jobs_o6.py", url, *supervisor, folder, "L1", "Cola-05"])
     work(["node", HERE / "jobs_node_opcua.js", url, *supervisor, directory / "node-jobs", "L1", "Cola-05"])
+    work([sys.executable, HERE / "notices_asyncua.py", url, *supervisor, folder, "L1", "Cola-05",
+          "Press", reason_of(DEMO)])
     for machine in ("Press", "Welder"):
         wait_until(f"parts of {machine}", 60, lambda: bridge.kpi(machine)["counts"]["good"] >= 60)
         print(f"{machine}: {check_machine(bridge, machine)} parts of a foreign machine")

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use linewright::app::access::{User, Users};
 use linewright::app::clock::Clock;
 use linewright::app::refusals::Refusals;
-use linewright::app::view::PlantView;
 use linewright::domain::evidence::Observation;
+use linewright::domain::notice::Notice;
 use linewright::domain::role::{Permission, Role};
 use linewright::server::limits::Limits;
 use linewright::server::space::{
@@ -284,8 +284,8 @@ impl Space for TestSpace {
         false
     }
 
-    fn events(&self, _: &PlantView, _: &PlantView) -> Vec<Event> {
-        Vec::new()
+    fn event(&self, _: &Notice) -> Event {
+        unreachable!("nothing is told of a plant here")
     }
 }
 

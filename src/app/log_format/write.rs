@@ -60,6 +60,7 @@ impl LogLine {
             | Event::Confirmed(_)
             | Event::Archived { .. }
             | Event::OrderAdmitted(_)
+            | Event::Noticed(_)
             | Event::OrderRetired(_) => None,
         }
     }

@@ -85,6 +85,10 @@ impl Core {
                 }
                 Applied { retired: retired.map(Box::new), ..Applied::default() }
             }
+            Event::Noticed(notice) => {
+                self.note_notice(notice);
+                Applied::default()
+            }
             Event::OrderAdmitted(order) => {
                 self.orders.insert(order.id().clone(), (**order).clone());
                 self.keep_runs(order.id());
@@ -94,7 +98,7 @@ impl Core {
     }
 
     /// Time has come at least so far.
-    fn seen(&mut self, at: Timestamp) {
+    pub(super) fn seen(&mut self, at: Timestamp) {
         self.now = self.now.max(at);
     }
 
@@ -205,6 +209,9 @@ impl Core {
         self.seen(observation.received);
         let is_first = self.is_unknown(machine);
         let is_in_memory = observation.at >= self.archived_to(machine);
+        if self.is_late(observation) {
+            self.note_late(machine, observation.at);
+        }
         if is_in_memory {
             self.evidence_mut(machine).observe(observation);
             self.totals_may_change(machine, observation.at);
@@ -342,6 +349,7 @@ impl Core {
         }
         let block = self.evidence_mut(machine).drain_before(before);
         self.archived_to.insert(machine.clone(), before);
+        self.forget_told(machine, before);
         self.recalled.remove(machine);
         Applied { archived: Some((machine.clone(), block)), ..Applied::default() }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::tell::known_at;
 use super::{ARCHIVE_STEP, Core};
 use crate::domain::command::{
     Change, Command, CommandInput, Consumption, Input, Outcome, Recall, Report,
@@ -21,6 +22,18 @@ use crate::domain::time::{Span, Timestamp};
 impl Core {
     /// What an input brings about: events in the order in which they must be applied.
     pub fn decide(&self, input: &Input, out: &mut Vec<Event>) -> Result<Outcome, Rejection> {
+        let mut facts = Vec::new();
+        let outcome = self.decide_facts(input, &mut facts)?;
+        let known = known_at(self, input);
+        self.tell(&mut facts, known);
+        if let (Input::Command(input), Outcome::Stops(stops)) = (input, &outcome) {
+            self.tell_old_stops(input, stops, &mut facts);
+        }
+        out.append(&mut facts);
+        Ok(outcome)
+    }
+
+    fn decide_facts(&self, input: &Input, out: &mut Vec<Event>) -> Result<Outcome, Rejection> {
         match input {
             Input::Observed(observation) => self.observe(observation, out),
             Input::Linked(change) => {
@@ -62,6 +75,10 @@ impl Core {
             }
             Input::Closed(closing) => {
                 self.close(closing, out);
+                Ok(Outcome::Noted)
+            }
+            Input::Look(look) => {
+                self.look(look, out);
                 Ok(Outcome::Noted)
             }
             Input::Restarted { last_alive, seq } => {
@@ -202,6 +219,7 @@ impl Core {
                 self.remark(machine, (remark, comment), input, out)
             }
             Command::LogOn { machine, person } => self.log_on(machine, person.as_ref(), input, out),
+            Command::Condition(command) => self.act(command, input, out),
         }
     }
 

@@ -6,16 +6,20 @@
 
 mod apply;
 mod closing;
+mod conditions;
 mod confirm;
 mod decide;
+mod look;
 mod memory;
 mod reach;
 mod remark;
 mod snapshot;
+mod tell;
 mod totals;
 
 pub use apply::Applied;
 pub use closing::{Closing, DueClosing, LineClosing, ShiftChange};
+pub use look::Told;
 pub use snapshot::{MachineSnapshot, Snapshot};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +27,7 @@ use std::sync::Arc;
 
 use super::evidence::MachineEvidence;
 use super::id::{LineId, MachineId, OrderId};
+use super::notice::{Condition, ConditionId};
 use super::oee::evaluate::Facts;
 use super::order::{Order, OrderRun};
 use super::plant::Plant;
@@ -55,6 +60,14 @@ pub struct Core {
     shift_records: u64,
     /// When the next shift is closed, as far as the calendar was asked.
     next_closing: Option<Timestamp>,
+    /// Number of the newest notice.
+    notices: u64,
+    /// What was told of machines.
+    told: BTreeMap<MachineId, Told>,
+    /// Late values that were not told yet.
+    late: BTreeMap<MachineId, look::Late>,
+    /// Conditions that anybody has to do something about, and the last of each kind and machine.
+    conditions: BTreeMap<ConditionId, Condition>,
 }
 
 impl Core {
@@ -78,6 +91,10 @@ impl Core {
             closings: BTreeMap::new(),
             shift_records: 0,
             next_closing: None,
+            notices: 0,
+            told: BTreeMap::new(),
+            late: BTreeMap::new(),
+            conditions: BTreeMap::new(),
         }
     }
 
@@ -135,6 +152,11 @@ impl Core {
     pub fn running_on(&self, line: &LineId) -> Option<&Order> {
         let run = self.runs(line).iter().rev().find(|run| run.end.is_none())?;
         self.orders.get(&run.order)
+    }
+
+    /// Number of the newest notice.
+    pub fn notices(&self) -> u64 {
+        self.notices
     }
 
     /// The next instant at which something happens without any input.

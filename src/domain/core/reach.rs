@@ -58,7 +58,7 @@ impl Core {
     }
 
     /// Whether states follow from more than the last value of the state signal.
-    fn derives_states(&self, machine: &MachineId) -> bool {
+    pub(super) fn derives_states(&self, machine: &MachineId) -> bool {
         self.history.versions().iter().any(|(_, plant)| {
             plant.machines.get(machine).is_some_and(|machine| {
                 let is_held = |rule: &SignalRule| match rule {

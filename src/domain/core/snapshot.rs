@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Core, LineClosing};
+use super::{Core, LineClosing, Told};
 use crate::domain::evidence::{EvidenceBlock, MachineEvidence, Remark};
 use crate::domain::id::{LineId, MachineId};
+use crate::domain::notice::Condition;
 use crate::domain::order::{Order, OrderRun};
 use crate::domain::plant::Plant;
 use crate::domain::plant::history::PlantHistory;
@@ -29,6 +30,12 @@ pub struct Snapshot {
     pub closings: Vec<(LineId, LineClosing)>,
     /// Number of the newest record of a shift.
     pub shift_records: u64,
+    /// Number of the newest notice.
+    pub notices: u64,
+    /// What was told of machines.
+    pub told: Vec<(MachineId, Told)>,
+    /// Conditions with their branches.
+    pub conditions: Vec<Condition>,
 }
 
 /// The evidence about one machine.
@@ -65,6 +72,9 @@ impl Core {
             confirmations: self.confirmations,
             closings: self.closings.iter().map(|(line, c)| (line.clone(), c.clone())).collect(),
             shift_records: self.shift_records,
+            notices: self.notices,
+            told: self.told.iter().map(|(machine, told)| (machine.clone(), told.clone())).collect(),
+            conditions: self.conditions.values().cloned().collect(),
         }
     }
 
@@ -95,6 +105,9 @@ impl Core {
         core.confirmations = snapshot.confirmations;
         core.closings = snapshot.closings.into_iter().collect();
         core.shift_records = snapshot.shift_records;
+        core.notices = snapshot.notices;
+        core.told = snapshot.told.into_iter().collect();
+        core.conditions = snapshot.conditions.into_iter().map(|c| (c.id.clone(), c)).collect();
         core.plan_closings(core.now);
         let changed = core.orders.values().filter(|order| core.totals(order) != order.confirmed);
         core.unconfirmed = changed.map(|order| order.id().clone()).collect();

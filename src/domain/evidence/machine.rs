@@ -170,6 +170,16 @@ impl MachineEvidence {
         states.into_iter().chain(links).chain(lots).chain(counts).chain(others).max()
     }
 
+    /// The newest instant of which a signal has told something.
+    pub fn newest_of(&self, role: SignalRole) -> Option<Timestamp> {
+        match role {
+            SignalRole::State => self.states.last().map(|p| p.at),
+            SignalRole::Lot => self.lots.last().map(|p| p.at),
+            role if role.is_counter() => self.counts.get(&role)?.values().last().map(|p| p.at),
+            role => self.circumstances.get(&role)?.last().map(|p| p.at),
+        }
+    }
+
     /// How many observations are in memory.
     pub fn size(&self) -> usize {
         let counts: usize = self.counts.values().map(|c| c.values().points().len()).sum();

@@ -167,6 +167,21 @@ impl<E: Borrow<MachineEvidence>> Facts<'_, E> {
         points[..points.partition_point(|point| point.at <= at)].last().copied()
     }
 
+    /// The states of a machine from a running one before a window to one after it, as far as they are
+    /// known.
+    pub fn track(&self, machine: &MachineId, window: Window) -> Vec<TrackPoint> {
+        let mut points: Vec<TrackPoint> = Vec::new();
+        for (part, plant) in self.parts(window) {
+            if let Some(situation) = self.situation(plant, machine, part) {
+                points.retain(|point| point.at < part.from);
+                let is_first = points.is_empty();
+                let next = track(&situation, part).into_iter();
+                points.extend(next.filter(|point| is_first || point.at >= part.from));
+            }
+        }
+        points
+    }
+
     /// The stops of a machine that people stated, as far as they touch a window.
     pub fn stated_stops(&self, machine: &MachineId, window: Window) -> Vec<Stop> {
         let Some(evidence) = self.evidence.get(machine).map(Borrow::borrow) else {

@@ -1,4 +1,4 @@
-//! HistoryRead and HistoryUpdate (Part 4 §5.11.3, Part 11 §6): raw values in pages; what is not kept
+//! HistoryRead and HistoryUpdate (Part 4 §5.11.3, Part 11 §6): raw values and events in pages; what is not kept
 //! or must not be changed is said so, one by one.
 
 use opcua::types::{
@@ -10,9 +10,10 @@ use opcua::types::{
 use super::Services;
 use super::attribute::{check_access, check_count, check_encoding, with_timestamps};
 use super::dispatch::Asked;
+use super::event_history::EventDetails;
 use super::request::{HistoryItem, HistoryRead};
 use super::respond::header;
-use super::session::HistoryPoint;
+use super::session::{HistoryPlace, HistoryPoint};
 use crate::server::decode::{Reader, raw_body};
 use crate::server::space::{HISTORY_READ, RawHistoryRequest};
 use crate::server::time::timestamp;
@@ -29,6 +30,7 @@ mod encoding {
 /// What a history read is about.
 enum Details {
     Raw(ReadRawModifiedDetails),
+    Events(Box<EventDetails>),
     /// A kind of read that is not served.
     NotServed,
 }
@@ -54,9 +56,12 @@ impl Services {
                 }
                 Ok(Details::Raw(details))
             }
-            Some(encoding::EVENT | encoding::PROCESSED | encoding::AT_TIME) => {
-                Ok(Details::NotServed)
+            Some(encoding::EVENT) => {
+                let context = self.context.context();
+                let details = self.event_details(&mut Reader::new(body, &context))?;
+                Ok(Details::Events(Box::new(details)))
             }
+            Some(encoding::PROCESSED | encoding::AT_TIME) => Ok(Details::NotServed),
             _ => Err(INVALID),
         }
     }
@@ -77,6 +82,9 @@ impl Services {
             results.push(match (&details, request.release) {
                 (_, true) => self.release(asked, item),
                 (Details::NotServed, _) => bad(StatusCode::BadHistoryOperationUnsupported),
+                (Details::Events(details), _) => {
+                    self.event_page(asked, details, item).await.unwrap_or_else(bad)
+                }
                 (Details::Raw(details), _) => {
                     let read = self.history_page(asked, details, item, wanted).await;
                     read.unwrap_or_else(bad)
@@ -88,7 +96,22 @@ impl Services {
         Ok(HistoryReadResponse { response_header, results: Some(results), diagnostic_infos }.into())
     }
 
-    fn take_point(&self, asked: &Asked, item: &HistoryItem) -> Option<HistoryPoint> {
+    /// Keeps where a read goes on; the name under which it is found.
+    pub(super) fn keep_point(
+        &self,
+        asked: &Asked,
+        point: HistoryPoint,
+    ) -> Result<ByteString, StatusCode> {
+        let mut points = asked.session.points();
+        if points.history.len() >= self.limits.sessions.history_points {
+            return Err(StatusCode::BadNoContinuationPoints);
+        }
+        let number = points.number();
+        points.history.insert(number, point);
+        Ok(ByteString::from(number.to_le_bytes().to_vec()))
+    }
+
+    pub(super) fn take_point(&self, asked: &Asked, item: &HistoryItem) -> Option<HistoryPoint> {
         let number = u64::from_le_bytes(*item.point.first_chunk::<8>()?);
         let mut points = asked.session.points();
         points.history.remove(&number).filter(|point| point.node == item.node)
@@ -116,33 +139,30 @@ impl Services {
             return Err(unsupported);
         }
         check_access(&node, &asked.asker, HISTORY_READ, unsupported)?;
-        let point = match item.point.is_empty() {
-            true => None,
-            false => {
-                let known = self.take_point(asked, item);
-                Some(known.ok_or(StatusCode::BadContinuationPointInvalid)?)
-            }
+        let (after, now) = match item.point.is_empty() {
+            true => (None, self.clock.now()),
+            false => match self.take_point(asked, item) {
+                Some(HistoryPoint { place: HistoryPlace::Value(place), now, .. }) => {
+                    (Some(place), now)
+                }
+                _ => return Err(StatusCode::BadContinuationPointInvalid),
+            },
         };
-        let now = point.as_ref().map_or_else(|| self.clock.now(), |point| point.now);
         let request = RawHistoryRequest {
             start: timestamp(&details.start_time),
             end: timestamp(&details.end_time),
             limit: usize::try_from(details.num_values_per_node).unwrap_or(usize::MAX),
             bounds: details.return_bounds,
-            after: point.map(|point| point.place),
+            after,
             now,
         };
         let page = self.space.history(&item.node, &request).await?;
         let mut continuation_point = ByteString::null();
         let is_empty = page.values.is_empty() && page.next.is_none() && request.after.is_none();
         if let Some(place) = page.next {
-            let mut points = asked.session.points();
-            if points.history.len() >= self.limits.sessions.history_points {
-                return Err(StatusCode::BadNoContinuationPoints);
-            }
-            let number = points.number();
-            points.history.insert(number, HistoryPoint { node: item.node.clone(), place, now });
-            continuation_point = ByteString::from(number.to_le_bytes().to_vec());
+            let place = HistoryPlace::Value(place);
+            let point = HistoryPoint { node: item.node.clone(), place, now };
+            continuation_point = self.keep_point(asked, point)?;
         }
         let values =
             page.values.into_iter().map(|value| with_timestamps(part(value, range), wanted));

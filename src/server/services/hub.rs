@@ -296,6 +296,47 @@ impl Hub {
         }
     }
 
+    /// Hands an event to the items of one subscription, or one of them, that watch a place where it is
+    /// seen; to every one of them where all are meant.
+    pub fn emit_to(
+        &self,
+        space: &dyn Space,
+        event: &Event,
+        (subscription, item): (&Arc<Subscription>, Option<u32>),
+        all: bool,
+    ) {
+        let mut places = vec![event.source.clone(), ObjectId::Server.into()];
+        places.extend(space.notifiers(&event.source));
+        let mut wanted = Vec::new();
+        for (place, watchers) in read(&self.events).iter() {
+            if !all && !places.contains(place) {
+                continue;
+            }
+            let of_it = watchers.iter().filter(|watcher| {
+                Arc::ptr_eq(&watcher.subscription, subscription)
+                    && item.is_none_or(|item| item == watcher.item)
+            });
+            wanted.extend(of_it.map(|watcher| (watcher.item, watcher.filter.clone())));
+        }
+        let types = space.types();
+        for (item, filter) in wanted {
+            let fields =
+                if all { Some(filter.fields(event, types)) } else { filter.select(event, types) };
+            if let Some(fields) = fields {
+                let lost = || overflow_fields(&filter, event, space);
+                subscription.offer_event(item, Box::new(fields), lost);
+            }
+        }
+    }
+
+    /// Whether an item of a subscription watches events.
+    pub fn watches_events(&self, subscription: &Arc<Subscription>, item: u32) -> bool {
+        read(&self.events)
+            .values()
+            .flatten()
+            .any(|watcher| Arc::ptr_eq(&watcher.subscription, subscription) && watcher.item == item)
+    }
+
     /// Whether anybody watches events.
     pub fn has_event_watchers(&self) -> bool {
         !read(&self.events).is_empty()

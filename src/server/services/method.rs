@@ -76,6 +76,12 @@ impl Services {
         if is(&method, MethodId::Server_ResendData) {
             return self.resend_data(asked, &item.arguments).await;
         }
+        if is(&method, MethodId::ConditionType_ConditionRefresh) {
+            return self.condition_refresh(asked, &item.arguments, false);
+        }
+        if is(&method, MethodId::ConditionType_ConditionRefresh2) {
+            return self.condition_refresh(asked, &item.arguments, true);
+        }
         Ok(self.space.call(&item.object, &method, &item.arguments, asker).await)
     }
 
@@ -107,7 +113,7 @@ impl Services {
     }
 
     /// A subscription that a method is asked about: of the caller's own session.
-    fn own_subscription(
+    pub(super) fn own_subscription(
         &self,
         asked: &Asked,
         arguments: &[Variant],
@@ -198,7 +204,12 @@ fn is(id: &NodeId, method: MethodId) -> bool {
 
 /// The Server's own methods are about the caller's own subscriptions: everybody may call them.
 fn call_permission(method: &NodeId) -> PermissionType {
-    let own = [MethodId::Server_GetMonitoredItems, MethodId::Server_ResendData];
+    let own = [
+        MethodId::Server_GetMonitoredItems,
+        MethodId::Server_ResendData,
+        MethodId::ConditionType_ConditionRefresh,
+        MethodId::ConditionType_ConditionRefresh2,
+    ];
     if own.into_iter().any(|one| is(method, one)) {
         PermissionType::Browse
     } else {

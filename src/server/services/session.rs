@@ -14,7 +14,7 @@ use crate::app::access::Caller;
 use crate::domain::role::Role;
 use crate::domain::time::Timestamp;
 use crate::server::pki::PeerCertificate;
-use crate::server::space::{Asker, Place, Reference};
+use crate::server::space::{Asker, EventPlace, Place, Reference};
 use crate::server::wire::ChannelInfo;
 
 /// How somebody has proved who he is.
@@ -79,13 +79,22 @@ pub struct BrowsePoint {
     pub class_mask: u32,
 }
 
+/// How far a history read has come.
+#[derive(Clone, Copy, Debug)]
+pub enum HistoryPlace {
+    /// Among values.
+    Value(Place),
+    /// Among events, of which so many were given.
+    Event(EventPlace, usize),
+}
+
 /// A history read that goes on later.
 #[derive(Clone, Debug)]
 pub struct HistoryPoint {
     /// Of which variable.
     pub node: NodeId,
     /// How far it has come.
-    pub place: Place,
+    pub place: HistoryPlace,
     /// The present when the read began, so that all pages are of the same answer.
     pub now: Timestamp,
 }

@@ -134,6 +134,8 @@ pub struct Subscription {
     /// Its number.
     pub id: u32,
     state: Mutex<State>,
+    /// When its conditions were refreshed last.
+    refreshed: Mutex<Option<Instant>>,
     /// Tells its task that the pace has changed or that it is over.
     pub changed: Notify,
 }
@@ -166,7 +168,12 @@ impl Subscription {
             kept: Share::of(&supplies.kept),
             closed: false,
         };
-        Arc::new(Subscription { id, state: Mutex::new(state), changed: Notify::new() })
+        Arc::new(Subscription {
+            id,
+            state: Mutex::new(state),
+            refreshed: Mutex::default(),
+            changed: Notify::new(),
+        })
     }
 
     /// Locks its state. Never hold it while encoding, waiting, or locking another subscription.
@@ -212,6 +219,16 @@ impl Subscription {
         };
         let offered = known.offer_event(fields, crowded, overflow);
         state.note(item, offered);
+    }
+
+    /// Whether conditions may be refreshed again, some time after the last time.
+    pub fn may_refresh(&self, now: Instant, pause: Duration) -> bool {
+        let mut last = self.refreshed.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = last.is_none_or(|last| now.duration_since(last) >= pause);
+        if may {
+            *last = Some(now);
+        }
+        may
     }
 
     /// A publishing cycle; `attended` says whether the session has publish requests.

@@ -3,14 +3,19 @@
 //! A member is named by its browse names; what a type declares and is not bound here and has no
 //! constant value is an error that shows at the first start.
 
-use opcua::types::{DateTime, EUInformation, Variant, VariantScalarTypeId};
+use opcua::types::{
+    AttributeId, ContentFilter, DateTime, EUInformation, EventFilter, ExtensionObject,
+    NumericRange, ObjectTypeId, QualifiedName, SimpleAttributeOperand, Variant,
+    VariantScalarTypeId,
+};
 
 use super::job_control::{JobMethod, JobValue};
+use super::machinery::{StateMachine, StatePart};
 use super::members::Bound;
 use super::methods::MethodId;
+use super::told::{self, ConditionKind, ConditionMethod};
 use super::value::{
-    ConnectionValue, FigurePart, KpiValue, LineValue, MachineValue, Source, StateMachine,
-    StatePart, StopValue,
+    ConnectionValue, FigurePart, KpiValue, LineValue, MachineValue, Source, StopValue,
 };
 use crate::app::refusals::Refusal;
 use crate::app::view::KpiWindow;
@@ -44,9 +49,34 @@ pub fn equipment(path: &str, level: i32) -> Option<Bound> {
     match names(path)[..] {
         ["EquipmentId"] => source(Source::Key),
         ["EquipmentLevel"] => constant(level),
+        ["HistoricalEventFilter"] => constant(kept_events()),
         ["KPI", window, ref below @ ..] => kpi(KpiWindow::parse(window)?, below),
         _ => None,
     }
+}
+
+/// All events are kept with all their fields; these are the ones that every event has.
+fn kept_events() -> ExtensionObject {
+    let names = [
+        "EventId",
+        "EventType",
+        "SourceNode",
+        "SourceName",
+        "Time",
+        "ReceiveTime",
+        "Message",
+        "Severity",
+    ];
+    let clause = |name: &&str| SimpleAttributeOperand {
+        type_definition_id: ObjectTypeId::BaseEventType.into(),
+        browse_path: Some(vec![QualifiedName::new(0, *name)]),
+        attribute_id: AttributeId::Value as u32,
+        index_range: NumericRange::None,
+    };
+    ExtensionObject::from_message(EventFilter {
+        select_clauses: Some(names.iter().map(clause).collect()),
+        where_clause: ContentFilter::default(),
+    })
 }
 
 fn kpi(window: KpiWindow, below: &[&str]) -> Option<Bound> {
@@ -180,6 +210,10 @@ pub fn machine(path: &str, unit: &dyn Fn(&str) -> Option<Variant>) -> Option<Bou
         ["CurrentOperator"] => Source::Machine(MachineValue::Operator),
         ["CurrentStop", name] => Source::Stop(stop(name)?),
         ["Counters", name] => Source::Counter(counter(name)?),
+        ["Connection", "LinkAlarm", ref below @ ..] => {
+            return condition(ConditionKind::Link, below);
+        }
+        ["UnexplainedStop", ref below @ ..] => return condition(ConditionKind::Stop, below),
         ["Connection", name] => Source::Connection(connection(name)?),
         ["MachineryBuildingBlocks", "Identification", name] => Source::Nameplate(name.to_owned()),
         ["MachineryBuildingBlocks", name, "CurrentState", ref below @ ..] => {
@@ -196,6 +230,20 @@ pub fn machine(path: &str, unit: &dyn Fn(&str) -> Option<Variant>) -> Option<Bou
         _ => return None,
     };
     source(named)
+}
+
+/// What a condition has: methods, its type, and what its events say as well.
+fn condition(kind: ConditionKind, below: &[&str]) -> Option<Bound> {
+    match *below {
+        [.., name] if ConditionMethod::parse(name).is_some() => {
+            method(MethodId::Condition(kind, ConditionMethod::parse(name)?))
+        }
+        ["EventType"] => source(Source::ConditionType(kind)),
+        _ => {
+            let path = below.join("/");
+            told::has(kind, &path).then(|| Bound::Source(Source::Condition(kind, path)))
+        }
+    }
 }
 
 fn machine_method(name: &str) -> Option<MethodId> {

@@ -26,8 +26,13 @@ pub struct Event {
     pub message: String,
     /// From 1 to 1000 (Part 5 §6.4.2).
     pub severity: u16,
-    /// Fields of its type besides those of every event.
-    pub fields: Vec<(QualifiedName, Variant)>,
+    /// The condition that it tells of, if it tells of one.
+    pub condition: Option<NodeId>,
+    /// Index of the namespace of our types.
+    pub own: u16,
+    /// Fields of its type besides those of every event, by the namespace of their browse names and the
+    /// names with `/` between.
+    pub fields: Vec<(u16, String, Variant)>,
 }
 
 impl Event {
@@ -49,14 +54,29 @@ impl Event {
             receive_time: at,
             message: message.into(),
             severity,
+            condition: None,
+            own: 0,
             fields: Vec::new(),
         }
     }
 
     /// With another field of the standard namespace.
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<Variant>) -> Event {
-        self.fields.push((QualifiedName::new(0, name), value.into()));
+    pub fn with(self, path: &str, value: impl Into<Variant>) -> Event {
+        self.with_in(0, path, value)
+    }
+
+    /// With another field that our types declare.
+    #[must_use]
+    pub fn own(self, path: &str, value: impl Into<Variant>) -> Event {
+        let own = self.own;
+        self.with_in(own, path, value)
+    }
+
+    /// With another field of a namespace.
+    #[must_use]
+    pub fn with_in(mut self, namespace: u16, path: &str, value: impl Into<Variant>) -> Event {
+        self.fields.push((namespace, path.to_owned(), value.into()));
         self
     }
 
@@ -73,22 +93,27 @@ impl Event {
             return None;
         }
         match (path, attribute) {
-            ([], AttributeId::NodeId) => self.condition_id(),
-            ([name], AttributeId::Value) => self.named(name),
+            // Only conditions are nodes; other events have no id of their own.
+            ([], AttributeId::NodeId) => self.condition.clone().map(Variant::from),
+            ([name], AttributeId::Value) => self.named(name).or_else(|| self.at(path)),
+            (_, AttributeId::Value) => self.at(path),
             _ => None,
         }
     }
 
-    /// Only conditions are nodes; other events have no id of their own.
-    fn condition_id(&self) -> Option<Variant> {
-        None
+    /// The field at a path whose names are all of one namespace.
+    fn at(&self, path: &[QualifiedName]) -> Option<Variant> {
+        let namespace = path.first()?.namespace_index;
+        if path.iter().any(|name| name.namespace_index != namespace) {
+            return None;
+        }
+        let is_here = |(of, known, _): &&(u16, String, Variant)| {
+            *of == namespace && known.split('/').eq(path.iter().map(|name| name.name.as_ref()))
+        };
+        self.fields.iter().find(is_here).map(|(.., value)| value.clone())
     }
 
     fn named(&self, name: &QualifiedName) -> Option<Variant> {
-        let known = self.fields.iter().find(|(field, _)| field == name);
-        if let Some((_, value)) = known {
-            return Some(value.clone());
-        }
         if name.namespace_index != 0 {
             return None;
         }

@@ -8,6 +8,7 @@ use opcua::types::{Argument, DataTypeId, StatusCode, Variant};
 use super::CallOutcome;
 use super::job_control::JobMethod;
 use super::protection::Asker;
+use super::told::{ConditionKind, ConditionMethod};
 use super::value::Subject;
 use crate::app::engine::{Actor, CommandError, CommandReply, EngineHandle};
 use crate::domain::command::{Change, Command, Consumption, Outcome, RemarkCommand, Report};
@@ -49,6 +50,8 @@ pub enum MethodId {
     LogOff,
     /// Job control.
     Job(JobMethod),
+    /// A condition of a machine.
+    Condition(ConditionKind, ConditionMethod),
 }
 
 impl MethodId {
@@ -66,6 +69,7 @@ impl MethodId {
             | MethodId::ResolveGap => Permission::ClassifyStops,
             MethodId::LogOn | MethodId::LogOff => Permission::Report,
             MethodId::Job(method) => method.permission(),
+            MethodId::Condition(_, method) => method.permission(),
         }
     }
 }

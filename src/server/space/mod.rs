@@ -6,12 +6,13 @@
 
 mod bind;
 mod build;
-mod changes;
 mod event;
+mod event_history;
 mod history;
 mod history_source;
 mod instance;
 mod job_control;
+mod machinery;
 mod members;
 mod methods;
 mod model;
@@ -22,12 +23,14 @@ mod plant;
 mod protection;
 mod server_object;
 mod standard;
+mod told;
 mod type_tree;
 mod value;
 mod virtual_nodes;
 mod whole;
 
 pub use event::Event;
+pub use event_history::{EventHistoryRequest, EventPage, EventPlace};
 pub use history::{HistoryPage, Place, RawHistoryRequest};
 pub use model::{Model, TYPES_NAMESPACE};
 pub use node::{
@@ -47,8 +50,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use opcua::types::{DataValue, NodeId, NumericRange, StatusCode, Variant};
 
-use crate::app::view::PlantView;
 use crate::domain::evidence::Observation;
+use crate::domain::notice::Notice;
 
 /// What came of a method call.
 #[derive(Debug, Default)]
@@ -128,6 +131,20 @@ pub trait Space: Send + Sync + 'static {
     /// Whether every value of a variable is told by [`Space::observed`].
     fn is_observed(&self, id: &NodeId) -> bool;
 
-    /// The events between two pictures of the plant.
-    fn events(&self, before: &PlantView, after: &PlantView) -> Vec<Event>;
+    /// The event of a notice.
+    fn event(&self, notice: &Notice) -> Event;
+
+    /// The conditions that anybody has still to do something about, as events (Part 9 §5.5.7).
+    fn retained(&self) -> Vec<Event> {
+        Vec::new()
+    }
+
+    /// Stored events of an object and what is below it.
+    async fn event_history(
+        &self,
+        _: &NodeId,
+        _: &EventHistoryRequest,
+    ) -> Result<EventPage, StatusCode> {
+        Err(StatusCode::BadHistoryOperationUnsupported)
+    }
 }

@@ -174,6 +174,19 @@ impl Attributes {
         }
     }
 
+    /// Bits of EventNotifier: what happens at equipment and at the Server is kept; at other objects it is
+    /// only told.
+    pub fn notifier_bits(&self) -> u8 {
+        let is_kept = match &self.kind {
+            NodeKind::Object { notifier, .. } => *notifier,
+            NodeKind::Type { node, .. } => {
+                *node.as_node().node_id() == NodeId::from(opcua::types::ObjectId::Server)
+            }
+            _ => false,
+        };
+        if is_kept { SUBSCRIBE_TO_EVENTS | HISTORY_READ } else { SUBSCRIBE_TO_EVENTS }
+    }
+
     /// Data type and value rank of a variable.
     pub fn value_type(&self) -> Option<(NodeId, i32)> {
         match &self.kind {
@@ -237,7 +250,7 @@ impl Node {
                 return Ok(Variant::from(u32::from(self.access_level())));
             }
             (NodeClass::Object, AttributeId::EventNotifier) => {
-                let bits = if self.is_notifier() { SUBSCRIBE_TO_EVENTS } else { 0 };
+                let bits = if self.is_notifier() { self.notifier_bits() } else { 0 };
                 return Ok(Variant::from(bits));
             }
             _ => {}

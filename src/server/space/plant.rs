@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use opcua::types::{AttributeId, ContextOwned, DataValue, Identifier, NodeId, StatusCode, Variant};
+use opcua::types::{
+    AttributeId, ContextOwned, DataValue, Identifier, NodeId, ObjectId, StatusCode, Variant,
+};
 
 use super::bind;
 use super::build::Builder;
 use super::event::Event;
+use super::event_history::{self, EventHistoryRequest, EventPage};
 use super::history::{self, HistoryPage, RawHistoryRequest};
 use super::history_source::{PlantSource, Stored};
 use super::instance::{Found, Instance, Instances};
@@ -19,18 +22,21 @@ use super::model::{JOB_CONTROL, MACHINERY, Model, TYPES_NAMESPACE};
 use super::node::{Node, NodeKind, Reference, type_attribute};
 use super::nodeset::NodeSet;
 use super::protection::Asker;
+use super::told::{self, Teller};
 use super::type_tree::TypeTree;
 use super::value::{FigurePart, KpiValue, MachineValue, Sight, Source, Subject, data_value};
 use super::virtual_nodes::{VirtualNodes, VirtualTypes};
-use super::{CallOutcome, changes, methods};
+use super::{CallOutcome, methods};
 use crate::app::clock::Clock;
 use crate::app::connection::Connections;
 use crate::app::engine::EngineHandle;
+use crate::app::ports::NoticePlace;
 use crate::app::query::Queries;
 use crate::app::refusals::Refusals;
-use crate::app::view::{KpiWindow, PlantView};
+use crate::app::view::KpiWindow;
 use crate::domain::evidence::Observation;
 use crate::domain::id::MachineId;
+use crate::domain::notice::Notice;
 use crate::domain::plant::Plant;
 use crate::domain::signal::{Reading, SignalRole, SignalRule};
 use crate::domain::time::Span;
@@ -143,6 +149,8 @@ impl PlantSpace {
             refusals: &self.inputs.refusals,
             jobs: &self.jobs,
             machinery: self.machinery,
+            namespace: self.namespace,
+            own: &|name| self.model.own(name),
             nameplates: &self.inputs.nameplates,
             now: self.inputs.clock.now(),
         };
@@ -283,6 +291,10 @@ impl PlantSpace {
             let inputs_of = (&self.inputs.engine, &self.inputs.queries);
             return self.jobs.call(inputs_of, (method, inputs), subject, arguments, asker).await;
         }
+        if let (MethodId::Condition(kind, method), Subject::Machine(machine)) = (method, subject) {
+            let source = kind.of(machine);
+            return told::act(&self.inputs.engine, method, source, arguments, asker).await;
+        }
         methods::call(&self.inputs.engine, (method, inputs), subject, arguments, asker).await
     }
 
@@ -338,9 +350,54 @@ impl PlantSpace {
         }
     }
 
-    /// The events between two pictures of the plant.
-    pub fn events(&self, before: &PlantView, after: &PlantView) -> Vec<Event> {
-        changes::between(before, after, &changes::Nodes { namespace: self.namespace })
+    /// The event of a notice.
+    pub fn event(&self, notice: &Notice) -> Event {
+        self.with_teller(|teller| teller.event(notice))
+    }
+
+    /// The conditions that anybody has still to do something about, as events.
+    pub fn retained(&self) -> Vec<Event> {
+        let (view, now) = (self.inputs.engine.view(), self.inputs.clock.now());
+        let retained = view.conditions.iter().filter(|condition| condition.retain);
+        self.with_teller(|teller| retained.filter_map(|one| teller.refreshed(one, now)).collect())
+    }
+
+    fn with_teller<T>(&self, tell: impl FnOnce(&Teller<'_>) -> T) -> T {
+        tell(&Teller {
+            plant: self.inputs.engine.plant(),
+            own: &|name| self.model.own(name),
+            types: self.model.index(TYPES_NAMESPACE),
+            namespace: self.namespace,
+            jobs: &self.jobs,
+        })
+    }
+
+    /// Events that happened at an object and below it.
+    pub async fn event_history(
+        &self,
+        id: &NodeId,
+        request: &EventHistoryRequest,
+    ) -> Result<EventPage, StatusCode> {
+        let (place, lines) = if *id == NodeId::from(ObjectId::Server) {
+            (NoticePlace::Plant, None)
+        } else {
+            let found = self.found(id).filter(|found| found.member.is_none());
+            let subject = found.map(|found| &found.instance.subject);
+            match subject {
+                Some(Subject::Site) => (NoticePlace::Plant, None),
+                Some(Subject::Area(area)) => {
+                    let lines = self.inputs.engine.plant().lines_in(area);
+                    let lines = lines.map(|line| line.id.clone()).collect();
+                    (NoticePlace::Plant, Some(lines))
+                }
+                Some(Subject::Line(line)) => (NoticePlace::Line(line.clone()), None),
+                Some(Subject::Machine(machine)) => (NoticePlace::Machine(machine.clone()), None),
+                _ => return Err(StatusCode::BadHistoryOperationUnsupported),
+            }
+        };
+        let page = event_history::read(self.inputs.engine.reader(), place, lines, request).await?;
+        let events = page.notices.iter().map(|notice| self.event(notice)).collect();
+        Ok(EventPage { events, next: page.next })
     }
 }
 

@@ -19,6 +19,8 @@ use crate::server::time::date_time;
 
 /// Values of one history answer.
 const HISTORY_VALUES_MAX: u32 = 1000;
+/// Events of one history answer.
+const HISTORY_EVENTS_MAX: u32 = 500;
 /// Longest text that is read from a client.
 const STRING_MAX: u32 = 4 << 20;
 
@@ -304,9 +306,9 @@ fn history_capability(id: VariableId) -> Option<Variant> {
     Some(match id {
         V::HistoryServerCapabilities_AccessHistoryDataCapability => Variant::Boolean(true),
         V::HistoryServerCapabilities_MaxReturnDataValues => Variant::UInt32(HISTORY_VALUES_MAX),
-        V::HistoryServerCapabilities_MaxReturnEventValues => Variant::UInt32(0),
-        V::HistoryServerCapabilities_AccessHistoryEventsCapability
-        | V::HistoryServerCapabilities_InsertDataCapability
+        V::HistoryServerCapabilities_AccessHistoryEventsCapability => Variant::Boolean(true),
+        V::HistoryServerCapabilities_MaxReturnEventValues => Variant::UInt32(HISTORY_EVENTS_MAX),
+        V::HistoryServerCapabilities_InsertDataCapability
         | V::HistoryServerCapabilities_ReplaceDataCapability
         | V::HistoryServerCapabilities_UpdateDataCapability
         | V::HistoryServerCapabilities_DeleteRawCapability

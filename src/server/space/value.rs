@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use opcua::types::{DataValue, DateTime, LocalizedText, NodeId, StatusCode, Variant};
 
 use super::job_control::{JobControl, JobValue};
+use super::machinery::{StateMachine, StatePart, item_state, operation_mode};
+use super::told::{self, ConditionKind};
 use crate::app::connection::Connections;
 use crate::app::refusals::{Refusal, Refusals};
 use crate::app::view::{KpiView, KpiWindow, MachineView, OrderView, PlantView};
@@ -16,7 +18,7 @@ use crate::domain::oee::loss::LossClass;
 use crate::domain::order::{Order, allowed_commands};
 use crate::domain::plant::Plant;
 use crate::domain::quantity::Ratio;
-use crate::domain::signal::{MachineState, OperationMode, SignalRole};
+use crate::domain::signal::SignalRole;
 use crate::domain::time::{Span, TICKS_PER_MILLISECOND, Timestamp};
 use crate::server::time::date_time;
 
@@ -90,6 +92,10 @@ pub enum Source {
     Job(JobValue),
     /// Peers that were turned away.
     Refusals(Refusal),
+    /// A part of a condition of a machine, by its path.
+    Condition(ConditionKind, String),
+    /// The type of a condition.
+    ConditionType(ConditionKind),
 }
 
 /// What a machine says.
@@ -99,21 +105,6 @@ pub enum MachineValue {
     Order,
     Lot,
     Operator,
-}
-
-/// State machines of OPC 40001-1.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StateMachine {
-    ItemState,
-    OperationMode,
-}
-
-/// A variable of a state.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StatePart {
-    Text,
-    Node,
-    Number,
 }
 
 /// What is said about a stop.
@@ -200,6 +191,10 @@ pub struct Sight<'a> {
     pub jobs: &'a JobControl,
     /// Index of the namespace of OPC 40001-1.
     pub machinery: u16,
+    /// Index of the namespace of instances.
+    pub namespace: u16,
+    /// Our types by name.
+    pub own: &'a dyn Fn(&str) -> NodeId,
     /// What nameplates say.
     pub nameplates: &'a BTreeMap<MachineId, BTreeMap<&'static str, String>>,
     /// The present.
@@ -266,6 +261,14 @@ impl Sight<'_> {
             (Source::Job(value), subject) => {
                 let (value, status) = self.jobs.value(subject, *value, (self.plant, self.view));
                 data_value(value, status, self.view.at, self.now)
+            }
+            (Source::Condition(kind, path), Subject::Machine(machine)) => {
+                let condition = kind.newest(machine, &self.view.conditions);
+                let value = told::value(&condition, path, (self.plant, self.namespace), self.now);
+                self.good(value.unwrap_or_default(), self.view.at)
+            }
+            (Source::ConditionType(kind), _) => {
+                self.good((self.own)(kind.type_name()).into(), self.view.at)
             }
             (Source::Order(name), Subject::Order(order)) => {
                 let shown = self.view.orders.get(order)?;
@@ -517,30 +520,6 @@ fn exact(time: Option<ExactTime>) -> Option<Variant> {
 /// A mean time in milliseconds.
 fn mean(ticks: Option<Ratio>) -> Option<Variant> {
     Some(Variant::Double(ticks?.to_f64() / TICKS_PER_MILLISECOND as f64))
-}
-
-/// What a machine does, seen from outside, with the node and the number of the state (OPC 40001-1).
-fn item_state(view: &MachineView) -> (&'static str, u32, u32) {
-    match view.state.filter(|_| view.linked) {
-        None => ("NotAvailable", 5005, 0),
-        Some(MachineState::Running) => ("Executing", 5006, 3),
-        Some(_) => ("NotExecuting", 5007, 2),
-    }
-}
-
-/// What a machine is used for: as it says itself, else as its state says.
-fn operation_mode(view: &MachineView) -> (&'static str, u32, u32) {
-    let by_state = view.state.map(|state| match state {
-        MachineState::Setup => OperationMode::Setup,
-        _ => OperationMode::Processing,
-    });
-    let mode = view.mode.or(by_state).filter(|_| view.linked);
-    match mode.unwrap_or(OperationMode::None) {
-        OperationMode::None => ("None", 5024, 0),
-        OperationMode::Maintenance => ("Maintenance", 5025, 1),
-        OperationMode::Setup => ("Setup", 5027, 2),
-        OperationMode::Processing => ("Processing", 5026, 3),
-    }
 }
 
 /// A ratio; not defined is bad, and incomplete knowledge is uncertain.

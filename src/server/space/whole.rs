@@ -8,6 +8,7 @@ use opcua::types::{
 };
 
 use super::event::Event;
+use super::event_history::{EventHistoryRequest, EventPage};
 use super::history::{HistoryPage, RawHistoryRequest};
 use super::node::{Node, Reference};
 use super::plant::PlantSpace;
@@ -15,8 +16,8 @@ use super::protection::Asker;
 use super::standard::StandardSpace;
 use super::type_tree::TypeTree;
 use super::{CallOutcome, Space};
-use crate::app::view::PlantView;
 use crate::domain::evidence::Observation;
+use crate::domain::notice::Notice;
 
 /// Both spaces.
 pub struct WholeSpace {
@@ -129,7 +130,19 @@ impl Space for WholeSpace {
         self.plant.is_observed(id)
     }
 
-    fn events(&self, before: &PlantView, after: &PlantView) -> Vec<Event> {
-        self.plant.events(before, after)
+    fn event(&self, notice: &Notice) -> Event {
+        self.plant.event(notice)
+    }
+
+    fn retained(&self) -> Vec<Event> {
+        self.plant.retained()
+    }
+
+    async fn event_history(
+        &self,
+        id: &NodeId,
+        request: &EventHistoryRequest,
+    ) -> Result<EventPage, StatusCode> {
+        self.plant.event_history(id, request).await
     }
 }

@@ -5,7 +5,7 @@ use opcua::types::{ContextOwned, LocalizedText, NodeId, StatusCode, Variant};
 use super::JobValue;
 use super::structures::{State, WorkMaster};
 use super::translate;
-use super::wire::array;
+use super::wire::{Structure as _, array};
 use crate::app::view::{OrderView, PlantView};
 use crate::domain::id::LineId;
 use crate::domain::order::JobState;
@@ -94,6 +94,20 @@ impl JobControl {
         };
         let status = if shown.is_some() { StatusCode::Good } else { StatusCode::BadEncodingError };
         (shown, status)
+    }
+
+    /// An order, its states and what came of it, as events of orders carry them (OPC 10031-4 §6.4);
+    /// what cannot be written as a value is empty.
+    pub fn status(&self, view: &OrderView, plant: &Plant) -> [Variant; 3] {
+        let context = self.context.context();
+        let job = translate::job_order(&view.order.request, plant);
+        let states = translate::states(view.order.state, self.namespace);
+        let response = translate::response(view, &[], plant, self.namespace);
+        [
+            job.object(self.namespace, &context).map(Variant::from).unwrap_or_default(),
+            array(&states, self.namespace, &context).unwrap_or_default(),
+            response.object(self.namespace, &context).map(Variant::from).unwrap_or_default(),
+        ]
     }
 
     /// A state of the receiver by its number, as text or as the node of its type.
