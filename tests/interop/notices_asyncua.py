@@ -251,6 +251,7 @@ async def history(client, viewer, types, spaces, line, number):
         while True:
             asked = ua.HistoryReadParameters(
                 HistoryReadDetails=details, TimestampsToReturn=ua.TimestampsToReturn.Both,
+                ReleaseContinuationPoints=False,
                 NodesToRead=[ua.HistoryReadValueId(NodeId=node, ContinuationPoint=point)])
             result = (await client.uaclient.history_read(asked))[0]
             result.StatusCode.check()
