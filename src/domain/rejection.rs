@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::id::{LineId, LotId, MachineId, OrderId, ProductId, ReasonId};
+use super::notice::ConditionRefusal;
 use super::order::{JobCommand, JobState, allowed_commands};
 
 /// A refused command; nothing has changed.
@@ -98,26 +99,8 @@ pub enum Rejection {
     LotFromItself(LotId),
     /// The time lies before something that has already happened to the order.
     OutOfOrder(OrderId),
-    /// No notice of that number has told of the condition.
-    UnknownNotice(MachineId),
-    /// The condition was acknowledged before.
-    AlreadyAcknowledged(MachineId),
-    /// The condition was confirmed before.
-    AlreadyConfirmed(MachineId),
-    /// A stop is confirmed by its reason only.
-    ReasonIsMissing(MachineId),
-    /// The condition is not watched.
-    ConditionDisabled(MachineId),
-    /// The condition was disabled before.
-    ConditionAlreadyDisabled(MachineId),
-    /// The condition was enabled before.
-    ConditionAlreadyEnabled(MachineId),
-    /// The condition is put aside already.
-    AlreadyShelved(MachineId),
-    /// The condition is not put aside.
-    NotShelved(MachineId),
-    /// The condition cannot be put aside for that time.
-    ShelvedTooLong(MachineId),
+    /// Something cannot be done about a condition of a machine.
+    Condition(MachineId, ConditionRefusal),
 }
 
 /// What a refusal means to a caller.
@@ -160,28 +143,19 @@ impl Rejection {
             Rejection::IdealCycleNotPositive(_) => "mes.order.ideal_cycle_not_positive",
             Rejection::LotFromItself(_) => "mes.lot.from_itself",
             Rejection::OutOfOrder(_) => "mes.order.out_of_order",
-            Rejection::UnknownNotice(_) => "mes.condition.unknown_event",
-            Rejection::AlreadyAcknowledged(_) => "mes.condition.already_acknowledged",
-            Rejection::AlreadyConfirmed(_) => "mes.condition.already_confirmed",
-            Rejection::ReasonIsMissing(_) => "mes.condition.reason_missing",
-            Rejection::ConditionDisabled(_) => "mes.condition.disabled",
-            Rejection::ConditionAlreadyDisabled(_) => "mes.condition.already_disabled",
-            Rejection::ConditionAlreadyEnabled(_) => "mes.condition.already_enabled",
-            Rejection::AlreadyShelved(_) => "mes.condition.already_shelved",
-            Rejection::NotShelved(_) => "mes.condition.not_shelved",
-            Rejection::ShelvedTooLong(_) => "mes.condition.shelving_time",
+            Rejection::Condition(_, refusal) => refusal.texts().0,
         }
     }
 
     /// What it means to a caller.
     pub fn kind(&self) -> RejectionKind {
         match self {
+            Rejection::Condition(_, refusal) => refusal.kind(),
             Rejection::UnknownMachine(_)
             | Rejection::UnknownOrder(_)
             | Rejection::NoStopThere(_)
             | Rejection::NoStatedStop(_)
-            | Rejection::NoGapThere(_)
-            | Rejection::UnknownNotice(_) => RejectionKind::NotFound,
+            | Rejection::NoGapThere(_) => RejectionKind::NotFound,
             Rejection::UnknownLine(_)
             | Rejection::UnknownProduct(_)
             | Rejection::UnknownReason(_)
@@ -192,9 +166,7 @@ impl Rejection {
             | Rejection::NothingToMerge(_)
             | Rejection::ImpossibleWindow(_)
             | Rejection::IdealCycleNotPositive(_)
-            | Rejection::LotFromItself(_)
-            | Rejection::ReasonIsMissing(_)
-            | Rejection::ShelvedTooLong(_) => RejectionKind::Invalid,
+            | Rejection::LotFromItself(_) => RejectionKind::Invalid,
             Rejection::IllegalCommand { .. }
             | Rejection::LineBusy { .. }
             | Rejection::RevisionConflict { .. }
@@ -203,14 +175,7 @@ impl Rejection {
             | Rejection::GoodIsCounted { .. }
             | Rejection::ScrapExceedsGood { .. }
             | Rejection::ShiftClosed(_)
-            | Rejection::OutOfOrder(_)
-            | Rejection::AlreadyAcknowledged(_)
-            | Rejection::AlreadyConfirmed(_)
-            | Rejection::ConditionDisabled(_)
-            | Rejection::ConditionAlreadyDisabled(_)
-            | Rejection::ConditionAlreadyEnabled(_)
-            | Rejection::AlreadyShelved(_)
-            | Rejection::NotShelved(_) => RejectionKind::Conflict,
+            | Rejection::OutOfOrder(_) => RejectionKind::Conflict,
         }
     }
 
@@ -272,22 +237,7 @@ impl Rejection {
             }
             Rejection::LotFromItself(_) => "give the lot of the material that went in".into(),
             Rejection::OutOfOrder(_) => "give a later time or none".into(),
-            Rejection::UnknownNotice(_) => {
-                "take the EventId from an event of the condition or of a refresh".into()
-            }
-            Rejection::AlreadyAcknowledged(_) => "nothing need be done".into(),
-            Rejection::AlreadyConfirmed(_) => {
-                "nothing need be done; a stop can be given another reason with ClassifyStop".into()
-            }
-            Rejection::ReasonIsMissing(_) => {
-                "give the key or the name of a reason as the comment, or use ClassifyStop".into()
-            }
-            Rejection::ConditionDisabled(_) => "enable it first".into(),
-            Rejection::ConditionAlreadyDisabled(_) => "nothing need be done".into(),
-            Rejection::ConditionAlreadyEnabled(_) => "nothing need be done".into(),
-            Rejection::AlreadyShelved(_) => "unshelve it first".into(),
-            Rejection::NotShelved(_) => "nothing need be done".into(),
-            Rejection::ShelvedTooLong(_) => "give a time above zero and up to 24 hours".into(),
+            Rejection::Condition(_, refusal) => refusal.texts().2.into(),
         }
     }
 }
@@ -355,36 +305,12 @@ impl fmt::Display for Rejection {
             Rejection::OutOfOrder(id) => {
                 write!(out, "the time lies before the last change of order {id}")
             }
-            Rejection::UnknownNotice(id) => {
-                write!(out, "no event of that id has told of a condition of machine {id}")
-            }
-            Rejection::AlreadyAcknowledged(id) => {
-                write!(out, "that condition of machine {id} is acknowledged already")
-            }
-            Rejection::AlreadyConfirmed(id) => {
-                write!(out, "that condition of machine {id} is confirmed already")
-            }
-            Rejection::ReasonIsMissing(id) => write!(
-                out,
-                "a stop of machine {id} is confirmed by its reason, and the comment names none"
-            ),
-            Rejection::ConditionDisabled(id) => {
-                write!(out, "that condition of machine {id} is disabled")
-            }
-            Rejection::ConditionAlreadyDisabled(id) => {
-                write!(out, "that condition of machine {id} is disabled already")
-            }
-            Rejection::ConditionAlreadyEnabled(id) => {
-                write!(out, "that condition of machine {id} is enabled already")
-            }
-            Rejection::AlreadyShelved(id) => {
-                write!(out, "that condition of machine {id} is shelved already")
-            }
-            Rejection::NotShelved(id) => {
-                write!(out, "that condition of machine {id} is not shelved")
-            }
-            Rejection::ShelvedTooLong(id) => {
-                write!(out, "conditions of machine {id} cannot be shelved for that time")
+            Rejection::Condition(id, refusal) => {
+                write!(
+                    out,
+                    "nothing was done about a condition of machine {id}: {}",
+                    refusal.texts().1
+                )
             }
         }
     }

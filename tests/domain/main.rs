@@ -14,6 +14,7 @@ mod ledger;
 mod lines;
 mod live_windows;
 mod oracle;
+mod notices;
 mod orders;
 mod pitfalls;
 mod plant;

@@ -9,7 +9,7 @@ use crate::domain::id::MachineId;
 use crate::domain::notice::condition::{
     Change, Comment, ConditionSource, SHELVED_LONGEST, Shelving,
 };
-use crate::domain::notice::{Condition, ConditionAction, ConditionId, Matter};
+use crate::domain::notice::{Condition, ConditionAction, ConditionId, ConditionRefusal, Matter};
 use crate::domain::oee::stops::Stop;
 use crate::domain::plant::Machine;
 use crate::domain::rejection::Rejection;
@@ -310,7 +310,8 @@ impl Core {
         };
         let mut branches = self.branches(source).rev();
         let named = branches.find(|branch| branch.known_by.contains(&number));
-        named.cloned().ok_or_else(|| Rejection::UnknownNotice(source.machine().clone()))
+        let unknown = ConditionRefusal::UnknownNotice;
+        named.cloned().ok_or_else(|| Rejection::Condition(source.machine().clone(), unknown))
     }
 
     /// Tells what was said of stops that are too old to be looked at.
@@ -389,42 +390,41 @@ fn what_changes(
     action: &ConditionAction,
     input: &CommandInput,
 ) -> Result<Change, Rejection> {
-    let machine = || condition.id.machine().clone();
+    let refused = |why| Rejection::Condition(condition.id.machine().clone(), why);
     if !condition.enabled.is && *action != ConditionAction::Enable {
-        let refused = Rejection::ConditionDisabled(machine());
-        return Err(match action {
-            ConditionAction::Disable => Rejection::ConditionAlreadyDisabled(machine()),
-            _ => refused,
-        });
+        return Err(refused(match action {
+            ConditionAction::Disable => ConditionRefusal::AlreadyDisabled,
+            _ => ConditionRefusal::Disabled,
+        }));
     }
     let change = Change::default();
     let shelving = |shelving| Change { shelving: Some(shelving), ..Change::default() };
     Ok(match action {
         ConditionAction::Acknowledge if condition.acked.is => {
-            return Err(Rejection::AlreadyAcknowledged(machine()));
+            return Err(refused(ConditionRefusal::AlreadyAcknowledged));
         }
         ConditionAction::Acknowledge => Change { acked: Some(true), ..change },
         ConditionAction::Confirm if condition.confirmed.is => {
-            return Err(Rejection::AlreadyConfirmed(machine()));
+            return Err(refused(ConditionRefusal::AlreadyConfirmed));
         }
         // Only its reason confirms a stop; see the command that classifies it.
-        ConditionAction::Confirm => return Err(Rejection::ReasonIsMissing(machine())),
+        ConditionAction::Confirm => return Err(refused(ConditionRefusal::ReasonIsMissing)),
         ConditionAction::Comment => change,
         ConditionAction::Enable if condition.enabled.is => {
-            return Err(Rejection::ConditionAlreadyEnabled(machine()));
+            return Err(refused(ConditionRefusal::AlreadyEnabled));
         }
         ConditionAction::Enable => Change { enabled: Some(true), ..change },
         ConditionAction::Disable => Change { enabled: Some(false), ..change },
         ConditionAction::ShelveFor(span) if *span <= Span::ZERO || *span > SHELVED_LONGEST => {
-            return Err(Rejection::ShelvedTooLong(machine()));
+            return Err(refused(ConditionRefusal::ShelvingTime));
         }
         ConditionAction::ShelveFor(span) => shelving(Shelving::Timed(input.at + *span)),
         ConditionAction::ShelveOnce if condition.shelving == Shelving::OneShot => {
-            return Err(Rejection::AlreadyShelved(machine()));
+            return Err(refused(ConditionRefusal::AlreadyShelved));
         }
         ConditionAction::ShelveOnce => shelving(Shelving::OneShot),
         ConditionAction::Unshelve if !condition.shelving.holds(input.at) => {
-            return Err(Rejection::NotShelved(machine()));
+            return Err(refused(ConditionRefusal::NotShelved));
         }
         ConditionAction::Unshelve => shelving(Shelving::Unshelved),
     })

@@ -129,7 +129,7 @@ impl Core {
         }
         for gone in was.iter().filter(|known| stops.iter().all(|stop| stop.start != known.start)) {
             let meets = |stop: &&Stop| stop.window().intersect(gone.window()).is_some();
-            let instead = new.iter().position(|stop| meets(stop)).map(|index| new.remove(index));
+            let instead = new.iter().position(meets).map(|index| new.remove(index));
             let matter = Matter::StopRevised { was: gone.window(), stop: instead.cloned() };
             teller.of_machine(machine, now, matter);
         }

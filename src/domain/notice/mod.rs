@@ -5,8 +5,10 @@
 //! what has been told.
 
 pub mod condition;
+mod refusal;
 
 pub use condition::{Condition, ConditionAction, ConditionId, Shelving};
+pub use refusal::ConditionRefusal;
 
 use super::calendar::CivilDate;
 use super::genealogy::LotOperation;

@@ -180,7 +180,7 @@ impl Attributes {
         let is_kept = match &self.kind {
             NodeKind::Object { notifier, .. } => *notifier,
             NodeKind::Type { node, .. } => {
-                *node.as_node().node_id() == NodeId::from(opcua::types::ObjectId::Server)
+                *node.as_node().node_id() == opcua::types::ObjectId::Server
             }
             _ => false,
         };

@@ -378,7 +378,7 @@ impl PlantSpace {
         id: &NodeId,
         request: &EventHistoryRequest,
     ) -> Result<EventPage, StatusCode> {
-        let (place, lines) = if *id == NodeId::from(ObjectId::Server) {
+        let (place, lines) = if *id == ObjectId::Server {
             (NoticePlace::Plant, None)
         } else {
             let found = self.found(id).filter(|found| found.member.is_none());

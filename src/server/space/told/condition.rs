@@ -8,7 +8,9 @@ use crate::app::engine::{Actor, CommandError, EngineHandle};
 use crate::domain::command::{Command, ConditionCommand};
 use crate::domain::id::{MachineId, ReasonId};
 use crate::domain::notice::condition::{ConditionSource, SHELVED_LONGEST, Since};
-use crate::domain::notice::{Condition, ConditionAction, ConditionId, Matter, Notice, Shelving};
+use crate::domain::notice::{
+    Condition, ConditionAction, ConditionId, ConditionRefusal, Matter, Notice, Shelving,
+};
 use crate::domain::plant::Plant;
 use crate::domain::rejection::Rejection;
 use crate::domain::role::Permission;
@@ -159,7 +161,7 @@ impl Teller<'_> {
             ConditionId::Link(_) => ConditionKind::Link.type_name(),
         };
         let text = condition.message.clone();
-        let mut event = self.new(notice, kind, condition.severity, text);
+        let mut event = self.plain(notice, kind, condition.severity, text);
         if let ConditionId::Link(machine) = &condition.id {
             event.source = NodeId::new(self.namespace, format!("machine/{machine}/Connection"));
         }
@@ -250,6 +252,20 @@ fn at(condition: &Condition, path: &str, namespace: u16, now: Timestamp) -> Opti
             }
             _ => NodeId::null().into(),
         },
+        _ => return state(condition, (name, below), (namespace, now)),
+    })
+}
+
+/// What a condition says of its state.
+fn state(
+    condition: &Condition,
+    (name, below): (&str, Option<&str>),
+    (namespace, now): (u16, Timestamp),
+) -> Option<Variant> {
+    let machine = condition.id.machine();
+    let id = |path: String| Variant::from(NodeId::new(namespace, path));
+    let is_stop = matches!(condition.id, ConditionId::Stop(..));
+    Some(match (name, below) {
         ("Retain", None) => condition.retain.into(),
         ("SupportsFilteredRetain", None) => false.into(),
         ("EnabledState", below) => two_states(condition.enabled, below, ("Enabled", "Disabled"))?,
@@ -430,17 +446,19 @@ fn reason_in(plant: &Plant, comment: &str) -> (Option<ReasonId>, String) {
 }
 
 fn status_of(rejection: &Rejection) -> StatusCode {
-    match rejection {
-        Rejection::UnknownNotice(_) => StatusCode::BadEventIdUnknown,
-        Rejection::AlreadyAcknowledged(_) => StatusCode::BadConditionBranchAlreadyAcked,
-        Rejection::AlreadyConfirmed(_) => StatusCode::BadConditionBranchAlreadyConfirmed,
-        Rejection::ConditionDisabled(_) => StatusCode::BadConditionDisabled,
-        Rejection::ConditionAlreadyDisabled(_) => StatusCode::BadConditionAlreadyDisabled,
-        Rejection::ConditionAlreadyEnabled(_) => StatusCode::BadConditionAlreadyEnabled,
-        Rejection::AlreadyShelved(_) => StatusCode::BadConditionAlreadyShelved,
-        Rejection::NotShelved(_) => StatusCode::BadConditionNotShelved,
-        Rejection::ShelvedTooLong(_) => StatusCode::BadShelvingTimeOutOfRange,
-        Rejection::ReasonIsMissing(_) => StatusCode::BadInvalidArgument,
-        _ => StatusCode::BadInvalidState,
+    let Rejection::Condition(_, refusal) = rejection else {
+        return StatusCode::BadInvalidState;
+    };
+    match refusal {
+        ConditionRefusal::UnknownNotice => StatusCode::BadEventIdUnknown,
+        ConditionRefusal::AlreadyAcknowledged => StatusCode::BadConditionBranchAlreadyAcked,
+        ConditionRefusal::AlreadyConfirmed => StatusCode::BadConditionBranchAlreadyConfirmed,
+        ConditionRefusal::Disabled => StatusCode::BadConditionDisabled,
+        ConditionRefusal::AlreadyDisabled => StatusCode::BadConditionAlreadyDisabled,
+        ConditionRefusal::AlreadyEnabled => StatusCode::BadConditionAlreadyEnabled,
+        ConditionRefusal::AlreadyShelved => StatusCode::BadConditionAlreadyShelved,
+        ConditionRefusal::NotShelved => StatusCode::BadConditionNotShelved,
+        ConditionRefusal::ShelvingTime => StatusCode::BadShelvingTimeOutOfRange,
+        ConditionRefusal::ReasonIsMissing => StatusCode::BadInvalidArgument,
     }
 }

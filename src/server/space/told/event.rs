@@ -67,25 +67,25 @@ impl Teller<'_> {
                     None => "unknown",
                 };
                 let text = format!("{name} is {}, was {}", name_of(to), name_of(from));
-                self.new(notice, "StateChangeEventType", severity::INFORMATION, text)
+                self.plain(notice, "StateChangeEventType", severity::INFORMATION, text)
                     .own("OldState", word(from.map(|state| state as i32)))
                     .own("NewState", word(to.map(|state| state as i32)))
             }
             Matter::StopStarted(stop) => {
                 let text = format!("{name} has stopped: {}", stop.state.as_str());
-                let event = self.new(notice, "StopStartedEventType", severity::STOPPED, text);
+                let event = self.plain(notice, "StopStartedEventType", severity::STOPPED, text);
                 self.stop(event, notice, Some(stop))
             }
             Matter::StopEnded(stop) => {
                 let text = format!("{name} runs again");
-                let event = self.new(notice, "StopEndedEventType", severity::INFORMATION, text);
+                let event = self.plain(notice, "StopEndedEventType", severity::INFORMATION, text);
                 self.stop(event, notice, Some(stop))
             }
             Matter::StopClassified(stop) => {
                 let reason = self.reason_name(stop);
                 let text = format!("{name} stood: {reason}");
                 let kind = "StopClassifiedEventType";
-                let event = self.new(notice, kind, severity::INFORMATION, text);
+                let event = self.plain(notice, kind, severity::INFORMATION, text);
                 self.stop(event, notice, Some(stop))
             }
             Matter::StopRevised { was, stop } => self.revised(notice, &name, *was, stop.as_ref()),
@@ -95,7 +95,7 @@ impl Teller<'_> {
             Matter::CountCorrected(correction) => self.correction(notice, correction),
             Matter::LateData { values, oldest, newest } => {
                 let text = format!("{values} late values of {name}");
-                self.new(notice, "LateDataEventType", severity::REVISED, text)
+                self.plain(notice, "LateDataEventType", severity::REVISED, text)
                     .own("Values", *values)
                     .own("Oldest", time(*oldest))
                     .own("Newest", time(*newest))
@@ -103,11 +103,11 @@ impl Teller<'_> {
             Matter::Lot { operation, voided } => self.lot(notice, operation, *voided),
             Matter::Link { up: true } => {
                 let text = format!("the link to {name} is back");
-                self.new(notice, "LinkRestoredEventType", severity::BACK, text)
+                self.plain(notice, "LinkRestoredEventType", severity::BACK, text)
             }
             Matter::Link { up: false } => {
                 let text = format!("the link to {name} is lost");
-                self.new(notice, "LinkLostEventType", severity::LOST, text)
+                self.plain(notice, "LinkLostEventType", severity::LOST, text)
             }
             Matter::Shift(shift) => self.shift(notice, shift),
             Matter::Condition(condition) => return self.condition(notice, condition),
@@ -136,7 +136,7 @@ impl Teller<'_> {
         }
     }
 
-    pub(super) fn new(&self, notice: &Notice, kind: &str, severity: u16, text: String) -> Event {
+    pub(super) fn plain(&self, notice: &Notice, kind: &str, severity: u16, text: String) -> Event {
         let (place, name) = self.place(notice);
         let at = date_time(notice.at);
         let event = Event::new((self.own)(kind), (place, &name), at, severity, text);
@@ -182,7 +182,7 @@ impl Teller<'_> {
             Some(_) => format!("a stop of {name} was otherwise than it was told"),
             None => format!("{name} did not stand as it was told"),
         };
-        let event = self.new(notice, "StopRevisedEventType", severity::REVISED, text);
+        let event = self.plain(notice, "StopRevisedEventType", severity::REVISED, text);
         let end = if was.to == Timestamp::MAX { Variant::Empty } else { time(was.to) };
         let event =
             event.own("OldStart", time(was.from)).own("OldEnd", end).own("Exists", stop.is_some());
@@ -198,7 +198,7 @@ impl Teller<'_> {
     ) -> Event {
         let text = format!("order {} is {} ({actor})", order.id(), order.state);
         let view = OrderView { order: order.clone(), totals };
-        let event = self.new(notice, "JobOrderStatusEventType", severity::INFORMATION, text);
+        let event = self.plain(notice, "JobOrderStatusEventType", severity::INFORMATION, text);
         let [job, states, response] = self.jobs.status(&view, self.plant);
         event
             .with_in(self.jobs.namespace, "JobOrder", job)
@@ -216,7 +216,7 @@ impl Teller<'_> {
         let CountCorrection { order, good, scrap, rework, reason, actor } = correction;
         let text =
             format!("order {order}: good {good:+}, scrap {scrap:+}, rework {rework:+} ({actor})");
-        self.new(notice, "CountCorrectionEventType", severity::INFORMATION, text)
+        self.plain(notice, "CountCorrectionEventType", severity::INFORMATION, text)
             .own("OrderId", order.to_string())
             .own("Good", *good)
             .own("Scrap", *scrap)
@@ -240,7 +240,7 @@ impl Teller<'_> {
         let (lot, order) = (operation.lot.to_string(), operation.order.to_string());
         let text = format!("lot {lot} was{not} {} by order {order}", operation.kind.as_str());
         let quantity = operation.quantity.map_or_else(String::new, |q| q.to_string());
-        self.new(notice, kind, severity::INFORMATION, text)
+        self.plain(notice, kind, severity::INFORMATION, text)
             .own("Lot", lot)
             .own("OrderId", order)
             .own("Product", operation.product.to_string())
@@ -263,7 +263,7 @@ impl Teller<'_> {
             );
             ("ShiftRevisedEventType", severity::REVISED, text)
         };
-        self.new(notice, kind, severity, text)
+        self.plain(notice, kind, severity, text)
             .own("Shift", shift.as_str())
             .own("ShiftStart", time(*start))
             .own("ProductionDate", production_date.to_string())
