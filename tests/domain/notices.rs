@@ -218,3 +218,20 @@ fn conditions_and_notices_survive_a_restart_of_the_engine() {
     assert_eq!(again.iter().filter(|notice| twice(notice)).count(), 1);
     running.end();
 }
+
+#[test]
+fn a_stop_of_many_hours_is_over_when_the_machine_runs_again() {
+    let mut core = Core::new(plant(false), None);
+    happen(&mut core, &state(0, Some(MachineState::Running)), None);
+    happen(&mut core, &state(HOUR, Some(MachineState::Down)), None);
+    let notices = happen(&mut core, &state(30 * HOUR, Some(MachineState::Running)), None);
+    let ends: Vec<_> = notices
+        .iter()
+        .filter_map(|notice| match &notice.matter {
+            Matter::StopEnded(stop) => Some((notice.at, stop.end)),
+            Matter::StopRevised { .. } => panic!("nothing was otherwise than told"),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(ends, [(at(30 * HOUR), Some(at(30 * HOUR)))]);
+}

@@ -81,7 +81,9 @@ impl Core {
             teller.of_machine(machine, look.now, Matter::LateData { values, oldest, newest });
         }
         let told_from = known.map_or(from, |known| known.from);
-        let window = Window { from: from.max(told_from).min(look.now), to: look.now + TICK };
+        // A stop that a value ends is over right before the first instant that the value changes.
+        let from = (from - TICK).max(told_from).min(look.now);
+        let window = Window { from, to: look.now + TICK };
         let stops = self.facts_at(look.now).stops(machine, window);
         self.tell_states(machine, known, window, teller);
         self.tell_stops(machine, (known, &stops), window, look.now, teller);
