@@ -42,8 +42,6 @@ default_product = "Bracket"
 [[machine]]
 id = "Press"
 line = "L3"
-micro_stop_below = "50ms"
-explain_from = "10ms"
 endpoint = "opc.tcp://127.0.0.1:{press}"
 security = "none"
 
@@ -68,6 +66,8 @@ default_product = "Bracket"
 [[machine]]
 id = "Welder"
 line = "L4"
+micro_stop_below = "50ms"
+explain_from = "10ms"
 endpoint = "opc.tcp://127.0.0.1:{welder}"
 security = "Basic256Sha256"
 user = "mes"
@@ -209,8 +209,8 @@ def check_machine(bridge, machine):
     report = bridge.kpi(machine)
     if report["counts"]["good"] < 20 or report["time_s"]["run"] <= 0:
         fail(f"{machine}: {report['counts']}, {report['time_s']}")
-    # Nobody says why the press stops, and its stops are long enough to be explained.
-    known = {"coverage_incomplete"} | ({"unexplained_stops"} if machine == "Press" else set())
+    # Nobody says why the welder stops, and its stops are long enough to be explained.
+    known = {"coverage_incomplete"} | ({"unexplained_stops"} if machine == "Welder" else set())
     if not set(report["flags"]) <= known:
         fail(f"{machine}: flags {report['flags']}")
     made = report["counts"]["good"] / (report["time_s"]["run"] + report["time_s"]["micro_stop"])
@@ -333,7 +333,7 @@ def run(binary, directory, programs):
     work([sys.executable, HERE / "jobs_o6.py", url, *supervisor, folder, "L1", "Cola-05"])
     work(["node", HERE / "jobs_node_opcua.js", url, *supervisor, directory / "node-jobs", "L1", "Cola-05"])
     work([sys.executable, HERE / "notices_asyncua.py", url, *supervisor, folder, "L1", "Cola-05",
-          "Press", reason_of(DEMO)])
+          "Welder", reason_of(DEMO)])
     for machine in ("Press", "Welder"):
         wait_until(f"parts of {machine}", 60, lambda: bridge.kpi(machine)["counts"]["good"] >= 60)
         print(f"{machine}: {check_machine(bridge, machine)} parts of a foreign machine")
