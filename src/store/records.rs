@@ -267,3 +267,18 @@ impl<V: Record> Record for Points<V> {
         Ok(Points(points))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_of_a_program_that_knew_no_notices_is_read() {
+        let snapshot = Snapshot { confirmations: 7, shift_records: 3, ..Snapshot::default() };
+        let mut old = Vec::new();
+        snapshot.put(&mut old);
+        // Number of notices, what was told, conditions: one byte each where there is nothing.
+        old.truncate(old.len() - 3);
+        assert_eq!(Snapshot::get(&mut old.as_slice()), Ok(snapshot));
+    }
+}

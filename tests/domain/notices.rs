@@ -211,7 +211,10 @@ fn conditions_and_notices_survive_a_restart_of_the_engine() {
     assert_eq!(of_orders, 2);
     let running = running.restart();
     running.settle();
-    assert_eq!(of_stops(&running), before);
+    let after = of_stops(&running);
+    let state = |c: &Condition| (c.id.clone(), c.active, c.acked, c.confirmed, c.retain);
+    assert_eq!(after.iter().map(state).collect::<Vec<_>>(), [state(&before[0])]);
+    assert!(!after[0].known.is, "nobody has heard of the machine since");
     let again = running.engine.reader().notices_after(0, usize::MAX).unwrap();
     assert_eq!(again[..told.len()], told[..]);
     let twice = |notice: &Notice| matches!(notice.matter, Matter::StopStarted(_));
@@ -234,4 +237,65 @@ fn a_stop_of_many_hours_is_over_when_the_machine_runs_again() {
         })
         .collect();
     assert_eq!(ends, [(at(30 * HOUR), Some(at(30 * HOUR)))]);
+}
+
+#[test]
+fn several_stops_that_become_known_at_once_are_branches_but_for_the_last() {
+    let mut core = Core::new(plant(false), None);
+    let (running, down) = (Some(MachineState::Running), Some(MachineState::Down));
+    happen(&mut core, &state(0, running), None);
+    let mut events = Vec::new();
+    for (minute, is) in [(10, down), (20, running), (30, down), (40, running), (50, down)] {
+        core.decide(&state(minute * MINUTE, is), &mut events).unwrap();
+        events.drain(..).for_each(|event| drop(core.apply(&event)));
+    }
+    let machines = vec![(machine(), at(10 * MINUTE))];
+    let look = Look { now: at(60 * MINUTE), running_since: at(0), machines };
+    core.decide(&Input::Look(look), &mut events).unwrap();
+    events.drain(..).for_each(|event| drop(core.apply(&event)));
+    let branches: Vec<_> = core.conditions().map(|c| (c.branch, c.active.is)).collect();
+    assert_eq!(branches, [(true, false), (true, false), (false, true)]);
+}
+
+#[test]
+fn a_condition_of_a_machine_that_says_nothing_any_more_says_so() {
+    let mut core = Core::new(plant(false), None);
+    happen(&mut core, &state(0, Some(MachineState::Running)), None);
+    happen(&mut core, &state(10 * MINUTE, Some(MachineState::Down)), None);
+    happen(&mut core, &nothing(20 * MINUTE), Some(20 * MINUTE));
+    assert!(alarm(&core).active.is && alarm(&core).known.is);
+    happen(&mut core, &link(30 * MINUTE, false), None);
+    assert!(alarm(&core).active.is && !alarm(&core).known.is);
+    happen(&mut core, &link(40 * MINUTE, true), None);
+    assert!(alarm(&core).known.is);
+}
+
+#[test]
+fn what_is_shelved_for_a_time_comes_back_by_itself_though_the_stop_changes_meanwhile() {
+    let mut core = Core::new(plant(false), None);
+    happen(&mut core, &state(0, Some(MachineState::Running)), None);
+    happen(&mut core, &state(10 * MINUTE, Some(MachineState::Down)), None);
+    happen(&mut core, &nothing(20 * MINUTE), Some(20 * MINUTE));
+    let shelve = act(ConditionAction::ShelveFor(Span::from_ticks(5 * MINUTE)), None, None);
+    happen(&mut core, &command(21 * MINUTE, shelve), None);
+    assert!(alarm(&core).shelving.holds(at(25 * MINUTE)));
+    assert!(core.looks_due(at(26 * MINUTE)).contains(&machine()));
+    // The stop ends in the same look in which the time is over.
+    happen(&mut core, &state(30 * MINUTE, Some(MachineState::Running)), None);
+    assert!(!alarm(&core).shelving.holds(at(30 * MINUTE)) && !alarm(&core).active.is);
+}
+
+#[test]
+fn a_machine_that_is_gone_has_no_conditions_any_more() {
+    let mut core = Core::new(plant(false), None);
+    happen(&mut core, &state(0, Some(MachineState::Running)), None);
+    happen(&mut core, &state(10 * MINUTE, Some(MachineState::Down)), None);
+    happen(&mut core, &nothing(20 * MINUTE), Some(20 * MINUTE));
+    assert_eq!(core.conditions().count(), 1);
+    let mut without = (*plant(false)).clone();
+    without.machines.remove(&machine());
+    without.lines.clear();
+    let plant = std::sync::Arc::new(without);
+    happen(&mut core, &Input::Defined { from: at(21 * MINUTE), plant }, None);
+    assert_eq!(core.conditions().count(), 0);
 }

@@ -304,7 +304,11 @@ async def main(url, user, password, folder, line, product, machine, reason):
         filter.SelectClauses.append(clause(types["StopEventType"], "Comment", spaces["own"]))
         viewer.names.append("Comment2")
         subscription, _ = await open_items(client, viewer, ua.NodeId(ua.ObjectIds.Server), filter)
+        at_line = Viewer()
+        await open_items(client, at_line, ua.NodeId(f"line/{line}", plant),
+                         at_line.wanted(types, [(order, "OrderId", spaces["own"])]))
         number = await orders(client, viewer, types, spaces, line, product)
+        await at_line.until("an order at its line", lambda e: e["OrderId"] == number)
         viewer_events.extend(viewer.events)
         await filtered(client, Viewer(), types, machine, plant)
         for kind in ("StateChangeEventType", "StopStartedEventType", "StopEndedEventType"):

@@ -334,6 +334,10 @@ def run(binary, directory, programs):
     work(["node", HERE / "jobs_node_opcua.js", url, *supervisor, directory / "node-jobs", "L1", "Cola-05"])
     work([sys.executable, HERE / "notices_asyncua.py", url, *supervisor, folder, "L1", "Cola-05",
           "Welder", reason_of(DEMO)])
+    work(["node", HERE / "notices_node_opcua.js", url, *supervisor, directory / "node-notices", "L1",
+          "Welder", reason_of(DEMO)])
+    work([sys.executable, HERE / "notices_o6.py", url, *supervisor, folder, "Welder",
+          reason_of(DEMO)])
     for machine in ("Press", "Welder"):
         wait_until(f"parts of {machine}", 60, lambda: bridge.kpi(machine)["counts"]["good"] >= 60)
         print(f"{machine}: {check_machine(bridge, machine)} parts of a foreign machine")

@@ -18,7 +18,7 @@ use linewright::domain::role::{Permission, Role};
 use linewright::server::limits::Limits;
 use linewright::server::space::{
     Asker, Attributes, CallOutcome, Event, HistoryPage, Node, NodeKind, Protection,
-    RawHistoryRequest, Reference, ServerState, Space, StandardSpace, TypeTree,
+    RawHistoryRequest, Reference, SUBSCRIBE_TO_EVENTS, ServerState, Space, StandardSpace, TypeTree,
 };
 use linewright::server::{
     Content, Mode, Offer, Policy, RunningServer, ServerOptions, application_uri, serve, uris,
@@ -93,7 +93,7 @@ impl Builder<'_> {
 
     fn object(&mut self, path: &str, parent: &NodeId) {
         let type_definition = ObjectTypeId::BaseObjectType.into();
-        let kind = NodeKind::Object { type_definition, notifier: true };
+        let kind = NodeKind::Object { type_definition, notifier: SUBSCRIBE_TO_EVENTS };
         self.node(path, parent, kind, Protection::Open);
     }
 

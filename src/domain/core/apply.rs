@@ -188,6 +188,8 @@ impl Core {
             let evidence = evidence.or_insert_with(|| MachineEvidence::new(history, machine));
             evidence.define(history, machine, from);
         }
+        // Nobody can do anything any more about a machine that is gone.
+        self.conditions.retain(|id, _| plant.machines.contains_key(id.machine()));
         self.plan_closings(self.now);
     }
 

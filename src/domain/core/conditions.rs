@@ -90,8 +90,7 @@ impl Core {
     pub(super) fn conditions_move(&self, machine: &MachineId, now: Timestamp) -> bool {
         let is_over = |shelving: Shelving| matches!(shelving, Shelving::Timed(to) if to <= now);
         let link = self.conditions.get(&ConditionId::Link(machine.clone()));
-        let is_linked = self.evidence.get(machine).is_some_and(|evidence| evidence.is_linked());
-        is_linked == link.is_some_and(|link| link.active.is)
+        self.is_linked(machine) == link.is_some_and(|link| link.active.is)
             || link.is_some_and(|link| is_over(link.shelving))
             || is_over(self.condition(&ConditionSource::Stops(machine.clone())).shelving)
     }
@@ -119,7 +118,7 @@ impl Core {
         self.look_at_link(machine, look, teller);
         self.look_at_shelving(machine, look.now, teller);
         let source = ConditionSource::Stops(machine.clone());
-        let trunk = self.condition(&source);
+        let mut trunk = self.condition(&source);
         if !trunk.enabled.is {
             return;
         }
@@ -127,6 +126,8 @@ impl Core {
         for stop in stops.iter().filter(|s| s.end.is_none() || s.start >= told_from) {
             if stop.record == stop.start {
                 self.look_at_stop(machine, stop, &trunk, look.now, teller);
+                let of_this = teller.told_of(&of_stop(machine, stop.start));
+                trunk = of_this.filter(|told| told.id > trunk.id).cloned().unwrap_or(trunk);
             }
         }
         let is_gone = |branch: &&Condition| match &branch.id {
@@ -146,9 +147,24 @@ impl Core {
                 message: Some(format!("{} did not stand then", self.name_of(machine))),
                 ..Change::default()
             };
-            tell(gone, change, look.now, teller);
+            teller.of_condition(gone, change, look.now);
         }
         self.end_oldest(&source, look.now, teller);
+        self.look_at_quality(&source, look.now, teller);
+    }
+
+    /// Whoever looks at a condition of a machine that says nothing any more is told so.
+    fn look_at_quality(&self, source: &ConditionSource, now: Timestamp, teller: &mut Teller<'_>) {
+        let is_linked = self.is_linked(source.machine());
+        let retained = self.branches(source).filter(|branch| branch.retain);
+        for branch in retained.filter(|branch| branch.known.is != is_linked) {
+            let change = Change { known: Some(is_linked), ..Change::default() };
+            teller.of_condition(branch, change, now);
+        }
+    }
+
+    fn is_linked(&self, machine: &MachineId) -> bool {
+        self.evidence.get(machine).is_some_and(|evidence| evidence.is_linked())
     }
 
     /// Of very many branches the oldest are told to be over; the list of stops has them all.
@@ -162,7 +178,7 @@ impl Core {
                 message: Some("an old stop; it stays on the list of stops to explain".into()),
                 ..Change::default()
             };
-            tell(oldest, change, now, teller);
+            teller.of_condition(oldest, change, now);
         }
     }
 
@@ -186,8 +202,9 @@ impl Core {
         match known {
             None if unexplained => {
                 // Who has still to do something about the one before finds it as a branch.
-                if trunk.retain && trunk.id < id {
-                    tell(trunk, Change { branch: true, ..Change::default() }, now, teller);
+                let before = teller.told_of(&trunk.id).unwrap_or(trunk);
+                if before.retain && before.id < id {
+                    teller.of_condition(trunk, Change { branch: true, ..Change::default() }, now);
                 }
                 let before = Condition {
                     branch: trunk.id > id,
@@ -200,11 +217,12 @@ impl Core {
                     active: Some(stands),
                     acked: Some(false),
                     confirmed: Some(false),
+                    known: Some(self.is_linked(machine)),
                     severity: Some(severity),
                     message: Some(message),
                     ..Change::default()
                 };
-                tell(&before, change, now, teller);
+                teller.of_condition(&before, change, now);
             }
             Some(known) if known.active.is != stands || known.confirmed.is == unexplained => {
                 let said = stop.cause.as_ref().and_then(|cause| cause.said.as_ref());
@@ -225,7 +243,7 @@ impl Core {
                     message: Some(message),
                     ..Change::default()
                 };
-                tell(known, change, now, teller);
+                teller.of_condition(known, change, now);
             }
             _ => {}
         }
@@ -257,7 +275,7 @@ impl Core {
 
     fn look_at_link(&self, machine: &MachineId, look: &Look, teller: &mut Teller<'_>) {
         let evidence = self.evidence.get(machine);
-        let is_up = evidence.is_some_and(|evidence| evidence.is_linked());
+        let is_up = self.is_linked(machine);
         let changed = evidence.and_then(|evidence| evidence.links.last()).map(|last| last.at);
         let lost = changed.map_or(look.running_since, |at| at.max(look.running_since));
         let known = self.condition(&ConditionSource::Link(machine.clone()));
@@ -284,7 +302,7 @@ impl Core {
                 ..Change::default()
             }
         };
-        tell(&known, change, look.now, teller);
+        teller.of_condition(&known, change, look.now);
     }
 
     fn look_at_shelving(&self, machine: &MachineId, now: Timestamp, teller: &mut Teller<'_>) {
@@ -294,7 +312,7 @@ impl Core {
             let newest = self.condition(&source);
             if matches!(newest.shelving, Shelving::Timed(until) if until <= now) {
                 let shelving = Some(Shelving::Unshelved);
-                tell(&newest, Change { shelving, ..Change::default() }, now, teller);
+                teller.of_condition(&newest, Change { shelving, ..Change::default() }, now);
             }
         }
     }
@@ -365,23 +383,17 @@ impl Core {
             change.comment = Some(Comment { text, at, actor });
         }
         let mut teller = Teller::after(self, out, input.at);
-        tell(&condition, change, input.at, &mut teller);
+        teller.of_condition(&condition, change, input.at);
         if *action == ConditionAction::Disable {
             let others = self.branches(source).filter(|other| other.id != condition.id);
             for branch in others {
                 let change = Change { enabled: Some(false), ..Change::default() };
-                tell(branch, change, input.at, &mut teller);
+                teller.of_condition(branch, change, input.at);
             }
         }
         out.extend(teller.into_facts());
         Ok(Outcome::Noted)
     }
-}
-
-fn tell(before: &Condition, change: Change, at: Timestamp, teller: &mut Teller<'_>) {
-    let after = Box::new(before.with(change, at));
-    let machine = after.id.machine().clone();
-    teller.of_machine(&machine, at, Matter::Condition(after));
 }
 
 /// What an action changes, if it can be done now (OPC 10000-9 §5.5 to §5.8).

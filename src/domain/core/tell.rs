@@ -1,10 +1,13 @@
 //! Notices that follow from a fact by itself: orders, lots, counts, links, shifts.
 
+use std::collections::BTreeMap;
+
 use super::Core;
 use crate::domain::command::Input;
 use crate::domain::event::{ConfirmationKind, Event};
 use crate::domain::id::{LineId, MachineId, OrderId};
-use crate::domain::notice::{CountCorrection, Matter, Notice, ShiftNotice};
+use crate::domain::notice::condition::Change;
+use crate::domain::notice::{Condition, ConditionId, CountCorrection, Matter, Notice, ShiftNotice};
 use crate::domain::order::{JobCommand, Order};
 use crate::domain::time::Timestamp;
 
@@ -14,13 +17,21 @@ pub(super) struct Teller<'a> {
     number: u64,
     told: Timestamp,
     notices: Vec<Event>,
+    /// Conditions as they are after these notices.
+    conditions: BTreeMap<ConditionId, Condition>,
 }
 
 impl<'a> Teller<'a> {
     /// Notices that come after some facts which are not applied yet.
     pub fn after(core: &'a Core, facts: &[Event], told: Timestamp) -> Teller<'a> {
         let before = facts.iter().filter(|fact| matches!(fact, Event::Noticed(_))).count();
-        Teller { core, number: core.notices + before as u64, told, notices: Vec::new() }
+        Teller {
+            core,
+            number: core.notices + before as u64,
+            told,
+            notices: Vec::new(),
+            conditions: BTreeMap::new(),
+        }
     }
 
     /// Tells something of a machine.
@@ -34,6 +45,20 @@ impl<'a> Teller<'a> {
         self.push(at, (Some(line.clone()), None), matter);
     }
 
+    /// A condition as these notices tell of it.
+    pub fn told_of(&self, condition: &ConditionId) -> Option<&Condition> {
+        self.conditions.get(condition)
+    }
+
+    /// Tells that something about a condition is otherwise.
+    pub fn of_condition(&mut self, condition: &Condition, change: Change, at: Timestamp) {
+        // What was told of it a moment ago is not forgotten.
+        let before = self.conditions.get(&condition.id).unwrap_or(condition);
+        let after = Box::new(before.with(change, at));
+        let machine = after.id.machine().clone();
+        self.of_machine(&machine, at, Matter::Condition(after));
+    }
+
     fn push(
         &mut self,
         at: Timestamp,
@@ -43,7 +68,11 @@ impl<'a> Teller<'a> {
         self.number += 1;
         let (number, told) = (self.number, self.told);
         let matter = match matter {
-            Matter::Condition(condition) => Matter::Condition(Box::new(condition.known_by(number))),
+            Matter::Condition(condition) => {
+                let condition = condition.known_by(number);
+                self.conditions.insert(condition.id.clone(), condition.clone());
+                Matter::Condition(Box::new(condition))
+            }
             other => other,
         };
         let notice = Notice { number, at, told, line, machine, matter };

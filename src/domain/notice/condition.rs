@@ -121,6 +121,8 @@ pub struct Condition {
     pub acked: Since,
     /// Whether it has been dealt with: the stop has its reason. Links need no confirmation.
     pub confirmed: Since,
+    /// Whether what is known of it is up to date: values of the machine arrive.
+    pub known: Since,
     /// Whether it was put aside.
     pub shelving: Shelving,
     /// Since when it is put aside or not.
@@ -133,6 +135,8 @@ pub struct Condition {
     pub last_severity: (u16, Timestamp),
     /// The state in which the machine stopped; absent for links.
     pub state: Option<MachineState>,
+    /// When it changed last.
+    pub changed: Timestamp,
     /// Whether anybody has still to do something about it.
     pub retain: bool,
     /// What it is, for people.
@@ -175,6 +179,8 @@ pub struct Change {
     pub acked: Option<bool>,
     /// Whether it was dealt with.
     pub confirmed: Option<bool>,
+    /// Whether what is known of it is up to date.
+    pub known: Option<bool>,
     /// Whether it is put aside.
     pub shelving: Option<Shelving>,
     /// What was said.
@@ -202,12 +208,14 @@ impl Condition {
             active: Since { is: false, at },
             acked: Since { is: true, at },
             confirmed: Since { is: true, at },
+            known: Since { is: true, at },
             shelving: Shelving::Unshelved,
             shelved_at: at,
             comment: None,
             severity: 1,
             last_severity: (1, at),
             state: None,
+            changed: at,
             retain: false,
             message: String::new(),
             known_by: Vec::new(),
@@ -223,6 +231,8 @@ impl Condition {
         after.active = changed(self.active, change.active, at);
         after.acked = changed(self.acked, change.acked, at);
         after.confirmed = changed(self.confirmed, change.confirmed, at);
+        after.known = changed(self.known, change.known, at);
+        after.changed = at;
         if let Some(shelving) = change.shelving.filter(|shelving| *shelving != self.shelving) {
             (after.shelving, after.shelved_at) = (shelving, at);
         }

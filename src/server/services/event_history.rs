@@ -13,8 +13,13 @@ use super::filter::event::EventFilter;
 use super::request::HistoryItem;
 use super::session::{HistoryPlace, HistoryPoint};
 use crate::server::decode::Reader;
-use crate::server::space::EventHistoryRequest;
+use crate::server::space::{EventHistoryRequest, EventPlace};
 use crate::server::time::timestamp;
+
+/// Events of one answer.
+const EVENTS_MAX: usize = 500;
+/// Stretches of the history that are looked at for one answer.
+const LOOKS_MAX: usize = 8;
 
 /// What is asked of events.
 pub(super) struct EventDetails {
@@ -61,22 +66,25 @@ impl Services {
                 _ => return Err(StatusCode::BadContinuationPointInvalid),
             }
         };
-        let wanted = usize::try_from(details.limit).unwrap_or(usize::MAX);
-        let request = EventHistoryRequest {
+        let has_one_end = details.start.is_null() || details.end.is_null();
+        let wanted = match (details.limit as usize, has_one_end) {
+            (0, _) => EVENTS_MAX,
+            // With both ends given the number is the size of a page; with one it is all that is wanted.
+            (limit, false) => limit.min(EVENTS_MAX),
+            (limit, true) => limit.saturating_sub(given).min(EVENTS_MAX),
+        };
+        let mut request = EventHistoryRequest {
             start: timestamp(&details.start),
             end: timestamp(&details.end),
-            limit: if wanted == 0 { 0 } else { wanted - given.min(wanted - 1) },
+            has_limit: details.limit > 0,
             after,
             now,
         };
-        let page = self.space.event_history(&item.node, &request).await?;
-        let types = self.space.types();
-        let selected = page.events.iter().filter_map(|event| details.filter.select(event, types));
-        let events: Vec<_> =
-            selected.map(|fields| HistoryEventFieldList { event_fields: Some(fields) }).collect();
+        let (events, next) = self.select_events(details, item, &mut request, wanted).await?;
         let given = given + events.len();
-        let next = page.next.filter(|_| wanted == 0 || given < wanted);
-        let is_empty = events.is_empty() && next.is_none() && given == 0;
+        let is_all = has_one_end && details.limit > 0 && given >= details.limit as usize;
+        let next = next.filter(|_| !is_all);
+        let is_empty = given == 0 && next.is_none();
         let continuation_point = match next {
             Some(place) => {
                 let place = HistoryPlace::Event(place, given);
@@ -89,5 +97,35 @@ impl Services {
             continuation_point,
             history_data: ExtensionObject::new(HistoryEvent { events: Some(events) }),
         })
+    }
+
+    /// The next events that the filter wants, and where it goes on. A page may have fewer than are
+    /// wanted, or none, and yet not be the last.
+    async fn select_events(
+        &self,
+        details: &EventDetails,
+        item: &HistoryItem,
+        request: &mut EventHistoryRequest,
+        wanted: usize,
+    ) -> Result<(Vec<HistoryEventFieldList>, Option<EventPlace>), StatusCode> {
+        let types = self.space.types();
+        let mut events = Vec::new();
+        for _ in 0..LOOKS_MAX {
+            let page = self.space.event_history(&item.node, request).await?;
+            for (place, event) in &page.events {
+                if events.len() == wanted {
+                    return Ok((events, request.after));
+                }
+                if let Some(fields) = details.filter.select(event, types) {
+                    events.push(HistoryEventFieldList { event_fields: Some(fields) });
+                }
+                request.after = Some(*place);
+            }
+            request.after = page.next.or(request.after);
+            if page.next.is_none() {
+                return Ok((events, None));
+            }
+        }
+        Ok((events, request.after))
     }
 }

@@ -108,7 +108,7 @@ impl Builder<'_> {
         of_type: NodeId,
         members: Arc<Members>,
     ) {
-        let kind = NodeKind::Object { type_definition: of_type, notifier: false };
+        let kind = NodeKind::Object { type_definition: of_type, notifier: 0 };
         self.instance((path, subject), (name, display, text), kind, members);
     }
 
@@ -211,6 +211,8 @@ impl Builder<'_> {
                 self.machine(&path, &machine)?;
             }
         }
+        let results = format!("{path}/MachineryBuildingBlocks/JobManagement/JobOrderResults");
+        self.link((&path, ""), ReferenceTypeId::HasNotifier, &results);
         let flows_to = self.model.own("FlowsTo");
         for pair in line.machines.windows(2) {
             let [from, to] = [&pair[0], &pair[1]].map(|id| format!("machine/{id}"));
@@ -226,6 +228,12 @@ impl Builder<'_> {
         let texts = (machine.id.as_str(), machine.name.as_str(), "A machine.");
         self.object((&path, Subject::Machine(machine.id.clone())), texts, of_type, members);
         self.below(line, &path);
+        // Where its alarms are and what they are about (Part 9 §5.12).
+        let connection = format!("{path}/Connection");
+        self.link((&path, ""), ReferenceTypeId::HasEventSource, &connection);
+        let (stop, link) = (format!("{path}/UnexplainedStop"), format!("{connection}/LinkAlarm"));
+        self.link((&path, ""), ReferenceTypeId::HasCondition, &stop);
+        self.link((&path, "Connection"), ReferenceTypeId::HasCondition, &link);
         // Clients look there for machines that say who they are (OPC 40001-1 §7).
         if self.nameplates.contains_key(&machine.id) {
             let machines = NodeId::new(self.model.index(MACHINERY), 1001);

@@ -12,10 +12,8 @@ use crate::domain::id::LineId;
 use crate::domain::notice::Notice;
 use crate::domain::time::{Span, Timestamp, Window};
 
-/// Events of one page at most.
+/// Events that are looked at for one page.
 const PAGE_MAX: usize = 500;
-/// Pages of other places that are passed over for one answer, which may then be empty and not the last.
-const PASSED_MAX: usize = 8;
 
 /// Time and number of the last notice that was looked at.
 pub type EventPlace = (Timestamp, u64);
@@ -27,8 +25,8 @@ pub struct EventHistoryRequest {
     pub start: Option<Timestamp>,
     /// End; `None` when not given.
     pub end: Option<Timestamp>,
-    /// How many at most; all when 0.
-    pub limit: usize,
+    /// Whether a number of events was given.
+    pub has_limit: bool,
     /// How far the request was answered before.
     pub after: Option<EventPlace>,
     /// The present when it was asked first; what is newer is not of this answer.
@@ -38,8 +36,8 @@ pub struct EventHistoryRequest {
 /// A part of an answer.
 #[derive(Debug)]
 pub struct EventPage {
-    /// The events.
-    pub events: Vec<Event>,
+    /// The events, each with its place.
+    pub events: Vec<(EventPlace, Event)>,
     /// Where it goes on; `None` where that was all.
     pub next: Option<EventPlace>,
 }
@@ -62,10 +60,10 @@ impl EventHistoryRequest {
             (Some(start), Some(end)) => {
                 Ok((Window { from: start, to: end.max(start + tick) }, false))
             }
-            (Some(start), None) if self.limit > 0 => {
+            (Some(start), None) if self.has_limit => {
                 Ok((Window { from: start, to: self.now + tick }, false))
             }
-            (None, Some(end)) if self.limit > 0 => {
+            (None, Some(end)) if self.has_limit => {
                 Ok((Window { from: Timestamp::MIN, to: end + tick }, true))
             }
             _ => Err(StatusCode::BadHistoryOperationInvalid),
@@ -81,33 +79,17 @@ pub(super) async fn read(
     request: &EventHistoryRequest,
 ) -> Result<Page, StatusCode> {
     let (window, backwards) = request.window()?;
-    let limit = if request.limit == 0 { PAGE_MAX } else { request.limit.min(PAGE_MAX) };
     let reader = reader.clone();
-    let mut page = NoticePage { place, window, after: request.after, backwards, limit };
-    let read = blocking(move || {
-        let mut notices: Vec<Notice> = Vec::new();
-        for _ in 0..PASSED_MAX {
-            let more = reader.notices(&page)?;
-            let is_last = more.len() < page.limit;
-            page.after = more.last().map(|last| (last.at, last.number)).or(page.after);
-            notices.extend(more.into_iter().filter(|notice| {
-                let is_of = |lines: &BTreeSet<LineId>| {
-                    notice.line.as_ref().is_some_and(|line| lines.contains(line))
-                };
-                lines.as_ref().is_none_or(is_of)
-            }));
-            if is_last || notices.len() >= limit {
-                let is_cut = notices.len() > limit;
-                notices.truncate(limit);
-                let last = notices.last().map(|last| (last.at, last.number));
-                let next = if is_cut { last } else { page.after.filter(|_| !is_last) };
-                return Ok(Page { notices, next });
-            }
-        }
-        Ok(Page { notices, next: page.after })
-    });
-    read.await.map_err(|error| {
+    let page = NoticePage { place, window, after: request.after, backwards, limit: PAGE_MAX };
+    let read = blocking(move || Ok(reader.notices(&page)?)).await;
+    let mut notices = read.map_err(|error| {
         tracing::error!(%error, "stored events cannot be read");
         StatusCode::BadResourceUnavailable
-    })
+    })?;
+    let is_full = notices.len() >= PAGE_MAX;
+    let next = notices.last().filter(|_| is_full).map(|last| (last.at, last.number));
+    if let Some(lines) = lines {
+        notices.retain(|notice| notice.line.as_ref().is_some_and(|line| lines.contains(line)));
+    }
+    Ok(Page { notices, next })
 }

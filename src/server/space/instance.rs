@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use opcua::types::{NodeId, ReferenceTypeId};
 
 use super::members::{Member, Members};
-use super::node::{Attributes, Node, NodeKind, Reference};
+use super::node::{Attributes, HISTORY_READ, Node, NodeKind, Reference, SUBSCRIBE_TO_EVENTS};
 use super::value::{Source, Subject};
 
 /// Something that exists in the plant.
@@ -177,7 +177,7 @@ impl Instances {
         if let Some(instance) = self.by_path.get_mut(path) {
             let attributes = Arc::make_mut(&mut instance.attributes);
             if let NodeKind::Object { notifier, .. } = &mut attributes.kind {
-                *notifier = true;
+                *notifier = SUBSCRIBE_TO_EVENTS | HISTORY_READ;
             }
             instance.notifier = above.map(|above| NodeId::new(namespace, above));
         }

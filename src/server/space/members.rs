@@ -12,7 +12,7 @@ use opcua::types::{
 
 use super::bind;
 use super::methods::MethodId;
-use super::node::{Attributes, Node, NodeKind, Reference, type_attribute};
+use super::node::{Attributes, Node, NodeKind, Reference, SUBSCRIBE_TO_EVENTS, type_attribute};
 use super::nodeset::NodeSet;
 use super::protection::Protection;
 use super::type_tree::TypeTree;
@@ -323,7 +323,15 @@ impl Declarations<'_> {
                     outputs: arguments("OutputArguments"),
                 }
             }
-            _ => NodeKind::Object { type_definition, notifier: node.is_notifier() },
+            _ => {
+                // Whoever is told by the type that events come from here can subscribe to them here.
+                let events: NodeId = ReferenceTypeId::GeneratesEvent.into();
+                let is_source = |r: &Reference| r.forward && r.reference_type == events;
+                let generates = self.references(&type_definition).any(is_source);
+                let subscribes = if generates { SUBSCRIBE_TO_EVENTS } else { 0 };
+                let notifier = node.event_notifier() | subscribes;
+                NodeKind::Object { type_definition, notifier }
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use super::protection::{Asker, Protection};
 pub const CURRENT_READ: u8 = 1;
 /// Bit of AccessLevel: the current value can be written.
 pub const CURRENT_WRITE: u8 = 2;
-/// Bit of AccessLevel: stored values can be read.
+/// Bit of AccessLevel and of EventNotifier: stored values or events can be read.
 pub const HISTORY_READ: u8 = 4;
 /// Bit of EventNotifier: events can be subscribed to (Part 3 §8.59).
 pub const SUBSCRIBE_TO_EVENTS: u8 = 1;
@@ -58,8 +58,9 @@ pub enum NodeKind {
     Object {
         /// Its type.
         type_definition: NodeId,
-        /// Whether events of it and of what is below it can be subscribed to.
-        notifier: bool,
+        /// Bits of EventNotifier: whether events of it and of what is below it can be subscribed to, and
+        /// read back.
+        notifier: u8,
     },
     /// A variable.
     Variable {
@@ -162,29 +163,24 @@ impl Attributes {
 
     /// Whether events can be subscribed to at it.
     pub fn is_notifier(&self) -> bool {
+        self.event_notifier() & SUBSCRIBE_TO_EVENTS != 0
+    }
+
+    /// Bits of EventNotifier: whether events can be subscribed to, and whether they are kept.
+    pub fn event_notifier(&self) -> u8 {
         match &self.kind {
             NodeKind::Object { notifier, .. } => *notifier,
             NodeKind::Type { node, .. } => match &**node {
                 NodeType::Object(object) => {
-                    object.event_notifier().bits() & SUBSCRIBE_TO_EVENTS != 0
+                    let bits = object.event_notifier().bits() & SUBSCRIBE_TO_EVENTS;
+                    // All that happens in the plant is kept at the Server.
+                    let is_server = *node.as_node().node_id() == opcua::types::ObjectId::Server;
+                    if is_server { bits | HISTORY_READ } else { bits }
                 }
-                _ => false,
+                _ => 0,
             },
-            _ => false,
+            _ => 0,
         }
-    }
-
-    /// Bits of EventNotifier: what happens at equipment and at the Server is kept; at other objects it is
-    /// only told.
-    pub fn notifier_bits(&self) -> u8 {
-        let is_kept = match &self.kind {
-            NodeKind::Object { notifier, .. } => *notifier,
-            NodeKind::Type { node, .. } => {
-                *node.as_node().node_id() == opcua::types::ObjectId::Server
-            }
-            _ => false,
-        };
-        if is_kept { SUBSCRIBE_TO_EVENTS | HISTORY_READ } else { SUBSCRIBE_TO_EVENTS }
     }
 
     /// Data type and value rank of a variable.
@@ -250,8 +246,7 @@ impl Node {
                 return Ok(Variant::from(u32::from(self.access_level())));
             }
             (NodeClass::Object, AttributeId::EventNotifier) => {
-                let bits = if self.is_notifier() { self.notifier_bits() } else { 0 };
-                return Ok(Variant::from(bits));
+                return Ok(Variant::from(self.event_notifier()));
             }
             _ => {}
         }

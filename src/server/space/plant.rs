@@ -313,7 +313,10 @@ impl PlantSpace {
     /// The objects at which events of a source are seen besides the source and the server.
     pub fn notifiers(&self, source: &NodeId) -> Vec<NodeId> {
         let above = |id: &NodeId| self.found(id).and_then(|found| found.instance.notifier.clone());
-        std::iter::successors(above(source), above).collect()
+        // What happens at a part of equipment is seen at the equipment.
+        let whole = |found: Found<'_>| NodeId::new(self.namespace, found.instance.path.as_str());
+        let part_of = self.found(source).filter(|found| found.member.is_some()).map(whole);
+        std::iter::successors(part_of.or_else(|| above(source)), above).collect()
     }
 
     /// The variable that shows a value of a machine, and how: with the machine's own time.
@@ -396,7 +399,9 @@ impl PlantSpace {
             }
         };
         let page = event_history::read(self.inputs.engine.reader(), place, lines, request).await?;
-        let events = page.notices.iter().map(|notice| self.event(notice)).collect();
+        let place = |notice: &Notice| (notice.at, notice.number);
+        let events =
+            page.notices.iter().map(|notice| (place(notice), self.event(notice))).collect();
         Ok(EventPage { events, next: page.next })
     }
 }

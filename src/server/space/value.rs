@@ -263,7 +263,11 @@ impl Sight<'_> {
                 data_value(value, status, self.view.at, self.now)
             }
             (Source::Condition(kind, path), Subject::Machine(machine)) => {
-                let condition = kind.newest(machine, &self.view.conditions);
+                let mut condition = kind.newest(machine, &self.view.conditions);
+                if *kind == ConditionKind::Stop {
+                    // Of a machine that says nothing, nobody knows whether it still stands.
+                    condition.known.is &= self.view.machines.get(machine).is_some_and(|m| m.linked);
+                }
                 let value = told::value(&condition, path, (self.plant, self.namespace), self.now);
                 self.good(value.unwrap_or_default(), self.view.at)
             }

@@ -99,7 +99,7 @@ impl VirtualNodes {
             Subject::Order(_) => (&self.types.order, "A job order."),
             _ => (&self.types.lot, "A material lot."),
         };
-        let kind_of = NodeKind::Object { type_definition: of_type.clone(), notifier: false };
+        let kind_of = NodeKind::Object { type_definition: of_type.clone(), notifier: 0 };
         let attributes = Attributes {
             browse_name: QualifiedName::new(self.namespace, key),
             display_name: LocalizedText::from(key),

@@ -183,7 +183,7 @@ impl Teller<'_> {
         let machine = condition.id.machine();
         let notice = Notice {
             number,
-            at: last_change(condition),
+            at: condition.changed,
             told: now,
             line: self.plant.line_of(machine).map(|line| line.id.clone()),
             machine: Some(machine.clone()),
@@ -191,16 +191,6 @@ impl Teller<'_> {
         };
         Some(self.condition(&notice, condition))
     }
-}
-
-fn last_change(condition: &Condition) -> Timestamp {
-    let comment = condition.comment.as_ref().map_or(Timestamp::MIN, |comment| comment.at);
-    [condition.enabled, condition.active, condition.acked, condition.confirmed]
-        .into_iter()
-        .map(|since| since.at)
-        .chain([comment, condition.shelved_at, condition.last_severity.1])
-        .max()
-        .unwrap_or(Timestamp::MIN)
 }
 
 fn text(text: &str) -> Variant {
@@ -230,7 +220,7 @@ fn at(condition: &Condition, path: &str, namespace: u16, now: Timestamp) -> Opti
         ("SourceNode", None) if is_stop => id(format!("machine/{machine}")),
         ("SourceNode", None) => id(format!("machine/{machine}/Connection")),
         ("SourceName", None) => machine.to_string().into(),
-        ("Time" | "ReceiveTime", None) => optional_time(last_change(condition)),
+        ("Time" | "ReceiveTime", None) => optional_time(condition.changed),
         ("Message", None) => LocalizedText::from(condition.message.as_str()).into(),
         ("Severity", None) => condition.severity.into(),
         ("ConditionClassId", None) => {
@@ -276,8 +266,9 @@ fn state(
             two_states(condition.confirmed, below, ("Confirmed", "Unconfirmed"))?
         }
         ("ActiveState", below) => two_states(condition.active, below, ("Active", "Inactive"))?,
-        ("Quality", None) => StatusCode::Good.into(),
-        ("Quality", Some("SourceTimestamp")) => optional_time(condition.active.at),
+        ("Quality", None) if condition.known.is => StatusCode::Good.into(),
+        ("Quality", None) => StatusCode::BadCommunicationError.into(),
+        ("Quality", Some("SourceTimestamp")) => optional_time(condition.known.at),
         ("LastSeverity", None) => condition.last_severity.0.into(),
         ("LastSeverity", Some("SourceTimestamp")) => optional_time(condition.last_severity.1),
         ("Comment", None) => {
