@@ -42,9 +42,6 @@ class Viewer:
     def __init__(self):
         self.names, self.events, self.arrived = [], [], asyncio.Event()
 
-    def event_notification(self, event):
-        raise AssertionError("unused")
-
     def wanted(self, client_types, extra, where=None):
         clauses = [clause(BASE, name) for name in FIELDS]
         self.names = list(FIELDS)
@@ -222,9 +219,7 @@ async def conditions(client, viewer, subscription, types, spaces, machine, reaso
 
 async def filtered(client, viewer, types, machine, plant):
     """A filter at one machine wants the ends of stops only."""
-    where = ua.ContentFilter(Elements=[ua.ContentFilterElement(
-        FilterOperator=ua.FilterOperator.OfType,
-        FilterOperands=[ua.LiteralOperand(Value=ua.Variant(types["StopEndedEventType"]))])])
+    where = of_type(types["StopEndedEventType"])
     extra = [(types["StopEventType"], "StopStart", types["StopEventType"].NamespaceIndex)]
     await open_items(client, viewer, ua.NodeId(f"machine/{machine}", plant),
                      viewer.wanted(types, extra, where))
@@ -237,10 +232,7 @@ async def history(client, viewer, types, spaces, line, number):
     """The events of an order are kept at the server and its line, forwards and backwards, in pages."""
     extra = [(types["JobOrderStatusEventType"], "OrderId", spaces["own"])]
     wanted = viewer.wanted(types, extra)
-    kinds = [types["JobOrderStatusEventType"]]
-    wanted.WhereClause = ua.ContentFilter(Elements=[ua.ContentFilterElement(
-        FilterOperator=ua.FilterOperator.OfType,
-        FilterOperands=[ua.LiteralOperand(Value=ua.Variant(kind))]) for kind in kinds])
+    wanted.WhereClause = of_type(types["JobOrderStatusEventType"])
     now = datetime.datetime.now(datetime.timezone.utc)
     hour = datetime.timedelta(hours=1)
 
@@ -274,6 +266,23 @@ async def history(client, viewer, types, spaces, line, number):
                "events have another id in history")
     notifier = await client.get_node(ua.ObjectIds.Server).read_attribute(ua.AttributeIds.EventNotifier)
     expect(notifier.Value.Value == 5, f"the notifier of the server says {notifier.Value.Value}")
+
+
+async def engineer_of(url, folder):
+    """A client of the engineer who logs on with a certificate."""
+    client = Client(url)
+    await client.set_security(SecurityPolicyBasic256Sha256, str(folder / "app.der"),
+                              str(folder / "app-key.pem"))
+    client.application_uri = "urn:linewright:interop:client"
+    await client.load_client_certificate(str(folder / "user.der"))
+    await client.load_private_key(str(folder / "user-key.pem"))
+    return client
+
+
+def of_type(kind):
+    return ua.ContentFilter(Elements=[ua.ContentFilterElement(
+        FilterOperator=ua.FilterOperator.OfType,
+        FilterOperands=[ua.LiteralOperand(Value=ua.Variant(kind))])])
 
 
 viewer_events = []
@@ -314,7 +323,23 @@ async def main(url, user, password, folder, line, product, machine, reason):
         for kind in ("StateChangeEventType", "StopStartedEventType", "StopEndedEventType"):
             await viewer.until(kind, lambda e: e["EventType"] == types[kind], 30)
         await history(client, Viewer(), types, spaces, line, number)
-        await conditions(client, viewer, subscription, types, spaces, machine, reason)
+        engineer = await engineer_of(url, folder)
+        async with engineer:
+            audited = Viewer()
+            comment = (ua.NodeId(ua.ObjectIds.AuditConditionAcknowledgeEventType), "Comment", 0)
+            filter = ua.EventFilter(
+                SelectClauses=[clause(BASE, "EventType"), clause(BASE, "SourceNode"), clause(*comment)],
+                WhereClause=of_type(ua.NodeId(ua.ObjectIds.AuditConditionEventType)))
+            audited.names = ["EventType", "SourceNode", "Comment"]
+            await open_items(engineer, audited, ua.NodeId(ua.ObjectIds.Server), filter)
+            await conditions(client, viewer, subscription, types, spaces, machine, reason)
+            said = await audited.until("the audit of an acknowledgement", lambda e: e["Comment"]
+                                       and e["Comment"].Text == "seen")
+            expect(said["SourceNode"].Identifier == f"machine/{machine}/UnexplainedStop", f"{said}")
+            for kind in (ua.ObjectIds.AuditConditionConfirmEventType,
+                         ua.ObjectIds.AuditConditionShelvingEventType,
+                         ua.ObjectIds.AuditConditionEnableEventType):
+                await audited.until(f"an audit {kind}", lambda e: e["EventType"].Identifier == kind)
     print("asyncua notices: all as it should be")
 
 

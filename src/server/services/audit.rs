@@ -257,7 +257,7 @@ impl Services {
             return;
         }
         let event = self.audit_event(Entry {
-            kind: ObjectTypeId::AuditUpdateMethodEventType,
+            kind: called.audit.unwrap_or(ObjectTypeId::AuditUpdateMethodEventType),
             source: "Attribute/Call",
             status: called.status,
             user: &asked.asker.name,
@@ -265,12 +265,30 @@ impl Services {
             message: format!("Call of {}", item.method),
         });
         let inputs = item.arguments.clone();
+        let event = match called.audit {
+            Some(kind) => about_condition(event, kind, item),
+            None => event,
+        };
         self.emit(
             &event
                 .with("MethodId", item.method.clone())
                 .with("InputArguments", list(inputs))
                 .with("OutputArguments", list(called.outputs.clone())),
         );
+    }
+}
+
+/// What was done about a condition is audited there, with what was said (Part 9 §5.10).
+fn about_condition(event: Event, kind: ObjectTypeId, item: &CallItem) -> Event {
+    let event = Event { source: item.object.clone(), ..event };
+    match (kind, item.arguments.as_slice()) {
+        (ObjectTypeId::AuditConditionShelvingEventType, [time]) => {
+            event.with("ShelvingTime", time.clone())
+        }
+        (_, [id, comment]) => {
+            event.with("ConditionEventId", id.clone()).with("Comment", comment.clone())
+        }
+        _ => event,
     }
 }
 

@@ -48,7 +48,7 @@ pub use whole::WholeSpace;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use opcua::types::{DataValue, NodeId, NumericRange, StatusCode, Variant};
+use opcua::types::{DataValue, NodeId, NumericRange, ObjectTypeId, StatusCode, Variant};
 
 use crate::domain::evidence::Observation;
 use crate::domain::notice::Notice;
@@ -65,6 +65,8 @@ pub struct CallOutcome {
     /// Why it was refused, in words, where its outputs have no place for them; told to clients that ask
     /// for diagnostics.
     pub why: Option<String>,
+    /// As what it is audited, where that is more than an update by a method.
+    pub audit: Option<ObjectTypeId>,
 }
 
 /// All content of the OPC UA server.

@@ -124,7 +124,7 @@ fn told(done: Result<(), Refused>, outputs: Vec<Variant>) -> CallOutcome {
         Err(Refused { bits, why }) => (StatusCode::Uncertain, bits, Some(why)),
     };
     let outputs = outputs.into_iter().chain([Variant::UInt64(bits)]).collect();
-    CallOutcome { status, arguments: Vec::new(), outputs, why }
+    CallOutcome { status, outputs, why, ..CallOutcome::default() }
 }
 
 /// The names on the way to the machine of a state.

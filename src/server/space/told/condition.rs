@@ -48,6 +48,19 @@ impl ConditionMethod {
         })
     }
 
+    /// As what a call is audited (Part 9 §5.10).
+    fn audit(self) -> ObjectTypeId {
+        match self {
+            ConditionMethod::Acknowledge => ObjectTypeId::AuditConditionAcknowledgeEventType,
+            ConditionMethod::Confirm => ObjectTypeId::AuditConditionConfirmEventType,
+            ConditionMethod::AddComment => ObjectTypeId::AuditConditionCommentEventType,
+            ConditionMethod::Enable | ConditionMethod::Disable => {
+                ObjectTypeId::AuditConditionEnableEventType
+            }
+            _ => ObjectTypeId::AuditConditionShelvingEventType,
+        }
+    }
+
     /// What a caller must be allowed.
     pub fn permission(self) -> Permission {
         match self {
@@ -356,9 +369,10 @@ pub async fn act(
     arguments: &[Variant],
     asker: &Asker,
 ) -> CallOutcome {
+    let audit = Some(method.audit());
     let (action, notice, comment) = match read(method, arguments) {
         Ok(read) => read,
-        Err(status) => return CallOutcome { status, ..CallOutcome::default() },
+        Err(status) => return CallOutcome { status, audit, ..CallOutcome::default() },
     };
     let (reason, comment) = match method {
         ConditionMethod::Confirm => reason_in(engine.plant(), &comment),
@@ -368,8 +382,9 @@ pub async fn act(
     let may_correct = asker.role.may(Permission::CorrectClosedShifts);
     let actor = Actor { name: &asker.name, may_correct };
     match engine.command(Command::Condition(command), actor, None).await {
-        Ok(_) => CallOutcome { status: StatusCode::Good, ..CallOutcome::default() },
+        Ok(_) => CallOutcome { status: StatusCode::Good, audit, ..CallOutcome::default() },
         Err(CommandError::Rejected(rejection)) => CallOutcome {
+            audit,
             status: status_of(&rejection),
             why: Some(format!("{rejection}; {}", rejection.next_step())),
             ..CallOutcome::default()
@@ -377,6 +392,7 @@ pub async fn act(
         Err(error) => CallOutcome {
             status: StatusCode::BadResourceUnavailable,
             why: Some(error.to_string()),
+            audit,
             ..CallOutcome::default()
         },
     }
