@@ -86,6 +86,16 @@ impl Connections {
         board.ok().and_then(|board| board.get(machine).cloned()).unwrap_or_default()
     }
 
+    /// Forgets a machine: there is no link to it any more, or another one.
+    pub fn forget(&self, machine: &MachineId) {
+        if let Ok(mut board) = self.board.write() {
+            board.remove(machine);
+        }
+        if let Ok(mut values) = self.values.write() {
+            values.retain(|(of, _), _| of != machine);
+        }
+    }
+
     /// Shows a process value.
     pub fn show(&self, machine: &MachineId, name: &str, value: ProcessValue) {
         if let Ok(mut values) = self.values.write() {

@@ -115,6 +115,8 @@ pub(super) enum Request {
     Command(Box<CommandRequest>),
     /// For evidence in memory.
     Extract(ExtractRequest),
+    /// To go on with another description of the plant.
+    Define(DefineRequest),
     /// To finish.
     Stop,
 }
@@ -126,6 +128,12 @@ pub(super) struct CommandRequest {
     pub may_correct: bool,
     pub idempotency: Option<Idempotency>,
     pub reply: oneshot::Sender<Result<CommandReply, CommandError>>,
+}
+
+/// A description of the plant and who waits until it holds.
+pub(super) struct DefineRequest {
+    pub plant: Arc<Plant>,
+    pub reply: oneshot::Sender<Result<(), CommandError>>,
 }
 
 /// A question for evidence and who waits for it.
@@ -153,7 +161,7 @@ pub struct EngineHandle {
     observed: broadcast::Sender<Arc<[Observation]>>,
     health: watch::Receiver<Health>,
     reader: Arc<dyn Reader>,
-    plant: Arc<Plant>,
+    plant: watch::Receiver<Arc<Plant>>,
 }
 
 impl EngineHandle {
@@ -190,6 +198,15 @@ impl EngineHandle {
         answer.await.map_err(|_| stopped())
     }
 
+    /// Goes on with another description of the plant, which holds from now on; returns when that is
+    /// durable. What was before stays as it was described then.
+    pub async fn define(&self, plant: Arc<Plant>) -> Result<(), CommandError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.requests.try_send(Request::Define(DefineRequest { plant, reply }));
+        sent.map_err(|_| CommandError::Unavailable("too many requests wait; try again".into()))?;
+        answer.await.map_err(|_| stopped())?
+    }
+
     /// The plant as last published.
     pub fn view(&self) -> Arc<PlantView> {
         self.view.borrow().clone()
@@ -221,9 +238,9 @@ impl EngineHandle {
         &self.reader
     }
 
-    /// The plant.
-    pub fn plant(&self) -> &Arc<Plant> {
-        &self.plant
+    /// The plant as it is described now.
+    pub fn plant(&self) -> Arc<Plant> {
+        self.plant.borrow().clone()
     }
 
     /// Inputs of machines that wait.
@@ -255,8 +272,10 @@ pub fn start(
     let (health_sender, health) = watch::channel(Health::Ready);
     let reader = store.reader();
     let recovered = store.recover()?;
-    let writer =
-        Writer::new(&plant, recovered, Outside { store, clock, publisher, health: health_sender });
+    let (plant_sender, described) = watch::channel(plant.clone());
+    let outside = Outside { store, clock, publisher, health: health_sender, plant: plant_sender };
+    let writer = Writer::new(&plant, recovered, outside);
+    let plant = described;
     let handle = EngineHandle { machines, requests, view, observed, health, reader, plant };
     let thread = std::thread::Builder::new()
         .name("engine".into())

@@ -7,6 +7,7 @@ pub mod access;
 mod attempts;
 pub mod clock;
 pub mod closing;
+pub mod configuration;
 pub mod connection;
 pub mod engine;
 pub mod explain;

@@ -164,8 +164,12 @@ impl Publisher {
             view.conditions = Arc::new(core.conditions().cloned().collect());
         }
         for machine in std::mem::take(&mut self.machines) {
-            let picture = machine_view(core, &machine, now);
-            view.machines.insert(machine, Arc::new(picture));
+            if core.plant().machines.contains_key(&machine) {
+                let picture = machine_view(core, &machine, now);
+                view.machines.insert(machine, Arc::new(picture));
+            } else {
+                view.machines.remove(&machine);
+            }
         }
         for id in std::mem::take(&mut self.orders) {
             match core.order(&id) {

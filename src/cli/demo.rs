@@ -58,7 +58,7 @@ pub fn run(options: &DemoOptions) -> Outcome {
             }
         }
         let erp_lines = lines(&settings);
-        let running = Running::start(settings).await?;
+        let mut running = Running::start(settings).await?;
         let stop = CancellationToken::new();
         let erp = DemoErp {
             bridge: running.http,
@@ -69,7 +69,7 @@ pub fn run(options: &DemoOptions) -> Outcome {
         };
         let erp = tokio::spawn(run_erp(erp, stop.clone()));
         print_where_to_look(&running);
-        let ended = running.wait().await;
+        let ended = running.wait(None).await;
         stop.cancel();
         if let Err(error) = erp.await {
             tracing::warn!(%error, "the demo's ERP ended badly");

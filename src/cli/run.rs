@@ -6,15 +6,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::links::Links;
 use super::serve::store_failure;
-use super::{EXIT_SOFTWARE, EXIT_UNAVAILABLE, Failure, users};
+use super::{EXIT_SOFTWARE, EXIT_TEMPORARY, EXIT_UNAVAILABLE, Failure, load, reload, users};
 use crate::app::access::Users;
 use crate::app::clock::Clock;
+use crate::app::configuration::{ConfigurationBoard, Reading};
 use crate::app::connection::Connections;
-use crate::app::engine::{self, EngineHandle};
+use crate::app::engine;
 use crate::app::query::Queries;
 use crate::app::refusals::Refusals;
 use crate::config::NodeAddress;
@@ -22,10 +26,10 @@ use crate::config::settings::{ChannelMode, MachineSettings, Security, Settings};
 use crate::domain::id::MachineId;
 use crate::domain::plant::Plant;
 use crate::http::{self, Bridge};
-use crate::machine::{self, MachineConnection, MachineLink, Node, Protection, Watched};
+use crate::machine::{MachineConnection, MachineLink, Node, Protection, Watched};
 use crate::server::limits::Limits;
 use crate::server::space::SpaceInputs;
-use crate::server::{self, Mode, Offer, Policy, RunningServer, ServerOptions};
+use crate::server::{self, Mode, Offer, PlantServer, Policy, ServerOptions};
 use crate::store::RedbStore;
 use crate::sys::WallClock;
 
@@ -35,11 +39,14 @@ pub struct Running {
     pub opcua: SocketAddr,
     /// Where the HTTP bridge listens.
     pub http: SocketAddr,
-    engine: EngineHandle,
+    /// What it was configured with last.
+    settings: Settings,
+    inputs: SpaceInputs,
     engine_thread: std::thread::JoinHandle<()>,
-    server: RunningServer,
+    server: PlantServer,
     bridge: JoinHandle<Result<(), String>>,
-    links: Vec<JoinHandle<()>>,
+    links: Links,
+    configured_users: watch::Sender<Settings>,
     stop: CancellationToken,
 }
 
@@ -55,59 +62,74 @@ impl Running {
         let plant = Arc::new(settings.plant.clone());
         let (engine, engine_thread) =
             engine::start(plant.clone(), Box::new(store), clock.clone()).map_err(store_failure)?;
-        let queries = Queries::new(engine.clone());
-        let (connections, refusals) = (Connections::default(), Refusals::default());
         let stop = CancellationToken::new();
         let users = Arc::new(Users::new(users::of(&settings)?, clock.clone()));
-        tokio::spawn(users::follow(users.clone(), settings.clone(), stop.clone()));
+        let (configured_users, configured) = watch::channel(settings.clone());
+        tokio::spawn(users::follow(users.clone(), configured, stop.clone()));
         let address = |listener: &TcpListener| {
             listener.local_addr().map_err(|error| Failure::new(EXIT_SOFTWARE, error.to_string()))
         };
         let (opcua_address, http_address) = (address(&opcua)?, address(&bridge)?);
         let inputs = SpaceInputs {
             engine: engine.clone(),
-            queries: queries.clone(),
-            connections: connections.clone(),
+            queries: Queries::new(engine.clone()),
+            connections: Connections::default(),
             clock: clock.clone(),
-            refusals: refusals.clone(),
+            refusals: Refusals::default(),
+            configuration: ConfigurationBoard::default(),
             process_units: process_units(&settings),
             nameplates: nameplates(&settings),
         };
-        let server = server::start(opcua, &server_options(&settings), inputs, users.clone())
-            .await
-            .map_err(|error| Failure::new(EXIT_SOFTWARE, format!("the OPC UA server: {error}")))?;
+        let now = clock.now();
+        inputs.configuration.update(|board| (board.since, board.read) = (now, now));
+        let server = server::start(
+            opcua,
+            &server_options(&settings),
+            inputs.clone(),
+            users.clone(),
+        )
+        .await
+        .map_err(|error| Failure::new(EXIT_SOFTWARE, format!("the OPC UA server: {error}")))?;
         let state = Bridge {
             engine: engine.clone(),
-            queries,
+            queries: inputs.queries.clone(),
             users,
             clock: clock.clone(),
-            connections: connections.clone(),
-            refusals,
+            connections: inputs.connections.clone(),
+            refusals: inputs.refusals.clone(),
             anonymous_read: settings.http.anonymous_read,
         };
         let bridge = tokio::spawn(http::serve(bridge, state, stop.clone()));
-        let link = MachineLink { engine: engine.clone(), connections, clock, stop: stop.clone() };
-        let connections = settings.machines.iter().map(|machine| connection(&settings, machine));
-        let links = connections.map(|c| machine::start(link.clone(), c)).collect();
+        let connections = inputs.connections.clone();
+        let mut links = Links::new(MachineLink { engine, connections, clock, stop: stop.clone() });
+        links.start(connections_of(&settings));
         Ok(Running {
             opcua: opcua_address,
             http: http_address,
-            engine,
+            settings,
+            inputs,
             engine_thread,
             server,
             bridge,
             links,
+            configured_users,
             stop,
         })
     }
 
-    /// Waits until the operating system asks to stop, or something that must not end has ended.
-    pub async fn wait(&self) -> Result<(), Failure> {
+    /// Waits until the operating system asks to stop, or something that must not end has ended. When it
+    /// asks to read the configuration again (SIGHUP), that is done if there is a file.
+    pub async fn wait(&mut self, config: Option<&Path>) -> Result<(), Failure> {
         let mut alive = tokio::time::interval(std::time::Duration::from_millis(200));
-        let mut terminate =
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-                .map_err(|error| Failure::new(EXIT_SOFTWARE, error.to_string()))?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut reload = if config.is_some() { Some(signal(SignalKind::hangup())?) } else { None };
         loop {
+            let asked_to_reload = async {
+                match &mut reload {
+                    Some(reload) => reload.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 _ = alive.tick() => {
                     if self.engine_thread.is_finished() {
@@ -117,30 +139,92 @@ impl Running {
                 }
                 _ = tokio::signal::ctrl_c() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
+                _ = asked_to_reload => if let Some(config) = config {
+                    self.reload(config).await;
+                }
             }
         }
+    }
+
+    /// Takes over the changed configuration. One with problems, or of another plant, changes nothing.
+    async fn reload(&mut self, config: &Path) {
+        tracing::info!(file = %config.display(), "reading the configuration again");
+        let now = self.inputs.clock.now();
+        let read = load::from_file(config).and_then(|settings| {
+            reload::check_same_plant(&self.settings, &settings)?;
+            users::of(&settings)?;
+            Ok(settings)
+        });
+        let done = match read {
+            Ok(settings) => self.follow(settings).await,
+            Err(failure) => Err(failure),
+        };
+        let board = &self.inputs.configuration;
+        match done {
+            Ok(restart_for) => {
+                for what in &restart_for {
+                    tracing::warn!("{what} has changed in the configuration and takes a restart");
+                }
+                tracing::info!("the configuration has been taken over");
+                board.update(|board| {
+                    *board = Reading { since: now, read: now, problems: Vec::new(), restart_for };
+                });
+            }
+            Err(failure) => {
+                tracing::error!(reason = failure.text, "the configuration stays as it was");
+                let problems = failure.text.lines().map(str::to_owned).collect();
+                board.update(|board| (board.read, board.problems) = (now, problems));
+            }
+        }
+    }
+
+    /// Goes on with other settings; gives what of them takes a restart.
+    ///
+    /// Machines that are gone are let go first, so that nothing comes from them that the plant does not
+    /// know; new ones are called last, when their nodes are there.
+    async fn follow(&mut self, settings: Settings) -> Result<Vec<String>, Failure> {
+        let wanted = connections_of(&settings);
+        self.links.end_others(&wanted, &self.inputs.connections).await;
+        let plant = Arc::new(settings.plant.clone());
+        let failed = |text: String| Failure::new(EXIT_TEMPORARY, text);
+        let defined = self.inputs.engine.define(plant).await;
+        if let Err(error) = defined {
+            self.links.start(connections_of(&self.settings));
+            return Err(failed(error.to_string()));
+        }
+        self.inputs.process_units = process_units(&settings);
+        self.inputs.nameplates = nameplates(&settings);
+        self.server.redefine(self.inputs.clone()).map_err(failed)?;
+        self.links.start(wanted);
+        let restart_for = reload::restart_for(&self.settings, &settings);
+        // What takes a restart stays as it runs, so that it is told again the next time.
+        let (opcua, http) = (self.settings.opcua.clone(), self.settings.http.clone());
+        self.settings = Settings { opcua, http, ..settings };
+        self.configured_users.send_replace(self.settings.clone());
+        Ok(restart_for)
     }
 
     /// Stops machines, then interfaces, then the engine, which keeps its state.
     pub async fn stop(self) {
         self.stop.cancel();
-        for link in self.links {
-            if let Err(error) = link.await {
-                tracing::warn!(%error, "a machine link ended badly");
-            }
-        }
+        self.links.ended().await;
         match self.bridge.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the bridge ended badly"),
             Err(error) => tracing::warn!(%error, "the bridge ended badly"),
         }
         self.server.stop().await;
-        self.engine.stop().await;
+        self.inputs.engine.stop().await;
         let joined = tokio::task::spawn_blocking(move || self.engine_thread.join()).await;
         if !matches!(joined, Ok(Ok(()))) {
             tracing::error!("the engine ended badly; nothing stored is lost");
         }
     }
+}
+
+fn signal(kind: SignalKind) -> Result<Signal, Failure> {
+    let listening = tokio::signal::unix::signal(kind);
+    listening.map_err(|error| Failure::new(EXIT_SOFTWARE, error.to_string()))
 }
 
 /// Makes a directory into which only this user may look: it will hold private keys.
@@ -222,6 +306,10 @@ fn process_units(settings: &Settings) -> BTreeMap<(MachineId, String), String> {
 fn nameplates(settings: &Settings) -> BTreeMap<MachineId, BTreeMap<&'static str, String>> {
     let machines = settings.machines.iter().filter(|machine| !machine.nameplate.is_empty());
     machines.map(|machine| (machine.machine.clone(), machine.nameplate.clone())).collect()
+}
+
+fn connections_of(settings: &Settings) -> Vec<MachineConnection> {
+    settings.machines.iter().map(|machine| connection(settings, machine)).collect()
 }
 
 fn connection(settings: &Settings, machine: &MachineSettings) -> MachineConnection {

@@ -11,9 +11,9 @@ pub fn run(config: &Path) -> Outcome {
     let settings = load::from_file(config)?;
     start_logging();
     runtime()?.block_on(async {
-        let running = Running::start(settings).await?;
+        let mut running = Running::start(settings).await?;
         tracing::info!(opcua = %running.opcua, http = %running.http, "ready");
-        let ended = running.wait().await;
+        let ended = running.wait(Some(config)).await;
         tracing::info!("stopping");
         running.stop().await;
         ended

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{EXIT_USAGE, Failure, load};
@@ -55,9 +56,13 @@ pub fn of(settings: &Settings) -> Result<Vec<User>, Failure> {
     Ok(all.collect())
 }
 
-/// Takes changes of the file over until told to stop; a file with problems changes nothing.
-pub async fn follow(users: Arc<Users>, settings: Settings, stop: CancellationToken) {
-    let file = path(&settings.data);
+/// Takes changes of the file and of the configuration over until told to stop; a file with problems changes nothing.
+pub async fn follow(
+    users: Arc<Users>,
+    mut settings: watch::Receiver<Settings>,
+    stop: CancellationToken,
+) {
+    let file = path(&settings.borrow().data);
     let changed = |file: &Path| -> Option<SystemTime> {
         std::fs::metadata(file).and_then(|metadata| metadata.modified()).ok()
     };
@@ -69,11 +74,12 @@ pub async fn follow(users: Arc<Users>, settings: Settings, stop: CancellationTok
             () = stop.cancelled() => return,
         }
         let now = changed(&file);
-        if now == known {
+        if now == known && !settings.has_changed().unwrap_or(false) {
             continue;
         }
         known = now;
-        match of(&settings) {
+        let all = of(&settings.borrow_and_update());
+        match all {
             Ok(all) => {
                 tracing::info!(users = all.len(), "the users have changed");
                 users.replace(all);

@@ -29,7 +29,7 @@ pub struct Settings {
 }
 
 /// The OPC UA server.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OpcUaSettings {
     /// Address and port to listen on.
     pub listen: SocketAddr,
@@ -74,7 +74,7 @@ impl ChannelMode {
 }
 
 /// The HTTP bridge.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HttpSettings {
     /// Address and port to listen on.
     pub listen: SocketAddr,

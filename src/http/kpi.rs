@@ -33,7 +33,7 @@ pub struct KpiParameters {
 
 /// The equipment with that key.
 pub fn find_equipment(bridge: &Bridge, key: &str) -> Result<Equipment, Problem> {
-    let found = Equipment::find(bridge.engine.plant(), key);
+    let found = Equipment::find(&bridge.engine.plant(), key);
     found.ok_or_else(|| Problem::not_found(format!("no equipment {key:?} is configured")))
 }
 

@@ -70,7 +70,7 @@ pub async fn records(
     _: Reading,
     Parameters(asked): Parameters<RecordParameters>,
 ) -> Result<Json<Value>, Problem> {
-    let plant = bridge.engine.plant().clone();
+    let plant = bridge.engine.plant();
     let reader = bridge.engine.reader().clone();
     let report = |record: &_| ShiftRecordReport::new(&plant, record);
     match (&asked.line, &asked.start) {
@@ -107,7 +107,8 @@ pub async fn reasons(
     Parameters(asked): Parameters<ReasonParameters>,
 ) -> Json<Value> {
     let now = bridge.clock.now();
-    let reasons = bridge.engine.plant().reasons.values().map(|reason| {
+    let plant = bridge.engine.plant();
+    let reasons = plant.reasons.values().map(|reason| {
         let name = asked.language.as_deref().map_or(&*reason.name, |l| reason.name_in(l));
         json!({
             "id": reason.id.as_str(),

@@ -154,7 +154,7 @@ pub async fn say<B: Statement>(
     let actor = caller.may(Permission::ClassifyStops)?;
     let (machine, remark, comment) = body.read()?;
     let command = Command::Remark { machine: machine.clone(), remark, comment };
-    let (plant, now) = (bridge.engine.plant().clone(), bridge.clock.now());
+    let (plant, now) = (bridge.engine.plant(), bridge.clock.now());
     let idempotency = Idempotency {
         key: idempotency_key.for_caller(actor.name),
         request: request_hash(B::PATH, &hash),

@@ -50,7 +50,7 @@ pub enum Watched {
 }
 
 /// How to reach and read one machine.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct MachineConnection {
     /// The machine.
     pub machine: MachineId,

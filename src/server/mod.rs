@@ -15,6 +15,6 @@ pub mod time;
 pub mod wire;
 
 pub use start::{
-    Content, Mode, Offer, Policy, RunningServer, ServerOptions, application_uri, decoding, serve,
-    start, uris,
+    Content, Mode, Offer, PlantServer, Policy, RunningServer, ServerOptions, application_uri,
+    decoding, serve, start, uris,
 };

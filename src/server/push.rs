@@ -58,6 +58,7 @@ pub async fn run(
         push_observed(&*space, services.hub(), &mut last, &mut observations);
         let stored = push_known(&*space, services.hub(), &mut last);
         if is_tick {
+            space.model_changes().iter().for_each(|event| services.emit(event));
             turn = push_stored(&*space, services.hub(), &mut last, &stored, turn).await;
         }
         tokio::time::sleep(PUSH_INTERVAL).await;

@@ -16,8 +16,7 @@ use super::pki::{OwnIdentity, TrustList};
 use super::push;
 use super::services::{Endpoints, Logons, Services, Setup};
 use super::space::{
-    Model, PlantSpace, ServerState, Space, SpaceInputs, StandardSpace, TYPES_NAMESPACE, TypeTree,
-    WholeSpace,
+    Model, PlantSpace, ServerState, Space, SpaceInputs, StandardSpace, TYPES_NAMESPACE, WholeSpace,
 };
 use super::wire::{self, Identities, Wire};
 use crate::app::access::Users;
@@ -129,6 +128,25 @@ pub struct RunningServer {
     tasks: Vec<JoinHandle<()>>,
 }
 
+/// The server of a plant.
+pub struct PlantServer {
+    server: RunningServer,
+    space: Arc<WholeSpace>,
+}
+
+impl PlantServer {
+    /// Shows the plant as it is described now. Whoever watches a node that is gone is told so; events tell
+    /// which nodes have changed.
+    pub fn redefine(&self, inputs: SpaceInputs) -> Result<(), String> {
+        self.space.redefine(inputs)
+    }
+
+    /// Tells clients of the end, ends all sessions and stops.
+    pub async fn stop(self) {
+        self.server.stop().await;
+    }
+}
+
 /// What a server shows.
 pub struct Content {
     /// The nodes.
@@ -147,16 +165,16 @@ pub async fn start(
     options: &ServerOptions,
     inputs: SpaceInputs,
     users: Arc<Users>,
-) -> Result<RunningServer, String> {
+) -> Result<PlantServer, String> {
     let (engine, clock) = (inputs.engine.clone(), inputs.clock.clone());
-    let content = plant_content(options, inputs)?;
-    let space = content.space.clone();
+    let (content, space) = plant_content(options, inputs)?;
     let mut server = serve(listener, options, content, users, clock).await?;
     let (services, stop) = (server.services.clone(), server.stop.clone());
     let state = server.state.clone();
-    server.tasks.push(tokio::spawn(push::run(space, services, engine.clone(), stop.clone())));
+    let shown: Arc<dyn Space> = space.clone();
+    server.tasks.push(tokio::spawn(push::run(shown, services, engine.clone(), stop.clone())));
     server.tasks.push(tokio::spawn(show_health(state, engine, stop)));
-    Ok(server)
+    Ok(PlantServer { server, space })
 }
 
 /// Serves any content on a listener. Makes our key at the first start, which takes some seconds.
@@ -255,23 +273,24 @@ async fn own_identity(
 }
 
 /// Namespaces: OPC UA's own, this server's (its URI is the application's), types, the plant.
-fn plant_content(options: &ServerOptions, inputs: SpaceInputs) -> Result<Content, String> {
+fn plant_content(
+    options: &ServerOptions,
+    inputs: SpaceInputs,
+) -> Result<(Content, Arc<WholeSpace>), String> {
     let (uri, limits) = (&*application_uri(&options.site), options.limits);
     let mut namespaces = NamespaceMap::new();
     namespaces.add_namespace(uri);
     let (clock, refusals) = (inputs.clock.clone(), inputs.refusals.clone());
     // Ours come first, so that their indexes are the same whatever other nodesets there are.
     namespaces.add_namespace(TYPES_NAMESPACE);
-    let instances = namespaces.add_namespace(&PlantSpace::uri(inputs.engine.plant()));
+    let instances = namespaces.add_namespace(&PlantSpace::uri(&inputs.engine.plant()));
     let model = Model::load(&mut namespaces, Some(&options.nodesets))?;
     let state = ServerState::new(clock.clone(), uri, uris(&namespaces), limits);
     let standard = StandardSpace::new(state.clone(), clock, &mut namespaces);
     let context = raw_context(namespaces.clone(), decoding());
-    let types = TypeTree::new(&[standard.nodes(), model.nodes()]);
-    let sets = (standard.nodes(), &types);
-    let plant = PlantSpace::new(inputs, model, instances, sets, context)?;
-    let space: Arc<dyn Space> = Arc::new(WholeSpace::new(standard, plant, types));
-    Ok(Content { space, state, namespaces, refusals })
+    let space = Arc::new(WholeSpace::new(inputs, standard, model, instances, context)?);
+    let content = Content { space: space.clone(), state, namespaces, refusals };
+    Ok((content, space))
 }
 
 /// The URIs of namespaces in the order of their indexes.

@@ -10,4 +10,5 @@ mod figures;
 mod http;
 mod live;
 mod opcua;
+mod reload;
 mod support;

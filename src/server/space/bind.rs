@@ -15,7 +15,8 @@ use super::members::Bound;
 use super::methods::MethodId;
 use super::told::{self, ConditionKind, ConditionMethod};
 use super::value::{
-    ConnectionValue, FigurePart, KpiValue, LineValue, MachineValue, Source, StopValue,
+    ConfigurationValue, ConnectionValue, FigurePart, KpiValue, LineValue, MachineValue, Source,
+    StopValue,
 };
 use crate::app::refusals::Refusal;
 use crate::app::view::KpiWindow;
@@ -47,6 +48,7 @@ fn names(path: &str) -> Vec<&str> {
 /// What equipment of every level has.
 pub fn equipment(path: &str, level: i32) -> Option<Bound> {
     match names(path)[..] {
+        ["NodeVersion"] => source(Source::NodeVersion),
         ["EquipmentId"] => source(Source::Key),
         ["EquipmentLevel"] => constant(level),
         ["HistoricalEventFilter"] => constant(kept_events()),
@@ -305,6 +307,14 @@ pub fn mes(path: &str) -> Option<Bound> {
             let found = Refusal::ALL.into_iter().find(|refusal| refusal.texts().0 == name);
             source(Source::Refusals(found?))
         }
+        ["Configuration", name] => source(Source::Configuration(match name {
+            "Since" => ConfigurationValue::Since,
+            "LastRead" => ConfigurationValue::LastRead,
+            "Problems" => ConfigurationValue::Problems,
+            "RestartFor" => ConfigurationValue::RestartFor,
+            _ => return None,
+        })),
+        [_, "NodeVersion"] => source(Source::NodeVersion),
         ["Orders", name] => method(order_method(name)?),
         _ => job(path.strip_prefix("Orders/JobManagement/")?),
     }

@@ -105,6 +105,16 @@ impl<'a> Found<'a> {
 }
 
 impl Instances {
+    /// All instances, in no order.
+    pub fn all(&self) -> impl Iterator<Item = &Instance> {
+        self.by_path.values()
+    }
+
+    /// The instance of a path.
+    pub fn get(&self, path: &str) -> Option<&Instance> {
+        self.by_path.get(path)
+    }
+
     /// Adds an instance.
     pub fn add(&mut self, instance: Instance) {
         self.by_path.insert(instance.path.clone(), instance);

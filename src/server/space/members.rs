@@ -55,6 +55,11 @@ impl Members {
         self.by_path.get(path).map(|index| &self.all[*index])
     }
 
+    /// The paths of all members.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().map(|member| member.path.as_str())
+    }
+
     /// References between an instance, or a member of it, and the members around.
     pub fn references(
         &self,

@@ -16,6 +16,7 @@ mod machinery;
 mod members;
 mod methods;
 mod model;
+mod model_change;
 mod node;
 mod nodeset;
 mod nodeset_files;
@@ -138,6 +139,11 @@ pub trait Space: Send + Sync + 'static {
 
     /// The conditions that anybody has still to do something about, as events (Part 9 §5.5.7).
     fn retained(&self) -> Vec<Event> {
+        Vec::new()
+    }
+
+    /// The events that tell which nodes are new, gone or otherwise than at the last time.
+    fn model_changes(&self) -> Vec<Event> {
         Vec::new()
     }
 

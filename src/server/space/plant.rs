@@ -1,6 +1,6 @@
 //! The space of a plant: types, the fixed tree, and virtual nodes, behind the one trait.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -19,6 +19,7 @@ use super::job_control::JobControl;
 use super::members::Declarations;
 use super::methods::MethodId;
 use super::model::{JOB_CONTROL, MACHINERY, Model, TYPES_NAMESPACE};
+use super::model_change;
 use super::node::{Node, NodeKind, Reference, type_attribute};
 use super::nodeset::NodeSet;
 use super::protection::Asker;
@@ -28,6 +29,7 @@ use super::value::{FigurePart, KpiValue, MachineValue, Sight, Source, Subject, d
 use super::virtual_nodes::{VirtualNodes, VirtualTypes};
 use super::{CallOutcome, methods};
 use crate::app::clock::Clock;
+use crate::app::configuration::ConfigurationBoard;
 use crate::app::connection::Connections;
 use crate::app::engine::EngineHandle;
 use crate::app::ports::NoticePlace;
@@ -35,7 +37,7 @@ use crate::app::query::Queries;
 use crate::app::refusals::Refusals;
 use crate::app::view::KpiWindow;
 use crate::domain::evidence::Observation;
-use crate::domain::id::MachineId;
+use crate::domain::id::{MachineId, OrderId};
 use crate::domain::notice::Notice;
 use crate::domain::plant::Plant;
 use crate::domain::signal::{Reading, SignalRole, SignalRule};
@@ -54,6 +56,8 @@ pub struct SpaceInputs {
     pub clock: Arc<dyn Clock>,
     /// Peers that were turned away.
     pub refusals: Refusals,
+    /// What is said about the configuration.
+    pub configuration: ConfigurationBoard,
     /// Units of process values, by machine and name.
     pub process_units: BTreeMap<(MachineId, String), String>,
     /// What nameplates say, by machine and by the names of OPC 40001-1.
@@ -63,7 +67,9 @@ pub struct SpaceInputs {
 /// The nodes of a plant.
 pub struct PlantSpace {
     inputs: SpaceInputs,
-    model: Model,
+    /// The plant of which the nodes are.
+    plant: Arc<Plant>,
+    model: Arc<Model>,
     instances: Instances,
     virtual_nodes: VirtualNodes,
     jobs: JobControl,
@@ -81,12 +87,12 @@ impl PlantSpace {
     /// The space of a plant in a namespace, of types in a model and in namespace 0.
     pub fn new(
         inputs: SpaceInputs,
-        model: Model,
+        model: Arc<Model>,
         namespace: u16,
         (standard, types): (&NodeSet, &TypeTree),
-        context: ContextOwned,
+        context: Arc<ContextOwned>,
     ) -> Result<PlantSpace, String> {
-        let plant = inputs.engine.plant().clone();
+        let plant = inputs.engine.plant();
         let sets = [standard, model.nodes()];
         let builder = Builder {
             plant: &plant,
@@ -109,7 +115,16 @@ impl PlantSpace {
         };
         let jobs = JobControl { namespace: model.index(JOB_CONTROL), context };
         let machinery = model.index(MACHINERY);
-        Ok(PlantSpace { inputs, model, instances, virtual_nodes, jobs, machinery, namespace })
+        Ok(PlantSpace {
+            inputs,
+            plant,
+            model,
+            instances,
+            virtual_nodes,
+            jobs,
+            machinery,
+            namespace,
+        })
     }
 
     /// Index of the namespace of instances.
@@ -119,7 +134,7 @@ impl PlantSpace {
 
     /// The object of the site.
     pub fn site(&self) -> NodeId {
-        NodeId::new(self.namespace, format!("site/{}", self.inputs.engine.plant().site))
+        NodeId::new(self.namespace, format!("site/{}", self.plant.site))
     }
 
     /// The path of an instance.
@@ -143,10 +158,11 @@ impl PlantSpace {
     fn sighted(&self, subject: &Subject, source: &Source) -> Option<DataValue> {
         let view = self.inputs.engine.view();
         let sight = Sight {
-            plant: self.inputs.engine.plant(),
+            plant: &self.plant,
             view: &view,
             connections: &self.inputs.connections,
             refusals: &self.inputs.refusals,
+            configuration: &self.inputs.configuration,
             jobs: &self.jobs,
             machinery: self.machinery,
             namespace: self.namespace,
@@ -155,6 +171,41 @@ impl PlantSpace {
             now: self.inputs.clock.now(),
         };
         sight.value(subject, source)
+    }
+
+    /// The version of the node that has a variable.
+    fn version_of(&self, variable: &NodeId) -> Option<DataValue> {
+        let (path, _) = self.path(variable)?.rsplit_once('/')?;
+        let mut references = self.instances.find(path)?.references(self.namespace);
+        let view = self.inputs.engine.view();
+        if path == "mes/Orders" {
+            references.extend(self.virtual_nodes.orders_listed(&view));
+        }
+        let version = Variant::from(model_change::version(&references));
+        let now = self.inputs.clock.now();
+        Some(data_value(Some(version), StatusCode::Good, view.at, now))
+    }
+
+    /// The value of a variable of something that configuration makes, if it needs no store.
+    fn value_of(&self, found: &Found<'_>, id: &NodeId) -> Option<DataValue> {
+        match found.source()? {
+            Source::NodeVersion => self.version_of(id),
+            source => self.sighted(&found.instance.subject, source),
+        }
+    }
+
+    /// The nodes that configuration makes.
+    pub fn instances(&self) -> &Instances {
+        &self.instances
+    }
+
+    /// The orders that are listed, with their folder and its type, and the type of an order.
+    pub fn orders_listed(&self) -> (BTreeSet<OrderId>, [NodeId; 3]) {
+        let view = self.inputs.engine.view();
+        let folder = NodeId::new(self.namespace, "mes/Orders");
+        let types = ["OrdersType", "JobOrderType"].map(|name| self.model.own(name));
+        let [of_folder, of_order] = types;
+        (view.orders.keys().cloned().collect(), [folder, of_folder, of_order])
     }
 
     /// What is stored about a variable.
@@ -225,8 +276,7 @@ impl PlantSpace {
     /// A node with the value of its variable, where neither needs the store.
     pub fn sight(&self, id: &NodeId) -> Option<(Arc<Node>, Option<DataValue>)> {
         if let Some(found) = self.found(id) {
-            let subject = &found.instance.subject;
-            let value = found.source().and_then(|source| self.sighted(subject, source));
+            let value = self.value_of(&found, id);
             return Some((Arc::new(found.node(id)), value));
         }
         Some((self.known(id)?, self.current_value(id)))
@@ -235,7 +285,7 @@ impl PlantSpace {
     /// The value of a variable, if it needs no store.
     pub fn current_value(&self, id: &NodeId) -> Option<DataValue> {
         if let Some(found) = self.found(id) {
-            return self.sighted(&found.instance.subject, found.source()?);
+            return self.value_of(&found, id);
         }
         let now = self.inputs.clock.now();
         if let Some(node) = self.model.nodes().node(id)
@@ -255,7 +305,12 @@ impl PlantSpace {
         let instance = self.virtual_instance(id);
         let found = instance.as_ref().and_then(|(instance, below)| instance.at(below));
         let Some((found, source)) = found.and_then(|found| Some((found, found.source()?))) else {
-            return data_value(None, StatusCode::BadAttributeIdInvalid, now, now);
+            // What was watched may be gone.
+            let status = match self.known(id) {
+                Some(_) => StatusCode::BadAttributeIdInvalid,
+                None => StatusCode::BadNodeIdUnknown,
+            };
+            return data_value(None, status, now, now);
         };
         match self.virtual_nodes.value(&found.instance.subject, source).await {
             Ok(value) => data_value(Some(value), StatusCode::Good, now, now),
@@ -305,7 +360,7 @@ impl PlantSpace {
         request: &RawHistoryRequest,
     ) -> Result<HistoryPage, StatusCode> {
         let stored = self.stored(id).ok_or(StatusCode::BadHistoryOperationUnsupported)?;
-        let (queries, plant) = (&self.inputs.queries, self.inputs.engine.plant());
+        let (queries, plant) = (&self.inputs.queries, &self.plant);
         let source = PlantSource { queries, plant, stored: &stored, now: request.now };
         history::read(&source, request).await
     }
@@ -323,7 +378,7 @@ impl PlantSpace {
     pub fn observed(&self, observation: &Observation) -> Option<(NodeId, DataValue)> {
         let machine = &observation.machine;
         let (name, value) = match observation.reading {
-            Reading::State(state) if shows_state_as_told(self.inputs.engine.plant(), machine) => {
+            Reading::State(state) if shows_state_as_told(&self.plant, machine) => {
                 ("State", Variant::Int32(state as i32))
             }
             Reading::Count(count) => {
@@ -347,7 +402,7 @@ impl PlantSpace {
         match (found.source(), &found.instance.subject) {
             (Some(Source::Counter(_)), _) => true,
             (Some(Source::Machine(MachineValue::State)), Subject::Machine(machine)) => {
-                shows_state_as_told(self.inputs.engine.plant(), machine)
+                shows_state_as_told(&self.plant, machine)
             }
             _ => false,
         }
@@ -367,7 +422,7 @@ impl PlantSpace {
 
     fn with_teller<T>(&self, tell: impl FnOnce(&Teller<'_>) -> T) -> T {
         tell(&Teller {
-            plant: self.inputs.engine.plant(),
+            plant: &self.plant,
             own: &|name| self.model.own(name),
             types: self.model.index(TYPES_NAMESPACE),
             namespace: self.namespace,
@@ -389,7 +444,7 @@ impl PlantSpace {
             match subject {
                 Some(Subject::Site) => (NoticePlace::Plant, None),
                 Some(Subject::Area(area)) => {
-                    let lines = self.inputs.engine.plant().lines_in(area);
+                    let lines = self.plant.lines_in(area);
                     let lines = lines.map(|line| line.id.clone()).collect();
                     (NoticePlace::Plant, Some(lines))
                 }

@@ -7,6 +7,7 @@ use opcua::types::{DataValue, DateTime, LocalizedText, NodeId, StatusCode, Varia
 use super::job_control::{JobControl, JobValue};
 use super::machinery::{StateMachine, StatePart, item_state, operation_mode};
 use super::told::{self, ConditionKind};
+use crate::app::configuration::ConfigurationBoard;
 use crate::app::connection::Connections;
 use crate::app::refusals::{Refusal, Refusals};
 use crate::app::view::{KpiView, KpiWindow, MachineView, OrderView, PlantView};
@@ -66,6 +67,8 @@ pub enum Source {
     Unknown,
     /// The business key.
     Key,
+    /// The version of the node that has it.
+    NodeVersion,
     /// A machine.
     Machine(MachineValue),
     /// A counter of a machine.
@@ -92,6 +95,8 @@ pub enum Source {
     Job(JobValue),
     /// Peers that were turned away.
     Refusals(Refusal),
+    /// The configuration.
+    Configuration(ConfigurationValue),
     /// A part of a condition of a machine, by its path.
     Condition(ConditionKind, String),
     /// The type of a condition.
@@ -131,6 +136,15 @@ pub enum ConnectionValue {
     LastValueTime,
     ClockSkew,
     MonitoredItems,
+}
+
+/// What is said about the configuration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ConfigurationValue {
+    Since,
+    LastRead,
+    Problems,
+    RestartFor,
 }
 
 /// What a line says.
@@ -187,6 +201,8 @@ pub struct Sight<'a> {
     pub connections: &'a Connections,
     /// Peers that were turned away.
     pub refusals: &'a Refusals,
+    /// What is said about the configuration.
+    pub configuration: &'a ConfigurationBoard,
     /// Job control.
     pub jobs: &'a JobControl,
     /// Index of the namespace of OPC 40001-1.
@@ -232,6 +248,16 @@ impl Sight<'_> {
             (Source::Key, subject) => self.good(self.key(subject).into(), self.view.at),
             (Source::Refusals(refusal), _) => {
                 self.good(self.refusals.of(*refusal).into(), self.now)
+            }
+            (Source::Configuration(value), _) => {
+                let reading = self.configuration.read();
+                let value = match value {
+                    ConfigurationValue::Since => date_time(reading.since).into(),
+                    ConfigurationValue::LastRead => date_time(reading.read).into(),
+                    ConfigurationValue::Problems => reading.problems.into(),
+                    ConfigurationValue::RestartFor => reading.restart_for.into(),
+                };
+                self.good(value, reading.read)
             }
             (Source::Machine(value), Subject::Machine(machine)) => self.machine(machine, *value),
             (Source::Counter(role), Subject::Machine(machine)) => self.counter(machine, *role),

@@ -13,7 +13,7 @@ use super::protection::Protection;
 use super::value::{Source, Subject, order_value};
 use crate::app::engine::EngineHandle;
 use crate::app::query::{Queries, QueryError, blocking};
-use crate::app::view::OrderView;
+use crate::app::view::{OrderView, PlantView};
 use crate::domain::genealogy::{LotOperation, LotOperationKind};
 use crate::domain::id::{LotId, OrderId};
 use crate::server::time::date_time;
@@ -176,12 +176,20 @@ impl VirtualNodes {
         Ok(references)
     }
 
+    /// The orders that their folder lists.
+    pub fn orders_listed(&self, view: &PlantView) -> Vec<Reference> {
+        let listed = |order| {
+            let id = self.id(format!("order/{order}"));
+            Reference::forward(ReferenceTypeId::Organizes, id)
+        };
+        view.orders.keys().map(listed).collect()
+    }
+
     /// The orders and lots that the folders list.
     pub async fn listed(&self, folder: &str) -> Result<Vec<Reference>, StatusCode> {
         let listed = |path| Reference::forward(ReferenceTypeId::Organizes, self.id(path));
         if folder == "mes/Orders" {
-            let view = self.engine.view();
-            return Ok(view.orders.keys().map(|order| listed(format!("order/{order}"))).collect());
+            return Ok(self.orders_listed(&self.engine.view()));
         }
         let reader = self.engine.reader().clone();
         let lots = blocking(move || Ok(reader.lots(None, LOTS_LISTED_MAX)?)).await;
@@ -193,7 +201,7 @@ impl VirtualNodes {
         match (subject, source) {
             (Subject::Order(order), Source::Order(name)) => {
                 let view = self.order(order).await?;
-                let value = order_value(self.engine.plant(), &view, name);
+                let value = order_value(&self.engine.plant(), &view, name);
                 value.ok_or(StatusCode::BadNodeIdUnknown)
             }
             (Subject::Lot(lot), Source::Lot(name)) => Ok(lot_value(&self.lot(lot).await?, name)),

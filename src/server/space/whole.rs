@@ -1,17 +1,20 @@
 //! All namespaces as one space: OPC UA's own and the plant's.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use opcua::types::{
-    DataValue, NodeId, NumericRange, ObjectId, ReferenceTypeId, StatusCode, Variant,
+    ContextOwned, DataValue, DateTime, NodeId, NumericRange, ObjectId, ReferenceTypeId, StatusCode,
+    Variant,
 };
 
 use super::event::Event;
 use super::event_history::{EventHistoryRequest, EventPage};
 use super::history::{HistoryPage, RawHistoryRequest};
+use super::model::Model;
+use super::model_change::Untold;
 use super::node::{Node, Reference};
-use super::plant::PlantSpace;
+use super::plant::{PlantSpace, SpaceInputs};
 use super::protection::Asker;
 use super::standard::StandardSpace;
 use super::type_tree::TypeTree;
@@ -19,17 +22,49 @@ use super::{CallOutcome, Space};
 use crate::domain::evidence::Observation;
 use crate::domain::notice::Notice;
 
-/// Both spaces.
+/// Both spaces. That of the plant is another one after the configuration was read again.
 pub struct WholeSpace {
     standard: StandardSpace,
-    plant: PlantSpace,
     types: TypeTree,
+    model: Arc<Model>,
+    context: Arc<ContextOwned>,
+    /// Index of the namespace of instances.
+    instances: u16,
+    plant: RwLock<Arc<PlantSpace>>,
+    untold: Untold,
 }
 
 impl WholeSpace {
     /// Puts the spaces together.
-    pub fn new(standard: StandardSpace, plant: PlantSpace, types: TypeTree) -> WholeSpace {
-        WholeSpace { standard, plant, types }
+    pub fn new(
+        inputs: SpaceInputs,
+        standard: StandardSpace,
+        model: Model,
+        instances: u16,
+        context: ContextOwned,
+    ) -> Result<WholeSpace, String> {
+        let types = TypeTree::new(&[standard.nodes(), model.nodes()]);
+        let (model, context) = (Arc::new(model), Arc::new(context));
+        let sets = (standard.nodes(), &types);
+        let plant = PlantSpace::new(inputs, model.clone(), instances, sets, context.clone())?;
+        let plant = RwLock::new(Arc::new(plant));
+        let untold = Untold::default();
+        Ok(WholeSpace { standard, types, model, context, instances, plant, untold })
+    }
+
+    /// Goes on with the nodes of the plant as it is described now; what has changed is told by events.
+    pub fn redefine(&self, inputs: SpaceInputs) -> Result<(), String> {
+        let sets = (self.standard.nodes(), &self.types);
+        let (model, context) = (self.model.clone(), self.context.clone());
+        let next = Arc::new(PlantSpace::new(inputs, model, self.instances, sets, context)?);
+        let mut plant = self.plant.write().unwrap_or_else(PoisonError::into_inner);
+        self.untold.note((plant.instances(), next.instances()), self.instances);
+        *plant = next;
+        Ok(())
+    }
+
+    fn plant(&self) -> Arc<PlantSpace> {
+        self.plant.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -40,29 +75,29 @@ impl Space for WholeSpace {
     }
 
     fn instances(&self) -> u16 {
-        self.plant.namespace()
+        self.instances
     }
 
     fn known(&self, id: &NodeId) -> Option<Arc<Node>> {
         match id.namespace {
             0 => self.standard.node(id).cloned(),
-            _ => self.plant.known(id),
+            _ => self.plant().known(id),
         }
     }
 
     async fn node(&self, id: &NodeId) -> Result<Option<Arc<Node>>, StatusCode> {
         match id.namespace {
             0 => Ok(self.standard.node(id).cloned()),
-            _ => self.plant.node(id).await,
+            _ => self.plant().node(id).await,
         }
     }
 
     async fn references(&self, id: &NodeId) -> Result<Vec<Reference>, StatusCode> {
         let mut references = self.standard.references(id).to_vec();
-        references.extend(self.plant.references(id).await?);
+        references.extend(self.plant().references(id).await?);
         // The Server is the root of all notifiers (Part 3 §7.18).
         if *id == ObjectId::Server {
-            let site = self.plant.site();
+            let site = self.plant().site();
             references.push(Reference::forward(ReferenceTypeId::HasNotifier, site));
         }
         Ok(references)
@@ -71,21 +106,21 @@ impl Space for WholeSpace {
     fn current_value(&self, id: &NodeId) -> Option<DataValue> {
         match id.namespace {
             0 => self.standard.value(id),
-            _ => self.plant.current_value(id),
+            _ => self.plant().current_value(id),
         }
     }
 
     fn sight(&self, id: &NodeId) -> Option<(Arc<Node>, Option<DataValue>)> {
         match id.namespace {
             0 => Some((self.standard.node(id)?.clone(), self.standard.value(id))),
-            _ => self.plant.sight(id),
+            _ => self.plant().sight(id),
         }
     }
 
     async fn value(&self, id: &NodeId) -> DataValue {
         match self.current_value(id) {
             Some(value) => value,
-            None => self.plant.value(id).await,
+            None => self.plant().value(id).await,
         }
     }
 
@@ -107,7 +142,7 @@ impl Space for WholeSpace {
                 if exists { StatusCode::BadMethodInvalid } else { StatusCode::BadNodeIdUnknown };
             return CallOutcome { status, ..CallOutcome::default() };
         }
-        self.plant.call(object, method, arguments, asker).await
+        self.plant().call(object, method, arguments, asker).await
     }
 
     async fn history(
@@ -115,27 +150,33 @@ impl Space for WholeSpace {
         id: &NodeId,
         request: &RawHistoryRequest,
     ) -> Result<HistoryPage, StatusCode> {
-        self.plant.history(id, request).await
+        self.plant().history(id, request).await
     }
 
     fn notifiers(&self, source: &NodeId) -> Vec<NodeId> {
-        self.plant.notifiers(source)
+        self.plant().notifiers(source)
     }
 
     fn observed(&self, observation: &Observation) -> Option<(NodeId, DataValue)> {
-        self.plant.observed(observation)
+        self.plant().observed(observation)
     }
 
     fn is_observed(&self, id: &NodeId) -> bool {
-        self.plant.is_observed(id)
+        self.plant().is_observed(id)
     }
 
     fn event(&self, notice: &Notice) -> Event {
-        self.plant.event(notice)
+        self.plant().event(notice)
     }
 
     fn retained(&self) -> Vec<Event> {
-        self.plant.retained()
+        self.plant().retained()
+    }
+
+    fn model_changes(&self) -> Vec<Event> {
+        let plant = self.plant();
+        let (orders, [folder, of_folder, of_order]) = plant.orders_listed();
+        self.untold.take((&folder, &of_folder), orders, &of_order, DateTime::now())
     }
 
     async fn event_history(
@@ -143,6 +184,6 @@ impl Space for WholeSpace {
         id: &NodeId,
         request: &EventHistoryRequest,
     ) -> Result<EventPage, StatusCode> {
-        self.plant.event_history(id, request).await
+        self.plant().event_history(id, request).await
     }
 }

@@ -177,7 +177,7 @@ impl Call<'_> {
     }
 
     async fn store(&self, method: JobMethod, job: &JobOrder) -> Result<(), Refused> {
-        let wanted = translate::request(job, line(self.subject), self.engine.plant());
+        let wanted = translate::request(job, line(self.subject), &self.engine.plant());
         let mut request: OrderRequest = wanted.map_err(|why| Refused::new(status::INVALID, why))?;
         let id = request.id.clone();
         let expected = if method == JobMethod::Update {
@@ -235,7 +235,7 @@ impl Call<'_> {
         let operations =
             operations.map_err(|error| Refused::new(status::UNAVAILABLE, error.to_string()))?;
         let plant = self.engine.plant();
-        Ok(translate::response(&view, &operations, plant, self.control.namespace))
+        Ok(translate::response(&view, &operations, &plant, self.control.namespace))
     }
 
     /// Of the orders in memory: the unfinished and the recently finished.
@@ -255,7 +255,7 @@ impl Call<'_> {
         let responses: Vec<_> = found
             .iter()
             .take(RESPONSES_MAX)
-            .map(|order| translate::response(order, &[], plant, namespace))
+            .map(|order| translate::response(order, &[], &plant, namespace))
             .collect();
         let done = if found.len() > RESPONSES_MAX {
             let why = format!("there are {}, and {RESPONSES_MAX} are given", found.len());

@@ -1,5 +1,7 @@
 //! What the variables of receivers and providers show.
 
+use std::sync::Arc;
+
 use opcua::types::{ContextOwned, LocalizedText, NodeId, StatusCode, Variant};
 
 use super::JobValue;
@@ -20,7 +22,7 @@ pub struct JobControl {
     /// Index of the namespace of job control.
     pub namespace: u16,
     /// How structures are written and read.
-    pub context: ContextOwned,
+    pub context: Arc<ContextOwned>,
 }
 
 /// Of which line; all where there is none.

@@ -375,7 +375,7 @@ pub async fn act(
         Err(status) => return CallOutcome { status, audit, ..CallOutcome::default() },
     };
     let (reason, comment) = match method {
-        ConditionMethod::Confirm => reason_in(engine.plant(), &comment),
+        ConditionMethod::Confirm => reason_in(&engine.plant(), &comment),
         _ => (None, comment),
     };
     let command = ConditionCommand { source, action, notice, comment, reason };
