@@ -81,7 +81,7 @@ pub async fn follow(
         let all = of(&settings.borrow_and_update());
         match all {
             Ok(all) => {
-                tracing::info!(users = all.len(), "the users have changed");
+                tracing::info!(users = all.len(), "the users have been read again");
                 users.replace(all);
             }
             Err(failure) => tracing::error!(reason = failure.text, "the users stay as they were"),
