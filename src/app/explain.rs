@@ -2,7 +2,7 @@
 //! cycles at which they were valued, what people said, the versions of the plant and the recorded
 //! revisions. As JSON for programs and people, as CSV for spreadsheets.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::kpi_report::KpiReport;
 use super::query::WindowFacts;
@@ -39,9 +39,11 @@ pub struct Row {
     /// The machine or line.
     pub equipment: String,
     /// First instant.
-    pub from: String,
+    #[serde(serialize_with = "as_text")]
+    pub from: Option<Timestamp>,
     /// First instant after.
-    pub to: String,
+    #[serde(serialize_with = "as_text")]
+    pub to: Option<Timestamp>,
     /// Length in seconds.
     pub duration_s: Option<f64>,
     /// Class of an interval, role of a counter.
@@ -103,8 +105,8 @@ impl Explanation {
         for (part, _) in of.parts(window) {
             rows.push(Row {
                 kind: "plant",
-                from: time_text::print(part.from),
-                to: time_text::print(part.to),
+                from: Some(part.from),
+                to: Some(part.to),
                 duration_s: Some(seconds(part.length())),
                 note: "this description of the plant held".into(),
                 ..Row::default()
@@ -129,8 +131,8 @@ impl Explanation {
             let fields = [
                 row.kind.to_owned(),
                 row.equipment.clone(),
-                row.from.clone(),
-                row.to.clone(),
+                printed(row.from),
+                printed(row.to),
                 number(row.duration_s),
                 row.class.clone(),
                 row.rule.clone(),
@@ -164,6 +166,15 @@ fn quoted(field: &str) -> String {
     }
 }
 
+/// An instant that may not be there, as text.
+fn printed(at: Option<Timestamp>) -> String {
+    at.map_or_else(String::new, time_text::print)
+}
+
+fn as_text<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&printed(*at))
+}
+
 fn text(key: Option<&impl ToString>) -> String {
     key.map_or_else(String::new, ToString::to_string)
 }
@@ -182,8 +193,8 @@ fn intervals(facts: &WindowFacts, machine: &MachineId, window: Window) -> Vec<Ro
     let rows = timeline.intervals.into_iter().map(|interval| Row {
         kind: "interval",
         equipment: machine.to_string(),
-        from: time_text::print(interval.window.from),
-        to: time_text::print(interval.window.to),
+        from: Some(interval.window.from),
+        to: Some(interval.window.to),
         duration_s: Some(seconds(interval.window.length())),
         class: interval.class.as_str().into(),
         rule: interval.rule.as_str().into(),
@@ -264,8 +275,8 @@ fn count_row(
     Row {
         kind: "count",
         equipment: machine.to_string(),
-        from: time_text::print(from),
-        to: time_text::print(to),
+        from: Some(from),
+        to: Some(to),
         class: role.as_str().into(),
         parts: i64::try_from(parts).ok(),
         ..Row::default()
@@ -291,8 +302,8 @@ fn valued(facts: &WindowFacts, equipment: &Equipment, window: Window) -> Vec<Row
                 rows.push(Row {
                     kind: "piece",
                     equipment: unit.key(plant).to_owned(),
-                    from: time_text::print(piece.window.from),
-                    to: time_text::print(piece.window.to),
+                    from: Some(piece.window.from),
+                    to: Some(piece.window.to),
                     duration_s: Some(seconds(piece.window.length())),
                     product: text(piece.product),
                     parts: kpi.map(|kpi| kpi.production.parts.total),
@@ -311,8 +322,8 @@ fn stops(facts: &WindowFacts, window: Window) -> Vec<Row> {
     let rows = reports.into_iter().map(|stop| Row {
         kind: "stop",
         equipment: stop.machine,
-        from: stop.start,
-        to: stop.end.unwrap_or_default(),
+        from: time_text::parse(&stop.start).ok(),
+        to: stop.end.as_deref().and_then(|end| time_text::parse(end).ok()),
         duration_s: Some(stop.duration_s),
         class: if stop.micro { "micro_stop".into() } else { String::new() },
         rule: stop.origin.into(),
@@ -331,8 +342,8 @@ fn revision(record: &ShiftRecord, equipment: &Equipment) -> Row {
     Row {
         kind: "revision",
         equipment: record.line.to_string(),
-        from: time_text::print(record.shift.window.from),
-        to: time_text::print(record.shift.window.to),
+        from: Some(record.shift.window.from),
+        to: Some(record.shift.window.to),
         shift: format!("{} {}", record.shift.production_date, record.shift.name),
         operator: record.actor.clone(),
         rule: format!("revision {}", record.revision),

@@ -29,5 +29,7 @@ pub mod shift_report;
 pub mod slices;
 pub mod stop_report;
 pub mod time_text;
+pub mod trace;
 pub mod view;
+pub mod why;
 mod writer;

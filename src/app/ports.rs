@@ -17,7 +17,7 @@ use crate::domain::notice::Notice;
 use crate::domain::oee::evaluate::Equipment;
 use crate::domain::oee::kpi::Kpi;
 use crate::domain::order::{Order, OrderRun};
-use crate::domain::shift::ShiftRecord;
+use crate::domain::shift::{ShiftNote, ShiftRecord};
 use crate::domain::time::{Timestamp, Window};
 
 /// Why the store could not do what was asked.
@@ -207,6 +207,17 @@ pub trait Reader: Send + Sync {
     fn operations_of_order(&self, order: &OrderId) -> Result<Vec<LotOperation>, StoreError>;
     /// Keys of lots in key order, after a key, at most `limit`.
     fn lots(&self, after: Option<&LotId>, limit: usize) -> Result<Vec<LotId>, StoreError>;
+    /// Lots that begin in a window, in order of time, after one of them, at most `limit`.
+    fn lots_begun(
+        &self,
+        window: Window,
+        after: Option<&(Timestamp, LotId)>,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, LotId)>, StoreError>;
+    /// The first run of a line that begins at or after an instant.
+    fn next_run(&self, line: &LineId, from: Timestamp) -> Result<Option<OrderRun>, StoreError>;
+    /// What was written down about a shift of a line that began at an instant, in order of time.
+    fn shift_notes(&self, line: &LineId, start: Timestamp) -> Result<Vec<ShiftNote>, StoreError>;
     /// Calls `each` with all facts in the order in which they were written.
     fn journal(&self, each: &mut dyn FnMut(&Event)) -> Result<(), StoreError>;
     /// Bytes of the store on disk.

@@ -122,6 +122,7 @@ impl Publisher {
             Event::Noticed(notice) => self.machines.extend(notice.machine.clone()),
             Event::Archived { .. }
             | Event::Recalled { .. }
+            | Event::ShiftNoted { .. }
             | Event::ShiftRecorded(_)
             | Event::ShiftUnchanged { .. } => {}
         }

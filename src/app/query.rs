@@ -111,6 +111,11 @@ impl Queries {
         Queries { engine }
     }
 
+    /// The engine that is asked.
+    pub fn engine(&self) -> &EngineHandle {
+        &self.engine
+    }
+
     /// The facts about a piece of equipment in a window.
     pub async fn facts(
         &self,

@@ -99,6 +99,7 @@ fn rank(input: &Input) -> (u8, i64, u8, u64, String) {
                 Command::LogOn { .. } => 22,
                 Command::Remark { .. } => 23,
                 Command::Condition(_) => 24,
+                Command::NoteShift { .. } => 25,
             };
             (1, at.ticks(), kind, *seq, text)
         }

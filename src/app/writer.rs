@@ -401,7 +401,10 @@ impl Writer {
             Command::MoveOrder { order, .. } => order,
             Command::Report(report) => &report.order,
             Command::Consume(consumption) => &consumption.order,
-            Command::Remark { .. } | Command::LogOn { .. } | Command::Condition(_) => return,
+            Command::Remark { .. }
+            | Command::LogOn { .. }
+            | Command::Condition(_)
+            | Command::NoteShift { .. } => return,
         };
         if self.core.order(id).is_none()
             && let Ok(Some(order)) = self.outside.store.reader().order(id)

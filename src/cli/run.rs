@@ -77,6 +77,7 @@ impl Running {
             clock: clock.clone(),
             refusals: Refusals::default(),
             configuration: ConfigurationBoard::default(),
+            enterprise: settings.enterprise.clone(),
             process_units: process_units(&settings),
             nameplates: nameplates(&settings),
         };
@@ -192,6 +193,7 @@ impl Running {
             self.links.start(connections_of(&self.settings));
             return Err(failed(error.to_string()));
         }
+        self.inputs.enterprise.clone_from(&settings.enterprise);
         self.inputs.process_units = process_units(&settings);
         self.inputs.nameplates = nameplates(&settings);
         self.server.redefine(self.inputs.clone()).map_err(failed)?;

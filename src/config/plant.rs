@@ -90,6 +90,7 @@ fn read(root: &Section<'_>, surroundings: &dyn Surroundings) -> Option<Settings>
     };
     Some(Settings {
         plant,
+        enterprise: site.enterprise,
         data: data?,
         opcua: opcua?,
         http: http?,
@@ -101,6 +102,7 @@ fn read(root: &Section<'_>, surroundings: &dyn Surroundings) -> Option<Settings>
 struct Site {
     id: Placed<SiteId>,
     name: String,
+    enterprise: Option<String>,
     zone_name: String,
     zone: std::sync::Arc<dyn CivilZone>,
 }
@@ -117,6 +119,7 @@ fn read_site(root: &Section<'_>, surroundings: &dyn Surroundings) -> Option<Site
     let section = required_table(root, "site")?;
     let id = section.required_key("id", SiteId::parse);
     let name = section.text("name");
+    let enterprise = section.key("enterprise", SiteId::parse);
     let zone = section.required("time_zone", "an IANA name such as \"Europe/Berlin\"", |text| {
         Some((text.to_owned(), surroundings.zone(text)?))
     });
@@ -124,7 +127,8 @@ fn read_site(root: &Section<'_>, surroundings: &dyn Surroundings) -> Option<Site
     let (id, zone) = (id?, zone?);
     let name = name.map_or_else(|| id.value.to_string(), |name| name.value);
     let (zone_name, zone) = zone.value;
-    Some(Site { id, name, zone_name, zone })
+    let enterprise = enterprise.map(|enterprise| enterprise.value.to_string());
+    Some(Site { id, name, enterprise, zone_name, zone })
 }
 
 fn read_data(root: &Section<'_>) -> Option<PathBuf> {

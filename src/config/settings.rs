@@ -16,6 +16,8 @@ use crate::domain::time::{Span, Timestamp};
 pub struct Settings {
     /// The plant.
     pub plant: Plant,
+    /// The company, where it has a name.
+    pub enterprise: Option<String>,
     /// Where data are kept.
     pub data: PathBuf,
     /// The OPC UA server.

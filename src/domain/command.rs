@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::core::Closing;
 use super::evidence::{EvidenceBlock, LinkChange, MachineEvidence, Observation, Remark};
-use super::id::{LotId, MachineId, OrderId, PersonId, ReasonId};
+use super::id::{LineId, LotId, MachineId, OrderId, PersonId, ReasonId};
 use super::notice::ConditionAction;
 use super::notice::condition::ConditionSource;
 use super::oee::stops::Stop;
@@ -133,6 +133,15 @@ pub enum Command {
     },
     /// Do something about a condition.
     Condition(ConditionCommand),
+    /// Write something down about a shift.
+    NoteShift {
+        /// The line.
+        line: LineId,
+        /// An instant inside the shift; the shift that runs when absent.
+        shift: Option<Timestamp>,
+        /// What.
+        text: String,
+    },
 }
 
 /// What somebody does about a condition.

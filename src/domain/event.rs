@@ -10,7 +10,7 @@ use super::id::{LineId, LotId, MachineId, OrderId, ReasonId};
 use super::notice::Notice;
 use super::order::{JobCommand, JobState, Order, OrderRequest, Totals};
 use super::plant::Plant;
-use super::shift::ShiftRecord;
+use super::shift::{ShiftNote, ShiftRecord};
 use super::time::{Timestamp, Window};
 
 /// One fact.
@@ -74,6 +74,13 @@ pub enum Event {
         line: LineId,
         /// First instant of the shift.
         start: Timestamp,
+    },
+    /// Somebody wrote something down about a shift.
+    ShiftNoted {
+        /// The line.
+        line: LineId,
+        /// The note.
+        note: ShiftNote,
     },
     /// The plant is described otherwise from an instant on.
     PlantDefined {

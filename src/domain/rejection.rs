@@ -8,6 +8,7 @@ use std::fmt;
 use super::id::{LineId, LotId, MachineId, OrderId, ProductId, ReasonId};
 use super::notice::ConditionRefusal;
 use super::order::{JobCommand, JobState, allowed_commands};
+use super::shift::NoteRefusal;
 
 /// A refused command; nothing has changed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -99,6 +100,8 @@ pub enum Rejection {
     LotFromItself(LotId),
     /// The time lies before something that has already happened to the order.
     OutOfOrder(OrderId),
+    /// A note about a shift of a line cannot be kept.
+    Note(LineId, NoteRefusal),
     /// Something cannot be done about a condition of a machine.
     Condition(MachineId, ConditionRefusal),
 }
@@ -143,6 +146,7 @@ impl Rejection {
             Rejection::IdealCycleNotPositive(_) => "mes.order.ideal_cycle_not_positive",
             Rejection::LotFromItself(_) => "mes.lot.from_itself",
             Rejection::OutOfOrder(_) => "mes.order.out_of_order",
+            Rejection::Note(_, refusal) => refusal.texts().0,
             Rejection::Condition(_, refusal) => refusal.texts().0,
         }
     }
@@ -155,6 +159,7 @@ impl Rejection {
             | Rejection::UnknownOrder(_)
             | Rejection::NoStopThere(_)
             | Rejection::NoStatedStop(_)
+            | Rejection::Note(_, NoteRefusal::NoShift)
             | Rejection::NoGapThere(_) => RejectionKind::NotFound,
             Rejection::UnknownLine(_)
             | Rejection::UnknownProduct(_)
@@ -166,6 +171,7 @@ impl Rejection {
             | Rejection::NothingToMerge(_)
             | Rejection::ImpossibleWindow(_)
             | Rejection::IdealCycleNotPositive(_)
+            | Rejection::Note(_, NoteRefusal::Length)
             | Rejection::LotFromItself(_) => RejectionKind::Invalid,
             Rejection::IllegalCommand { .. }
             | Rejection::LineBusy { .. }
@@ -237,6 +243,7 @@ impl Rejection {
             }
             Rejection::LotFromItself(_) => "give the lot of the material that went in".into(),
             Rejection::OutOfOrder(_) => "give a later time or none".into(),
+            Rejection::Note(_, refusal) => refusal.texts().2.into(),
             Rejection::Condition(_, refusal) => refusal.texts().2.into(),
         }
     }
@@ -302,6 +309,7 @@ impl fmt::Display for Rejection {
                 write!(out, "the ideal cycle of order {id} is not above zero")
             }
             Rejection::LotFromItself(id) => write!(out, "lot {id} cannot be made from itself"),
+            Rejection::Note(id, refusal) => write!(out, "line {id}: {}", refusal.texts().1),
             Rejection::OutOfOrder(id) => {
                 write!(out, "the time lies before the last change of order {id}")
             }

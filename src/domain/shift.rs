@@ -2,7 +2,7 @@
 //!
 //! A record is never changed. What becomes known later makes a new revision; the old ones stay.
 
-use super::calendar::{Calendar, Place, ShiftInstance};
+use super::calendar::{Calendar, CivilDate, Place, ShiftInstance};
 use super::id::LineId;
 use super::oee::evaluate::Equipment;
 use super::oee::kpi::Kpi;
@@ -34,6 +34,55 @@ pub struct ShiftRecord {
     /// The figures of the line and its machines.
     pub figures: Vec<(Equipment, Kpi)>,
 }
+
+/// What somebody wrote down about a shift; it is never changed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ShiftNote {
+    /// Name of the shift.
+    pub shift: String,
+    /// First instant of the shift.
+    pub start: Timestamp,
+    /// The date to which its production belongs.
+    pub production_date: CivilDate,
+    /// What was written.
+    pub text: String,
+    /// When.
+    pub at: Timestamp,
+    /// Order among notes of the same time.
+    pub seq: u64,
+    /// Who.
+    pub actor: String,
+}
+
+/// Why a note cannot be kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoteRefusal {
+    /// No shift that has begun takes place at that time.
+    NoShift,
+    /// It says nothing, or too much.
+    Length,
+}
+
+impl NoteRefusal {
+    /// Stable code for programs, what is wrong, and what the caller can do.
+    pub fn texts(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            NoteRefusal::NoShift => (
+                "mes.shift.unknown",
+                "there is no shift that has begun at that time",
+                "take the start of a shift from GET /v1/shifts",
+            ),
+            NoteRefusal::Length => (
+                "mes.shift.note_length",
+                "the note is empty or longer than 4000 characters",
+                "write something, and make two notes of a long one",
+            ),
+        }
+    }
+}
+
+/// The longest note, in characters.
+pub const NOTE_LONGEST: usize = 4000;
 
 impl ShiftRecord {
     /// The recorded figures of a piece of equipment.
@@ -86,7 +135,7 @@ fn shifts_of(calendar: &Calendar, place: &Place, window: Window) -> Vec<ShiftIns
     }
     let zone = calendar.zone();
     let (first, last) = (zone.date(window.from), zone.date(window.to));
-    let days = (first.0..=last.0).map(super::calendar::CivilDate);
+    let days = (first.0..=last.0).map(CivilDate);
     let days = days.map(|date| ShiftInstance {
         name: DAY.to_owned(),
         production_date: date,

@@ -73,6 +73,7 @@ pub fn router(bridge: Bridge) -> Router {
         .route("/v1/explain", get(kpi::explain))
         .route("/v1/shifts", get(shifts::list))
         .route("/v1/shifts/records", get(shifts::records))
+        .route("/v1/shifts/notes", get(shifts::notes).post(shifts::note))
         .route("/v1/reasons", get(shifts::reasons))
         .route("/v1/stops", get(stops::list).post(stops::say::<stops::StateBody>))
         .route("/v1/stops/reason", post(stops::say::<stops::ReasonBody>))

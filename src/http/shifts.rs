@@ -2,16 +2,23 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Bridge;
-use super::auth::Reading;
-use super::extract::{Parameters, instant, key};
+use super::auth::{Known, Reading};
+use super::extract::{IdempotencyKey, JsonBody, Parameters, instant, key};
 use super::problem::Problem;
+use super::stops::request_hash;
+use crate::app::engine::Idempotency;
 use crate::app::query::blocking;
 use crate::app::shift_report::{ShiftRecordReport, ShiftReport};
+use crate::app::time_text;
+use crate::domain::command::Command;
 use crate::domain::id::LineId;
+use crate::domain::role::Permission;
 use crate::domain::time::{Span, Window};
 
 const PAGE_DEFAULT: usize = 50;
@@ -91,6 +98,65 @@ pub async fn records(
         }
         _ => Err(Problem::invalid("line and start belong together")),
     }
+}
+
+/// Which notes are asked for: those of the shift of a line that began at an instant.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoteParameters {
+    line: String,
+    start: String,
+}
+
+/// `GET /v1/shifts/notes?line=&start=`: what was written down about a shift, in order of time.
+pub async fn notes(
+    State(bridge): State<Bridge>,
+    _: Reading,
+    Parameters(asked): Parameters<NoteParameters>,
+) -> Result<Json<Value>, Problem> {
+    let (line, start) = (line_of(&bridge, &asked.line)?, instant("start", &asked.start)?);
+    let (reader, of) = (bridge.engine.reader().clone(), line.clone());
+    let notes = blocking(move || Ok(reader.shift_notes(&of, start)?)).await?;
+    let notes = notes.iter().map(|note| {
+        json!({
+            "at": time_text::print(note.at),
+            "actor": note.actor,
+            "text": note.text,
+        })
+    });
+    Ok(Json(json!({ "line": line.as_str(), "notes": notes.collect::<Vec<_>>() })))
+}
+
+/// What somebody writes down about a shift.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoteBody {
+    line: String,
+    shift: Option<String>,
+    text: String,
+}
+
+/// `POST /v1/shifts/notes`: writes something down about a shift, the running one where no instant of it
+/// is given. Notes are never changed.
+pub async fn note(
+    State(bridge): State<Bridge>,
+    caller: Known,
+    idempotency_key: IdempotencyKey,
+    JsonBody { value: body, hash }: JsonBody<NoteBody>,
+) -> Result<Response, Problem> {
+    let actor = caller.may(Permission::Report)?;
+    let line = key("line", &body.line, LineId::parse)?;
+    let shift = body.shift.as_deref().map(|shift| instant("shift", shift)).transpose()?;
+    let command = Command::NoteShift { line, shift, text: body.text };
+    let idempotency = Idempotency {
+        key: idempotency_key.for_caller(actor.name),
+        request: request_hash("shifts/notes", &hash),
+        render: Box::new(|outcome| match outcome {
+            Ok(_) => (StatusCode::OK.as_u16(), "{}".into()),
+            Err(rejection) => Problem::from(rejection).into_parts(),
+        }),
+    };
+    super::orders::answer(&bridge, command, actor, idempotency).await
 }
 
 /// In which language names are wanted.

@@ -10,7 +10,7 @@ use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageErro
 
 use super::codec;
 use super::read::RedbReader;
-use super::schema::{ALL, FORMAT, Key, META, OLDEST_FORMAT};
+use super::schema::{ALL, FORMAT, Key, LOT_BEGINS_SINCE, META, OLDEST_FORMAT};
 use super::write;
 use crate::app::ports::{Batch, Reader, Recovered, Store, StoreError};
 use crate::domain::event::Event;
@@ -83,7 +83,14 @@ impl RedbStore {
                     return Err(StoreError::OlderFormat { found, known: OLDEST_FORMAT });
                 }
                 Some(FORMAT) => {}
-                Some(_) | None => {
+                Some(older) => {
+                    if older < LOT_BEGINS_SINCE {
+                        super::lot_begins::make_all(&transaction)?;
+                    }
+                    let value = codec::seal(&FORMAT);
+                    meta.insert(key.as_slice(), value.as_slice()).map_err(failed)?;
+                }
+                None => {
                     let value = codec::seal(&FORMAT);
                     meta.insert(key.as_slice(), value.as_slice()).map_err(failed)?;
                 }

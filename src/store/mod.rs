@@ -8,6 +8,7 @@ pub mod codec;
 mod database;
 mod fields;
 mod figure_records;
+mod lot_begins;
 mod notice_records;
 mod notices;
 mod pages;

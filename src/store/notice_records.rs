@@ -9,11 +9,13 @@ use crate::domain::notice::{
 };
 use crate::domain::oee::stops::{Cause, Stop};
 use crate::domain::oee::track::Origin;
+use crate::domain::shift::ShiftNote;
 
 record_enum!(Origin { 0 => Signal, 1 => Pace, 2 => Silence, 3 => Stated });
 record_struct!(Cause { reason, said });
 record_struct!(Stop { record, start, end, state, origin, physical, costs_from, cause });
 record_struct!(CountCorrection { order, good, scrap, rework, reason, actor });
+record_struct!(ShiftNote { shift, start, production_date, text, at, seq, actor });
 record_struct!(ShiftNotice { record, shift, start, production_date, revision, actor, cause });
 record_enum!(ConditionId { 0 => Stop(machine, start), 1 => Link(machine) });
 record_enum!(Shelving { 0 => Unshelved, 1 => Timed(until), 2 => OneShot });
@@ -51,6 +53,7 @@ record_enum!(Matter {
     9 => Link { up },
     10 => Shift(notice),
     11 => Condition(condition),
+    12 => Note(note),
 });
 record_struct!(Notice { number, at, told, line, machine, matter });
 record_struct!(Told { from, state, stops });

@@ -7,12 +7,13 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::codec::{Record, open};
 use super::database::{JournalRow, Shared, current, failed};
-use super::notices;
 use super::records::Points;
 use super::schema::{
     ANSWERS, EVIDENCE, EvidenceKind, JOURNAL, Key, LOTS, LOTS_OF_ORDERS, META, ORDERS, OUTBOX,
-    PAGES, REMARKS, RUNS, SHIFTS, SHIFTS_BY_NUMBER, STALE_PAGES, equipment_of, page_key,
+    PAGES, REMARKS, RUNS, SHIFT_NOTES, SHIFTS, SHIFTS_BY_NUMBER, STALE_PAGES, equipment_of,
+    page_key,
 };
+use super::{lot_begins, notices};
 use crate::app::figures::PageLength;
 use crate::app::ports::{NoticePage, Reader, Recovered, RequestKey, StoreError, StoredAnswer};
 use crate::domain::core::Snapshot;
@@ -26,7 +27,7 @@ use crate::domain::oee::evaluate::Equipment;
 use crate::domain::oee::kpi::Kpi;
 use crate::domain::order::{Order, OrderRun};
 use crate::domain::series::Point;
-use crate::domain::shift::ShiftRecord;
+use crate::domain::shift::{ShiftNote, ShiftRecord};
 use crate::domain::signal::{Reading, SignalRole};
 use crate::domain::time::{Timestamp, Window};
 
@@ -360,6 +361,25 @@ impl Reader for RedbReader {
             lots.push(operation.lot);
         }
         Ok(lots)
+    }
+
+    fn lots_begun(
+        &self,
+        window: Window,
+        after: Option<&(Timestamp, LotId)>,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, LotId)>> {
+        lot_begins::in_window(&*self.current()?, window, after, limit)
+    }
+
+    fn next_run(&self, line: &LineId, from: Timestamp) -> Result<Option<OrderRun>> {
+        let start = Key::of(line.as_str());
+        let (from, to) = (start.clone().time(from), after_prefix(&start));
+        Ok(self.range(RUNS, (&from.0, &to.0), 1, "run")?.pop())
+    }
+
+    fn shift_notes(&self, line: &LineId, start: Timestamp) -> Result<Vec<ShiftNote>> {
+        self.prefixed(SHIFT_NOTES, &Key::of(line.as_str()).time(start), "shift note")
     }
 
     fn journal(&self, each: &mut dyn FnMut(&Event)) -> Result<()> {

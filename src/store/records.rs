@@ -218,6 +218,7 @@ record_enum!(Event {
     15 => OrderAdmitted(order),
     16 => Remarked { machine, remark, reach },
     17 => Noticed(notice),
+    18 => ShiftNoted { line, note },
 }, 5 => remarked_of_format_2);
 
 /// A remark without its reach; sums were taken away and shifts looked at when it was written.

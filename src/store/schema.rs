@@ -13,10 +13,13 @@ use crate::domain::time::Timestamp;
 type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 /// Version of the layout as a whole. 3 knows orders that come back, and how far remarks reach; 4 knows
-/// notices.
-pub const FORMAT: u32 = 4;
+/// notices; 5 knows when lots begin, and notes about shifts.
+pub const FORMAT: u32 = 5;
 /// The oldest version that is read, and goes on as the present one.
 pub const OLDEST_FORMAT: u32 = 2;
+
+/// The first version that keeps when lots begin.
+pub const LOT_BEGINS_SINCE: u32 = 5;
 
 /// Single values: `format`, `alive`, `snapshot`.
 pub const META: Table = TableDefinition::new("meta");
@@ -32,6 +35,8 @@ pub const EVIDENCE: Table = TableDefinition::new("evidence");
 pub const REMARKS: Table = TableDefinition::new("remarks");
 /// Line, start of the shift, revision → record of a shift.
 pub const SHIFTS: Table = TableDefinition::new("shifts");
+/// Line, start of the shift, time, order among equals → note about a shift.
+pub const SHIFT_NOTES: Table = TableDefinition::new("shift_notes");
 /// Machine or line, length, start → sum of its figures.
 pub const PAGES: Table = TableDefinition::new("pages");
 /// Machine or line, start of a quarter of an hour → nothing; sums to be made again.
@@ -44,6 +49,10 @@ pub const OUTBOX: Table = TableDefinition::new("outbox");
 pub const LOTS: Table = TableDefinition::new("lots");
 /// Order, operation → operation.
 pub const LOTS_OF_ORDERS: Table = TableDefinition::new("lots_of_orders");
+/// Lot → when it was first made or used.
+pub const LOT_BEGINS: Table = TableDefinition::new("lot_begins");
+/// Time, lot → nothing; lots in order of their beginning.
+pub const LOTS_BY_TIME: Table = TableDefinition::new("lots_by_time");
 /// Request → answer.
 pub const ANSWERS: Table = TableDefinition::new("answers");
 /// Time, request → nothing; to forget answers in order of age.
@@ -55,7 +64,7 @@ pub const NOTICES: Table = TableDefinition::new("notices");
 pub const NOTICES_BY_PLACE: Table = TableDefinition::new("notices_by_place");
 
 /// All tables, created when the store is opened.
-pub const ALL: [Table; 17] = [
+pub const ALL: [Table; 20] = [
     META,
     JOURNAL,
     ORDERS,
@@ -64,11 +73,14 @@ pub const ALL: [Table; 17] = [
     REMARKS,
     SHIFTS,
     SHIFTS_BY_NUMBER,
+    SHIFT_NOTES,
     PAGES,
     STALE_PAGES,
     OUTBOX,
     LOTS,
     LOTS_OF_ORDERS,
+    LOT_BEGINS,
+    LOTS_BY_TIME,
     ANSWERS,
     ANSWERS_BY_TIME,
     NOTICES,

@@ -7,9 +7,10 @@ use super::database::failed;
 use super::records::Points;
 use super::schema::{
     ANSWERS, ANSWERS_BY_TIME, EVIDENCE, EvidenceKind, JOURNAL, Key, LOTS, LOTS_OF_ORDERS, META,
-    ORDERS, OUTBOX, REMARKS, RUNS, SHIFTS, SHIFTS_BY_NUMBER, operation_key, remark_key,
+    ORDERS, OUTBOX, REMARKS, RUNS, SHIFT_NOTES, SHIFTS, SHIFTS_BY_NUMBER, operation_key,
+    remark_key,
 };
-use super::{notices, pages};
+use super::{lot_begins, notices, pages};
 use crate::app::ports::{Batch, RequestKey, StoreError, StoredAnswer};
 use crate::domain::event::Event;
 use crate::domain::evidence::{EvidenceBlock, Remark};
@@ -109,16 +110,22 @@ fn project(transaction: &WriteTransaction, event: &Event) -> Result<()> {
             let (by_lot, by_order) = operation_keys(operation);
             let row = seal(operation);
             insert(transaction, LOTS, &by_lot, &row)?;
-            insert(transaction, LOTS_OF_ORDERS, &by_order, &row)
+            insert(transaction, LOTS_OF_ORDERS, &by_order, &row)?;
+            lot_begins::recorded(transaction, operation)
         }
         Event::LotVoided(operation) => {
             let (by_lot, by_order) = operation_keys(operation);
             remove(transaction, LOTS, &by_lot)?;
-            remove(transaction, LOTS_OF_ORDERS, &by_order)
+            remove(transaction, LOTS_OF_ORDERS, &by_order)?;
+            lot_begins::voided(transaction, operation)
         }
         Event::Confirmed(confirmation) => {
             let key = Key::default().number(confirmation.seq);
             insert(transaction, OUTBOX, &key, &seal(confirmation))
+        }
+        Event::ShiftNoted { line, note } => {
+            let key = Key::of(line.as_str()).time(note.start).time(note.at).number(note.seq);
+            insert(transaction, SHIFT_NOTES, &key, &seal(note))
         }
         Event::Noticed(notice) => notices::keep(transaction, notice),
         Event::Observed(_)

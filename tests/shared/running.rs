@@ -90,7 +90,7 @@ impl Running {
 
     /// Ends, and starts again with what is stored.
     pub fn restart(self) -> Running {
-        let (plant, clock) = (self.engine.plant().clone(), self.clock.clone());
+        let (plant, clock) = (self.engine.plant(), self.clock.clone());
         Running::start(plant, clock, self.end())
     }
 

@@ -99,6 +99,23 @@ pub enum LogLine {
         #[serde(default)]
         actor: String,
     },
+    /// Somebody wrote something down about a shift.
+    Note {
+        /// Line.
+        line: String,
+        /// An instant inside the shift.
+        shift: String,
+        /// What.
+        text: String,
+        /// When.
+        at: String,
+        /// Who.
+        #[serde(default)]
+        actor: String,
+        /// Order among lines of the same time.
+        #[serde(default)]
+        seq: u64,
+    },
     /// A stop was given its reason.
     Classify {
         /// Machine.

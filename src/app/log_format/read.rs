@@ -106,6 +106,11 @@ impl LogLine {
                 };
                 (Command::Consume(consumption), actor, at, 0)
             }
+            LogLine::Note { line, shift, text, at, actor, seq } => {
+                let line = key("line", line, LineId::parse)?;
+                let shift = Some(time_text::parse(shift)?);
+                (Command::NoteShift { line, shift, text: text.clone() }, actor, at, *seq)
+            }
             LogLine::Classify { .. }
             | LogLine::Split { .. }
             | LogLine::Merge { .. }

@@ -51,6 +51,14 @@ impl LogLine {
                 seq: adjustment.seq,
             }),
             Event::Remarked { machine, remark, .. } => Self::of_remark(machine, remark),
+            Event::ShiftNoted { line, note } => Some(LogLine::Note {
+                line: line.to_string(),
+                shift: time_text::print(note.start),
+                text: note.text.clone(),
+                at: time_text::print(note.at),
+                actor: note.actor.clone(),
+                seq: note.seq,
+            }),
             Event::LotRecorded(operation) => Self::of_stated_consumption(operation),
             Event::LotVoided(_)
             | Event::ShiftRecorded(_)

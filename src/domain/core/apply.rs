@@ -67,6 +67,10 @@ impl Core {
                 self.recorded(record);
                 Applied::default()
             }
+            Event::ShiftNoted { note, .. } => {
+                self.seen(note.at);
+                Applied::default()
+            }
             Event::ShiftUnchanged { line, start } => {
                 self.unchanged(line, *start);
                 Applied::default()

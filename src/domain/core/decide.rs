@@ -220,6 +220,9 @@ impl Core {
             }
             Command::LogOn { machine, person } => self.log_on(machine, person.as_ref(), input, out),
             Command::Condition(command) => self.act(command, input, out),
+            Command::NoteShift { line, shift, text } => {
+                self.note_shift(line, *shift, text, (input, out))
+            }
         }
     }
 

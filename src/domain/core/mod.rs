@@ -11,6 +11,7 @@ mod confirm;
 mod decide;
 mod look;
 mod memory;
+mod notes;
 mod reach;
 mod remark;
 mod snapshot;

@@ -165,6 +165,9 @@ impl Core {
                     (None, None) => {}
                 }
             }
+            Event::ShiftNoted { line, note } => {
+                teller.of_line(line, note.at, Matter::Note(note.clone()));
+            }
             Event::ShiftRecorded(record) => {
                 let notice = ShiftNotice {
                     record: record.seq,

@@ -15,6 +15,7 @@ use super::genealogy::LotOperation;
 use super::id::{LineId, MachineId, OrderId, ReasonId};
 use super::oee::stops::Stop;
 use super::order::{JobCommand, Order, Totals};
+use super::shift::ShiftNote;
 use super::signal::MachineState;
 use super::time::{Timestamp, Window};
 
@@ -94,6 +95,8 @@ pub enum Matter {
     },
     /// A shift was closed, or a closed one changed.
     Shift(ShiftNotice),
+    /// Somebody wrote something down about a shift.
+    Note(ShiftNote),
     /// A condition is in another state.
     Condition(Box<Condition>),
 }

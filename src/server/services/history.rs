@@ -1,10 +1,11 @@
-//! HistoryRead and HistoryUpdate (Part 4 §5.11.3, Part 11 §6): raw values and events in pages; what is not kept
+//! HistoryRead and HistoryUpdate (Part 4 §5.11.3, Part 11 §6): raw values and events in pages,
+//! values at given instants; what is not kept
 //! or must not be changed is said so, one by one.
 
 use opcua::types::{
     ByteString, DataValue, ExtensionObject, HistoryData, HistoryReadResponse, HistoryReadResult,
     HistoryUpdateRequest, HistoryUpdateResponse, HistoryUpdateResult, NodeClass, NumericRange,
-    ReadRawModifiedDetails, StatusCode, TimestampsToReturn,
+    ReadAtTimeDetails, ReadRawModifiedDetails, StatusCode, TimestampsToReturn,
 };
 
 use super::Services;
@@ -15,7 +16,7 @@ use super::request::{HistoryItem, HistoryRead};
 use super::respond::header;
 use super::session::{HistoryPlace, HistoryPoint};
 use crate::server::decode::{Reader, raw_body};
-use crate::server::space::{HISTORY_READ, RawHistoryRequest};
+use crate::server::space::{AtTimeRequest, HISTORY_READ, INSTANTS_MAX, RawHistoryRequest};
 use crate::server::time::timestamp;
 use crate::server::wire::Reply;
 
@@ -30,6 +31,7 @@ mod encoding {
 /// What a history read is about.
 enum Details {
     Raw(ReadRawModifiedDetails),
+    AtTime(ReadAtTimeDetails),
     Events(Box<EventDetails>),
     /// A kind of read that is not served.
     NotServed,
@@ -61,7 +63,14 @@ impl Services {
                 let details = self.event_details(&mut Reader::new(body, &context))?;
                 Ok(Details::Events(Box::new(details)))
             }
-            Some(encoding::PROCESSED | encoding::AT_TIME) => Ok(Details::NotServed),
+            Some(encoding::AT_TIME) => {
+                let context = self.context.context();
+                let details: ReadAtTimeDetails = Reader::new(body, &context).plain()?;
+                let count = details.req_times.as_ref().map_or(0, Vec::len);
+                check_count(count, INSTANTS_MAX)?;
+                Ok(Details::AtTime(details))
+            }
+            Some(encoding::PROCESSED) => Ok(Details::NotServed),
             _ => Err(INVALID),
         }
     }
@@ -84,6 +93,10 @@ impl Services {
                 (Details::NotServed, _) => bad(StatusCode::BadHistoryOperationUnsupported),
                 (Details::Events(details), _) => {
                     self.event_page(asked, details, item).await.unwrap_or_else(bad)
+                }
+                (Details::AtTime(details), _) => {
+                    let read = self.history_at(asked, details, item, wanted).await;
+                    read.unwrap_or_else(bad)
                 }
                 (Details::Raw(details), _) => {
                     let read = self.history_page(asked, details, item, wanted).await;
@@ -131,14 +144,7 @@ impl Services {
         item: &HistoryItem,
         wanted: TimestampsToReturn,
     ) -> Result<HistoryReadResult, StatusCode> {
-        let node = self.visible(&item.node, &asked.asker).await?;
-        let range = item.range.as_ref().map_err(|status| *status)?;
-        check_encoding(&item.encoding, opcua::types::AttributeId::Value as u32)?;
-        let unsupported = StatusCode::BadHistoryOperationUnsupported;
-        if node.class() != NodeClass::Variable {
-            return Err(unsupported);
-        }
-        check_access(&node, &asked.asker, HISTORY_READ, unsupported)?;
+        let range = self.readable(asked, item).await?;
         let (after, now) = match item.point.is_empty() {
             true => (None, self.clock.now()),
             false => match self.take_point(asked, item) {
@@ -170,6 +176,50 @@ impl Services {
         Ok(HistoryReadResult {
             status_code: if is_empty { StatusCode::GoodNoData } else { StatusCode::Good },
             continuation_point,
+            history_data: ExtensionObject::new(data),
+        })
+    }
+
+    /// The range of a variable whose stored values may be read.
+    async fn readable<'a>(
+        &self,
+        asked: &Asked,
+        item: &'a HistoryItem,
+    ) -> Result<&'a NumericRange, StatusCode> {
+        let node = self.visible(&item.node, &asked.asker).await?;
+        let range = item.range.as_ref().map_err(|status| *status)?;
+        check_encoding(&item.encoding, opcua::types::AttributeId::Value as u32)?;
+        let unsupported = StatusCode::BadHistoryOperationUnsupported;
+        if node.class() != NodeClass::Variable {
+            return Err(unsupported);
+        }
+        check_access(&node, &asked.asker, HISTORY_READ, unsupported)?;
+        Ok(range)
+    }
+
+    /// The values at given instants; they are never so many that they need pages.
+    async fn history_at(
+        &self,
+        asked: &Asked,
+        details: &ReadAtTimeDetails,
+        item: &HistoryItem,
+        wanted: TimestampsToReturn,
+    ) -> Result<HistoryReadResult, StatusCode> {
+        let range = self.readable(asked, item).await?;
+        if !item.point.is_empty() {
+            return Err(StatusCode::BadContinuationPointInvalid);
+        }
+        let times = details.req_times.iter().flatten().map(timestamp);
+        let times: Option<Vec<_>> = times.collect();
+        let times = times.ok_or(StatusCode::BadInvalidTimestamp)?;
+        let (simple_bounds, now) = (details.use_simple_bounds, self.clock.now());
+        let request = AtTimeRequest { times, simple_bounds, now };
+        let values = self.space.history_at(&item.node, &request).await?.into_iter();
+        let values = values.map(|value| with_timestamps(part(value, range), wanted));
+        let data = HistoryData { data_values: Some(values.collect()) };
+        Ok(HistoryReadResult {
+            status_code: StatusCode::Good,
+            continuation_point: ByteString::null(),
             history_data: ExtensionObject::new(data),
         })
     }

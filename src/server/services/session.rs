@@ -66,11 +66,22 @@ pub struct Binding {
     pub locales: Vec<String>,
 }
 
+/// How far a list that comes in pages is read.
+#[derive(Debug)]
+pub struct Listing {
+    /// The node that lists.
+    pub node: NodeId,
+    /// Where the next page begins; the first one when absent.
+    pub after: Option<String>,
+}
+
 /// A browse that goes on later.
 #[derive(Debug)]
 pub struct BrowsePoint {
     /// What is still to be told.
     pub rest: Vec<Reference>,
+    /// The list that follows it, of which a page at a time is read.
+    pub listing: Option<Listing>,
     /// How.
     pub result_mask: u32,
     /// How much at once.

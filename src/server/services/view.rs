@@ -3,8 +3,8 @@
 use opcua::types::{
     BrowseNextRequest, BrowseNextResponse, BrowsePath, BrowsePathResult, BrowsePathTarget,
     BrowseResponse, BrowseResult, BrowseResultMask, ByteString, ExpandedNodeId, NodeClass, NodeId,
-    PermissionType, ReferenceDescription, RegisterNodesRequest, RegisterNodesResponse,
-    RelativePathElement, StatusCode, TranslateBrowsePathsToNodeIdsRequest,
+    PermissionType, ReferenceDescription, ReferenceTypeId, RegisterNodesRequest,
+    RegisterNodesResponse, RelativePathElement, StatusCode, TranslateBrowsePathsToNodeIdsRequest,
     TranslateBrowsePathsToNodeIdsResponse, UnregisterNodesRequest, UnregisterNodesResponse,
 };
 
@@ -13,7 +13,7 @@ use super::attribute::check_count;
 use super::dispatch::Asked;
 use super::request::{Browse, BrowseItem, Direction};
 use super::respond::{header, take_turns};
-use super::session::BrowsePoint;
+use super::session::{BrowsePoint, Listing};
 use crate::server::space::{Asker, Reference};
 use crate::server::wire::Reply;
 
@@ -43,7 +43,9 @@ impl Services {
                 Err(status) => bad(status),
                 Ok(rest) => {
                     let (result_mask, class_mask) = (item.result_mask, item.class_mask);
-                    self.page(asked, BrowsePoint { rest, result_mask, max, class_mask }).await
+                    let listing = self.listing(item);
+                    let point = BrowsePoint { rest, listing, result_mask, max, class_mask };
+                    self.page(asked, point).await
                 }
             });
         }
@@ -80,12 +82,41 @@ impl Services {
         Ok(references)
     }
 
+    /// The list of a node whose references to what it lists come in pages, where a browse wants them.
+    fn listing(&self, item: &BrowseItem) -> Option<Listing> {
+        let (types, wanted) = (self.space.types(), &item.reference_type);
+        let organizes = NodeId::from(ReferenceTypeId::Organizes);
+        let is_wanted = wanted.is_null()
+            || *wanted == organizes
+            || item.subtypes && types.is_a(&organizes, wanted);
+        let leads = !matches!(item.direction, Some(Direction::Inverse));
+        let has_pages = is_wanted && leads && self.space.has_pages(&item.node);
+        has_pages.then(|| Listing { node: item.node.clone(), after: None })
+    }
+
+    /// Reads the next page of a list when all before it has been told.
+    async fn read_on(&self, point: &mut BrowsePoint) -> Result<(), StatusCode> {
+        while point.rest.is_empty()
+            && let Some(Listing { node, after }) = point.listing.take()
+        {
+            let page = self.space.page(&node, after.as_deref()).await?;
+            point.rest = page.references;
+            point.rest.reverse();
+            point.listing = page.next.map(|next| Listing { node, after: Some(next) });
+        }
+        Ok(())
+    }
+
     /// The next references of a browse, and a point where it goes on.
     async fn page(&self, asked: &Asked, mut point: BrowsePoint) -> BrowseResult {
         let mut told = Vec::new();
-        while told.len() < point.max
-            && let Some(reference) = point.rest.pop()
-        {
+        while told.len() < point.max {
+            if let Err(status) = self.read_on(&mut point).await {
+                return bad(status);
+            }
+            let Some(reference) = point.rest.pop() else {
+                break;
+            };
             take_turns(told.len()).await;
             match self.describe(&reference, &point, &asked.asker).await {
                 Ok(Some(description)) => told.push(description),
@@ -94,6 +125,9 @@ impl Services {
             }
         }
         let mut continuation_point = ByteString::null();
+        if let Err(status) = self.read_on(&mut point).await {
+            return bad(status);
+        }
         if !point.rest.is_empty() {
             let mut points = asked.session.points();
             if points.browse.len() >= self.limits.sessions.browse_points {
@@ -242,7 +276,9 @@ impl Services {
         let mut found = Vec::new();
         let mut seen = std::collections::HashSet::new();
         for id in from {
-            for reference in self.space.references(id).await? {
+            let mut references = self.space.references(id).await?;
+            references.extend(self.whole_list(id).await?);
+            for reference in references {
                 let kind = &reference.reference_type;
                 let is_kind = wanted.is_null()
                     || kind == wanted
@@ -266,6 +302,23 @@ impl Services {
             }
         }
         Ok(found)
+    }
+
+    /// All that a node lists in pages, as far as a step of a path may be wide.
+    async fn whole_list(&self, id: &NodeId) -> Result<Vec<Reference>, StatusCode> {
+        let (mut all, mut after) = (Vec::new(), None);
+        while self.space.has_pages(id) {
+            let page = self.space.page(id, after.as_deref()).await?;
+            all.extend(page.references);
+            after = page.next;
+            if all.len() > BREADTH_MAX {
+                return Err(StatusCode::BadTooManyMatches);
+            }
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(all)
     }
 
     /// Registered nodes are the nodes themselves: they are found as fast.

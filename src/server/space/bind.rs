@@ -13,12 +13,13 @@ use super::job_control::{JobMethod, JobValue};
 use super::machinery::{StateMachine, StatePart};
 use super::members::Bound;
 use super::methods::MethodId;
-use super::told::{self, ConditionKind, ConditionMethod};
-use super::value::{
+use super::source::{
     ConfigurationValue, ConnectionValue, FigurePart, KpiValue, LineValue, MachineValue, Source,
     StopValue,
 };
+use super::told::{self, ConditionKind, ConditionMethod};
 use crate::app::refusals::Refusal;
+use crate::app::trace::Direction;
 use crate::app::view::KpiWindow;
 use crate::domain::oee::figure::Figure;
 use crate::domain::oee::loss::LossClass;
@@ -50,6 +51,7 @@ pub fn equipment(path: &str, level: i32) -> Option<Bound> {
     match names(path)[..] {
         ["NodeVersion"] => source(Source::NodeVersion),
         ["EquipmentId"] => source(Source::Key),
+        ["OpenStops"] => source(Source::OpenStops),
         ["EquipmentLevel"] => constant(level),
         ["HistoricalEventFilter"] => constant(kept_events()),
         ["KPI", window, ref below @ ..] => kpi(KpiWindow::parse(window)?, below),
@@ -83,6 +85,7 @@ fn kept_events() -> ExtensionObject {
 
 fn kpi(window: KpiWindow, below: &[&str]) -> Option<Bound> {
     let value = match *below {
+        ["Why"] => return method(MethodId::Why(window)),
         [name] => kpi_value(name)?,
         [name, "Formula"] => return constant(Figure::parse(name)?.formula()),
         [name, "Numerator"] => KpiValue::Figure(Figure::parse(name)?, FigurePart::Numerator),
@@ -138,6 +141,7 @@ pub fn line(path: &str) -> Option<Bound> {
         "CurrentProduct" => LineValue::Product,
         "Bottleneck" => LineValue::Bottleneck,
         "Outfeed" => LineValue::Outfeed,
+        "NoteShift" => return method(MethodId::NoteShift),
         _ => return job(path.strip_prefix("MachineryBuildingBlocks/JobManagement/")?),
     };
     source(Source::Line(value))
@@ -281,6 +285,9 @@ fn stop(name: &str) -> Option<StopValue> {
         "Reason" => StopValue::Reason,
         "ReasonName" => StopValue::ReasonName,
         "Comment" => StopValue::Comment,
+        "End" => StopValue::End,
+        "Micro" => StopValue::Micro,
+        "Actor" => StopValue::Actor,
         _ => return None,
     })
 }
@@ -315,6 +322,8 @@ pub fn mes(path: &str) -> Option<Bound> {
             _ => return None,
         })),
         [_, "NodeVersion"] => source(Source::NodeVersion),
+        ["Lots", "TraceBackward"] => method(MethodId::Trace(Direction::Backward)),
+        ["Lots", "TraceForward"] => method(MethodId::Trace(Direction::Forward)),
         ["Orders", name] => method(order_method(name)?),
         _ => job(path.strip_prefix("Orders/JobManagement/")?),
     }
@@ -341,6 +350,21 @@ fn order_method(name: &str) -> Option<MethodId> {
 /// What an order has; its values go by name.
 pub fn order(path: &str) -> Option<Bound> {
     source(Source::Order(path.to_owned()))
+}
+
+/// What a stop that is looked up has.
+pub fn past_stop(path: &str) -> Option<Bound> {
+    source(Source::PastStop(stop(path)?))
+}
+
+/// What a shift has; its values go by name.
+pub fn shift(path: &str) -> Option<Bound> {
+    source(Source::Shift(path.to_owned()))
+}
+
+/// What a person has; its values go by name.
+pub fn person(path: &str) -> Option<Bound> {
+    source(Source::Person(path.to_owned()))
 }
 
 /// What a lot has; its values go by name.

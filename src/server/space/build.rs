@@ -15,7 +15,7 @@ use super::members::{Bound, Declarations, Members, Placed};
 use super::model::{MACHINERY, Model};
 use super::node::{Attributes, NodeKind, Reference};
 use super::protection::{Protection, role_id};
-use super::value::{Source, Subject};
+use super::source::{Source, Subject};
 use crate::domain::id::MachineId;
 use crate::domain::plant::{Line, Machine, Plant, Reason};
 use crate::domain::role::Role;
@@ -23,6 +23,7 @@ use crate::domain::signal::SignalRole;
 
 /// Levels of equipment with the numbers of ISA-95 (OPC 10030).
 mod level {
+    pub const ENTERPRISE: i32 = 0;
     pub const SITE: i32 = 1;
     pub const AREA: i32 = 2;
     pub const LINE: i32 = 5;
@@ -33,6 +34,8 @@ mod level {
 pub struct Builder<'a> {
     /// The plant.
     pub plant: &'a Plant,
+    /// The company, where it has a name.
+    pub enterprise: Option<&'a str>,
     /// The types.
     pub model: &'a Model,
     /// What types declare.
@@ -67,6 +70,14 @@ pub struct VirtualMembers {
     pub order: Arc<Members>,
     /// Of a lot.
     pub lot: Arc<Members>,
+    /// Of a stop.
+    pub stop: Arc<Members>,
+    /// Of a shift.
+    pub shift: Arc<Members>,
+    /// Of a person.
+    pub person: Arc<Members>,
+    /// Of a day: none.
+    pub day: Arc<Members>,
 }
 
 type Built<T> = Result<T, String>;
@@ -74,7 +85,10 @@ type Built<T> = Result<T, String>;
 impl Builder<'_> {
     /// Builds all.
     pub fn build(mut self) -> Built<(Instances, VirtualMembers)> {
-        let site = self.site()?;
+        let top = match self.enterprise {
+            Some(name) => self.enterprise(name)?,
+            None => self.site(None)?,
+        };
         self.mes()?;
         self.role()?;
         let metadata = self.metadata()?;
@@ -83,7 +97,7 @@ impl Builder<'_> {
         let organizes = |target| Reference::forward(ReferenceTypeId::Organizes, target);
         let component = |target| Reference::forward(ReferenceTypeId::HasComponent, target);
         self.instances.roots.extend([
-            (objects.clone(), organizes(below(&site))),
+            (objects.clone(), organizes(below(&top))),
             (objects, organizes(below("mes"))),
             (
                 ObjectId::Server_ServerCapabilities_RoleSet.into(),
@@ -95,9 +109,15 @@ impl Builder<'_> {
             let of_type = self.model.own(name);
             self.declarations.members(&of_type, &|_| false, &[], binds).map(Arc::new)
         };
-        let order = members("JobOrderType", &bind::order)?;
-        let lot = members("LotType", &bind::lot)?;
-        Ok((self.instances, VirtualMembers { order, lot }))
+        let virtual_members = VirtualMembers {
+            order: members("JobOrderType", &bind::order)?,
+            lot: members("LotType", &bind::lot)?,
+            stop: members("StopType", &bind::past_stop)?,
+            shift: members("ShiftType", &bind::shift)?,
+            person: members("PersonType", &bind::person)?,
+            day: Arc::default(),
+        };
+        Ok((self.instances, virtual_members))
     }
 
     /// Adds an object of one of our types.
@@ -144,7 +164,18 @@ impl Builder<'_> {
         self.instances.link(from, kind, to, self.namespace);
     }
 
-    fn site(&mut self) -> Built<String> {
+    fn enterprise(&mut self, name: &str) -> Built<String> {
+        let path = format!("enterprise/{name}");
+        let key = |path: &str| (path == "EquipmentId").then(|| bind::constant(name)).flatten();
+        let texts = (name, name, "The whole company, as far as this MES knows it.");
+        let of_type = ("EnterpriseType", level::ENTERPRISE);
+        self.equipment((&path, Subject::Enterprise), texts, of_type, &key)?;
+        self.instances.notifies(&path, None, self.namespace);
+        self.site(Some(&path))?;
+        Ok(path)
+    }
+
+    fn site(&mut self, above: Option<&str>) -> Built<String> {
         let key = self.plant.site.to_string();
         let path = format!("site/{key}");
         let zone = self.plant.time_zone.clone();
@@ -154,7 +185,10 @@ impl Builder<'_> {
         };
         let texts = (key.as_str(), self.plant.site_name.as_str(), "The site.");
         self.equipment((&path, Subject::Site), texts, ("SiteType", level::SITE), &zone)?;
-        self.instances.notifies(&path, None, self.namespace);
+        match above {
+            Some(above) => self.below(above, &path),
+            None => self.instances.notifies(&path, None, self.namespace),
+        }
         for area in self.plant.areas.clone() {
             let area_path = format!("area/{}", area.id);
             let texts = (area.id.as_str(), area.name.as_str(), "An area of the site.");

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use opcua::types::{DataValue, StatusCode, Variant};
 
+use super::figures::ratio_value;
 use super::history::Source;
-use super::value::{data_value, ratio_value};
+use super::value::data_value;
 use crate::app::query::{Queries, QueryError, blocking};
 use crate::domain::evidence::MachineEvidence;
 use crate::domain::id::MachineId;

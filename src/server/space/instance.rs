@@ -11,7 +11,7 @@ use opcua::types::{NodeId, ReferenceTypeId};
 
 use super::members::{Member, Members};
 use super::node::{Attributes, HISTORY_READ, Node, NodeKind, Reference, SUBSCRIBE_TO_EVENTS};
-use super::value::{Source, Subject};
+use super::source::{Source, Subject};
 
 /// Something that exists in the plant.
 #[derive(Clone)]

@@ -15,8 +15,8 @@ use super::methods::MethodId;
 use super::node::{Attributes, Node, NodeKind, Reference, SUBSCRIBE_TO_EVENTS, type_attribute};
 use super::nodeset::NodeSet;
 use super::protection::Protection;
+use super::source::Source;
 use super::type_tree::TypeTree;
-use super::value::Source;
 
 /// Members inside each other at most; a type that contains itself would have no end.
 const DEPTH_MAX: usize = 12;

@@ -8,9 +8,11 @@ use opcua::types::{Argument, DataTypeId, StatusCode, Variant};
 use super::CallOutcome;
 use super::job_control::JobMethod;
 use super::protection::Asker;
+use super::source::Subject;
 use super::told::{ConditionKind, ConditionMethod};
-use super::value::Subject;
 use crate::app::engine::{Actor, CommandError, CommandReply, EngineHandle};
+use crate::app::trace::Direction;
+use crate::app::view::KpiWindow;
 use crate::domain::command::{Change, Command, Consumption, Outcome, RemarkCommand, Report};
 use crate::domain::id::{
     InvalidKey, LineId, LotId, MachineId, OrderId, PersonId, ProductId, ReasonId,
@@ -48,6 +50,12 @@ pub enum MethodId {
     LogOn,
     /// Says that nobody does any more.
     LogOff,
+    /// Says what is behind the figures of a window.
+    Why(KpiWindow),
+    /// Follows a lot.
+    Trace(Direction),
+    /// Writes something down about a shift.
+    NoteShift,
     /// Job control.
     Job(JobMethod),
     /// A condition of a machine.
@@ -67,7 +75,8 @@ impl MethodId {
             | MethodId::StateStop
             | MethodId::WithdrawStop
             | MethodId::ResolveGap => Permission::ClassifyStops,
-            MethodId::LogOn | MethodId::LogOff => Permission::Report,
+            MethodId::LogOn | MethodId::LogOff | MethodId::NoteShift => Permission::Report,
+            MethodId::Why(_) | MethodId::Trace(_) => Permission::Read,
             MethodId::Job(method) => method.permission(),
             MethodId::Condition(_, method) => method.permission(),
         }
@@ -75,17 +84,17 @@ impl MethodId {
 }
 
 /// Arguments that have passed the check of number and type.
-struct Arguments<'a>(&'a [Variant]);
+pub struct Arguments<'a>(pub &'a [Variant]);
 
 impl Arguments<'_> {
-    fn text(&self, index: usize) -> String {
+    pub fn text(&self, index: usize) -> String {
         match self.0.get(index) {
             Some(Variant::String(text)) => text.as_ref().to_owned(),
             _ => String::new(),
         }
     }
 
-    fn count(&self, index: usize) -> u32 {
+    pub fn count(&self, index: usize) -> u32 {
         match self.0.get(index) {
             Some(Variant::UInt32(count)) => *count,
             _ => 0,
@@ -141,7 +150,10 @@ fn decimal(text: &str) -> Read<crate::domain::quantity::Quantity> {
 }
 
 /// Statuses of arguments by number and type; nothing where all fit.
-fn check(inputs: &[Argument], arguments: &[Variant]) -> Result<(), (StatusCode, Vec<StatusCode>)> {
+pub fn check(
+    inputs: &[Argument],
+    arguments: &[Variant],
+) -> Result<(), (StatusCode, Vec<StatusCode>)> {
     if arguments.len() < inputs.len() {
         return Err((StatusCode::BadArgumentsMissing, Vec::new()));
     }
@@ -232,6 +244,10 @@ fn command(
 ) -> Read<Command> {
     if let Subject::Machine(machine) = subject {
         return of_machine(engine, method, machine.clone(), arguments);
+    }
+    if let (MethodId::NoteShift, Subject::Line(line)) = (method, subject) {
+        let (shift, text) = (arguments.time(0), arguments.text(1));
+        return Ok(Command::NoteShift { line: line.clone(), shift, text });
     }
     let order = key("order", &arguments.text(0), OrderId::parse)?;
     match method {

@@ -8,12 +8,14 @@ use opcua::types::{
     AttributeId, ContextOwned, DataValue, Identifier, NodeId, ObjectId, StatusCode, Variant,
 };
 
+use super::at_time::{self, AtTimeRequest};
 use super::bind;
 use super::build::Builder;
 use super::event::Event;
 use super::event_history::{self, EventHistoryRequest, EventPage};
 use super::history::{self, HistoryPage, RawHistoryRequest};
 use super::history_source::{PlantSource, Stored};
+use super::inquiries::Inquiry;
 use super::instance::{Found, Instance, Instances};
 use super::job_control::JobControl;
 use super::members::Declarations;
@@ -23,10 +25,12 @@ use super::model_change;
 use super::node::{Node, NodeKind, Reference, type_attribute};
 use super::nodeset::NodeSet;
 use super::protection::Asker;
+use super::source::{FigurePart, KpiValue, MachineValue, Source, Subject};
+use super::structures::Encoder;
 use super::told::{self, Teller};
 use super::type_tree::TypeTree;
-use super::value::{FigurePart, KpiValue, MachineValue, Sight, Source, Subject, data_value};
-use super::virtual_nodes::{VirtualNodes, VirtualTypes};
+use super::value::{Sight, data_value};
+use super::virtual_nodes::{Listed, VirtualNodes, VirtualTypes};
 use super::{CallOutcome, methods};
 use crate::app::clock::Clock;
 use crate::app::configuration::ConfigurationBoard;
@@ -58,6 +62,8 @@ pub struct SpaceInputs {
     pub refusals: Refusals,
     /// What is said about the configuration.
     pub configuration: ConfigurationBoard,
+    /// The company, where it has a name.
+    pub enterprise: Option<String>,
     /// Units of process values, by machine and name.
     pub process_units: BTreeMap<(MachineId, String), String>,
     /// What nameplates say, by machine and by the names of OPC 40001-1.
@@ -96,6 +102,7 @@ impl PlantSpace {
         let sets = [standard, model.nodes()];
         let builder = Builder {
             plant: &plant,
+            enterprise: inputs.enterprise.as_deref(),
             model: &model,
             declarations: Declarations { sets, types, required: [0, model.index(TYPES_NAMESPACE)] },
             namespace,
@@ -109,9 +116,12 @@ impl PlantSpace {
         let virtual_nodes = VirtualNodes {
             engine: inputs.engine.clone(),
             queries: inputs.queries.clone(),
+            clock: inputs.clock.clone(),
+            plant: plant.clone(),
             namespace,
             types: VirtualTypes::new(&model),
             members,
+            encoder: Encoder { namespace: model.index(TYPES_NAMESPACE), context: context.clone() },
         };
         let jobs = JobControl { namespace: model.index(JOB_CONTROL), context };
         let machinery = model.index(MACHINERY);
@@ -132,9 +142,23 @@ impl PlantSpace {
         self.namespace
     }
 
-    /// The object of the site.
-    pub fn site(&self) -> NodeId {
-        NodeId::new(self.namespace, format!("site/{}", self.plant.site))
+    /// The equipment above all other: the company, or the site where that has no name.
+    pub fn top(&self) -> NodeId {
+        let path = match &self.inputs.enterprise {
+            Some(enterprise) => format!("enterprise/{enterprise}"),
+            None => format!("site/{}", self.plant.site),
+        };
+        NodeId::new(self.namespace, path)
+    }
+
+    /// Whether what an object lists comes in pages.
+    pub fn has_pages(&self, id: &NodeId) -> bool {
+        self.path(id).is_some_and(|path| self.virtual_nodes.has_pages(path))
+    }
+
+    /// A page of what an object lists.
+    pub async fn page(&self, id: &NodeId, after: Option<&str>) -> Result<Listed, StatusCode> {
+        self.virtual_nodes.page(self.path(id).unwrap_or_default(), after).await
     }
 
     /// The path of an instance.
@@ -168,6 +192,7 @@ impl PlantSpace {
             namespace: self.namespace,
             own: &|name| self.model.own(name),
             nameplates: &self.inputs.nameplates,
+            encoder: &self.virtual_nodes.encoder,
             now: self.inputs.clock.now(),
         };
         sight.value(subject, source)
@@ -259,9 +284,7 @@ impl PlantSpace {
         }
         if let Some(found) = self.found(id) {
             references.extend(found.references(self.namespace));
-            if let Some(folder @ ("mes/Orders" | "mes/Lots")) = self.path(id) {
-                references.extend(self.virtual_nodes.listed(folder).await?);
-            }
+            references.extend(self.virtual_nodes.listed(self.path(id).unwrap_or_default()).await?);
         } else if let Some((instance, below)) = self.virtual_instance(id)
             && let Some(found) = instance.at(below)
         {
@@ -346,6 +369,11 @@ impl PlantSpace {
             let inputs_of = (&self.inputs.engine, &self.inputs.queries);
             return self.jobs.call(inputs_of, (method, inputs), subject, arguments, asker).await;
         }
+        if let MethodId::Why(_) | MethodId::Trace(_) = method {
+            let inquiry =
+                Inquiry { queries: &self.inputs.queries, encoder: &self.virtual_nodes.encoder };
+            return inquiry.call((method, inputs), subject, arguments).await;
+        }
         if let (MethodId::Condition(kind, method), Subject::Machine(machine)) = (method, subject) {
             let source = kind.of(machine);
             return told::act(&self.inputs.engine, method, source, arguments, asker).await;
@@ -363,6 +391,18 @@ impl PlantSpace {
         let (queries, plant) = (&self.inputs.queries, &self.plant);
         let source = PlantSource { queries, plant, stored: &stored, now: request.now };
         history::read(&source, request).await
+    }
+
+    /// Values of a variable at given instants.
+    pub async fn history_at(
+        &self,
+        id: &NodeId,
+        request: &AtTimeRequest,
+    ) -> Result<Vec<DataValue>, StatusCode> {
+        let stored = self.stored(id).ok_or(StatusCode::BadHistoryOperationUnsupported)?;
+        let (queries, plant) = (&self.inputs.queries, &self.plant);
+        let source = PlantSource { queries, plant, stored: &stored, now: request.now };
+        at_time::read(&source, request).await
     }
 
     /// The objects at which events of a source are seen besides the source and the server.
@@ -442,7 +482,7 @@ impl PlantSpace {
             let found = self.found(id).filter(|found| found.member.is_none());
             let subject = found.map(|found| &found.instance.subject);
             match subject {
-                Some(Subject::Site) => (NoticePlace::Plant, None),
+                Some(Subject::Enterprise | Subject::Site) => (NoticePlace::Plant, None),
                 Some(Subject::Area(area)) => {
                     let lines = self.plant.lines_in(area);
                     let lines = lines.map(|line| line.id.clone()).collect();

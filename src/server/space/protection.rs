@@ -69,7 +69,8 @@ impl Protection {
     /// What the channel must be.
     pub fn restrictions(self) -> u16 {
         match self {
-            Protection::Open => 0,
+            // Whoever may read values may also ask.
+            Protection::Open | Protection::Method(Permission::Read) => 0,
             Protection::Writable(_) | Protection::Method(_) => SIGNING_REQUIRED,
             Protection::Diagnostics => SIGNING_REQUIRED | ENCRYPTION_REQUIRED,
         }
@@ -131,6 +132,8 @@ mod tests {
         assert!(!method.allows(&asker(Role::Operator, false, false), PermissionType::Call));
         assert!(!method.allows(&asker(Role::Observer, true, true), PermissionType::Call));
         assert!(method.allows(&asker(Role::Observer, true, true), PermissionType::Browse));
+        let asks = Protection::Method(Permission::Read);
+        assert!(asks.allows(&Asker::anonymous(), PermissionType::Call));
         for role in Role::ALL {
             assert!(!Protection::Open.allows(&asker(role, true, true), PermissionType::Write));
         }

@@ -4,192 +4,30 @@ use std::collections::BTreeMap;
 
 use opcua::types::{DataValue, DateTime, LocalizedText, NodeId, StatusCode, Variant};
 
-use super::job_control::{JobControl, JobValue};
+use super::figures::kpi_value;
+use super::job_control::JobControl;
 use super::machinery::{StateMachine, StatePart, item_state, operation_mode};
+use super::source::{
+    ConfigurationValue, ConnectionValue, KpiValue, LineValue, MachineValue, Source, StopValue,
+    Subject,
+};
+use super::stops::{open_stops, stop_value};
+use super::structures::Encoder;
 use super::told::{self, ConditionKind};
 use crate::app::configuration::ConfigurationBoard;
 use crate::app::connection::Connections;
-use crate::app::refusals::{Refusal, Refusals};
-use crate::app::view::{KpiView, KpiWindow, MachineView, OrderView, PlantView};
-use crate::domain::id::{AreaId, LineId, LotId, MachineId, OrderId};
+use crate::app::refusals::Refusals;
+use crate::app::view::{KpiWindow, MachineView, OrderView, PlantView};
+use crate::domain::id::{LineId, MachineId};
 use crate::domain::oee::evaluate::Equipment;
-use crate::domain::oee::figure::Figure;
-use crate::domain::oee::kpi::{ExactTime, Kpi, Profile};
-use crate::domain::oee::loss::LossClass;
 use crate::domain::order::{Order, allowed_commands};
 use crate::domain::plant::Plant;
-use crate::domain::quantity::Ratio;
 use crate::domain::signal::SignalRole;
 use crate::domain::time::{Span, TICKS_PER_MILLISECOND, Timestamp};
 use crate::server::time::date_time;
 
 /// How long the last value is still shown, as uncertain, after a link was lost.
 const LINGER: Span = Span::from_seconds(10);
-
-/// What a variable or method is about.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Subject {
-    /// No single piece of equipment.
-    Mes,
-    /// The site.
-    Site,
-    /// An area.
-    Area(AreaId),
-    /// A line.
-    Line(LineId),
-    /// A machine.
-    Machine(MachineId),
-    /// A job order.
-    Order(OrderId),
-    /// A lot.
-    Lot(LotId),
-}
-
-impl Subject {
-    /// The equipment that it is.
-    pub fn equipment(&self) -> Option<Equipment> {
-        Some(match self {
-            Subject::Site => Equipment::Site,
-            Subject::Area(area) => Equipment::Area(area.clone()),
-            Subject::Line(line) => Equipment::Line(line.clone()),
-            Subject::Machine(machine) => Equipment::Machine(machine.clone()),
-            Subject::Mes | Subject::Order(_) | Subject::Lot(_) => return None,
-        })
-    }
-}
-
-/// Where a variable's value comes from, given what it is about.
-#[derive(Clone, Debug)]
-pub enum Source {
-    /// It never changes.
-    Constant(Variant),
-    /// It is not known here.
-    Unknown,
-    /// The business key.
-    Key,
-    /// The version of the node that has it.
-    NodeVersion,
-    /// A machine.
-    Machine(MachineValue),
-    /// A counter of a machine.
-    Counter(SignalRole),
-    /// The stop in which a machine is.
-    Stop(StopValue),
-    /// The link to a machine.
-    Connection(ConnectionValue),
-    /// A process value of a machine.
-    Process(String),
-    /// A line.
-    Line(LineValue),
-    /// A figure of equipment.
-    Kpi(KpiWindow, KpiValue),
-    /// A value of an order, by its name.
-    Order(String),
-    /// A value of a lot, by its name.
-    Lot(String),
-    /// A state of a machine as OPC 40001-1 has it.
-    State(StateMachine, StatePart),
-    /// What the nameplate of a machine says, by its name.
-    Nameplate(String),
-    /// Job control of a line, or of all.
-    Job(JobValue),
-    /// Peers that were turned away.
-    Refusals(Refusal),
-    /// The configuration.
-    Configuration(ConfigurationValue),
-    /// A part of a condition of a machine, by its path.
-    Condition(ConditionKind, String),
-    /// The type of a condition.
-    ConditionType(ConditionKind),
-}
-
-/// What a machine says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum MachineValue {
-    State,
-    Order,
-    Lot,
-    Operator,
-}
-
-/// What is said about a stop.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StopValue {
-    Active,
-    Start,
-    Duration,
-    State,
-    Reason,
-    ReasonName,
-    Comment,
-}
-
-/// What is said about a link.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ConnectionValue {
-    State,
-    Endpoint,
-    LastError,
-    Since,
-    Connects,
-    Values,
-    LastValueTime,
-    ClockSkew,
-    MonitoredItems,
-}
-
-/// What is said about the configuration.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ConfigurationValue {
-    Since,
-    LastRead,
-    Problems,
-    RestartFor,
-}
-
-/// What a line says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LineValue {
-    State,
-    Order,
-    Product,
-    Bottleneck,
-    Outfeed,
-}
-
-/// A part of a ratio figure.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FigurePart {
-    Value,
-    Numerator,
-    Denominator,
-}
-
-/// A figure.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum KpiValue {
-    Figure(Figure, FigurePart),
-    PlannedBusyTime,
-    RunTime,
-    Time(LossClass),
-    SpeedLoss,
-    QualityLoss,
-    FullyProductive,
-    Good,
-    Reject,
-    Total,
-    Unattributed,
-    Stops,
-    MicroStops,
-    Unexplained,
-    TimeBetweenFailures,
-    TimeToRepair,
-    WindowName,
-    WindowStart,
-    WindowEnd,
-    Provisional,
-    Flags,
-}
 
 /// What values are read from.
 pub struct Sight<'a> {
@@ -213,12 +51,14 @@ pub struct Sight<'a> {
     pub own: &'a dyn Fn(&str) -> NodeId,
     /// What nameplates say.
     pub nameplates: &'a BTreeMap<MachineId, BTreeMap<&'static str, String>>,
+    /// How our structures are written.
+    pub encoder: &'a Encoder,
     /// The present.
     pub now: Timestamp,
 }
 
 /// A duration in milliseconds, as OPC UA has it.
-fn duration(span: Span) -> Variant {
+pub fn duration(span: Span) -> Variant {
     Variant::Double(span.ticks() as f64 / TICKS_PER_MILLISECOND as f64)
 }
 
@@ -281,6 +121,10 @@ impl Sight<'_> {
                 self.good(value, self.view.at)
             }
             (Source::Line(value), Subject::Line(line)) => self.line(line, *value),
+            (Source::OpenStops, subject) => {
+                let stops = open_stops(self.plant, self.view, subject, self.now);
+                self.good(self.encoder.array(&stops), self.view.at)
+            }
             (Source::Kpi(window, value), subject) => {
                 self.kpi(&subject.equipment()?, *window, *value)
             }
@@ -310,13 +154,18 @@ impl Sight<'_> {
 
     fn key(&self, subject: &Subject) -> String {
         match subject {
-            Subject::Mes => String::new(),
+            Subject::Mes | Subject::Enterprise => String::new(),
             Subject::Site => self.plant.site.to_string(),
             Subject::Area(area) => area.to_string(),
             Subject::Line(line) => line.to_string(),
             Subject::Machine(machine) => machine.to_string(),
             Subject::Order(order) => order.to_string(),
             Subject::Lot(lot) => lot.to_string(),
+            // What they are is not a key of its own.
+            Subject::Stop(..) | Subject::Shift(..) | Subject::OrderDay(_) | Subject::LotDay(_) => {
+                String::new()
+            }
+            Subject::Person(person) => person.to_string(),
         }
     }
 
@@ -411,27 +260,14 @@ impl Sight<'_> {
             return self.bad(StatusCode::BadWaitingForInitialData);
         };
         let stop = view.stop.as_ref();
-        let given = stop.and_then(|stop| stop.reason_at(self.plant, self.now));
-        let reason = given.as_ref().and_then(|reason| self.plant.reasons.get(reason));
-        let said = stop.and_then(|stop| stop.cause.as_ref()?.said.as_ref());
-        let at = stop.map_or(self.view.at, |stop| stop.start);
-        let value = match value {
-            StopValue::Active => Variant::Boolean(stop.is_some()),
-            StopValue::Start => stop.map_or_else(DateTime::null, |s| date_time(s.start)).into(),
-            StopValue::Duration => {
-                let length = stop.map_or(Span::ZERO, |stop| self.now - stop.start);
-                return self.linked(view, Some(duration(length)), Some(self.now));
-            }
-            StopValue::State => match stop {
-                Some(stop) => Variant::Int32(stop.state as i32),
-                None => return self.machine(machine, MachineValue::State),
-            },
-            StopValue::Reason => given.map_or_else(String::new, |reason| reason.to_string()).into(),
-            StopValue::ReasonName => {
-                LocalizedText::from(reason.map_or("", |reason| reason.name.as_str())).into()
-            }
-            StopValue::Comment => said.map_or_else(String::new, |s| s.comment.clone()).into(),
+        if value == StopValue::State && stop.is_none() {
+            return self.machine(machine, MachineValue::State);
+        }
+        let at = match value {
+            StopValue::Duration => self.now,
+            _ => stop.map_or(self.view.at, |stop| stop.start),
         };
+        let value = stop_value(self.plant, machine, stop, value, self.now);
         self.linked(view, Some(value), Some(at))
     }
 
@@ -498,68 +334,6 @@ impl Sight<'_> {
             Some(shown) => kpi_value(shown, value, self.now),
         }
     }
-}
-
-fn kpi_value(shown: &KpiView, value: KpiValue, now: Timestamp) -> DataValue {
-    let kpi = &shown.kpi;
-    let at = kpi.window.to;
-    let parts = kpi.production.parts;
-    let unattributed = kpi.production.unattributed;
-    let count = |count: u64| Variant::UInt32(u32::try_from(count).unwrap_or(u32::MAX));
-    let waterfall = || kpi.waterfall();
-    let value = match value {
-        KpiValue::Figure(figure, FigurePart::Value) => {
-            return ratio_value(kpi, figure.ratio(kpi), at, now);
-        }
-        KpiValue::Figure(figure, FigurePart::Numerator) => exact(figure.numerator(kpi)),
-        KpiValue::Figure(figure, FigurePart::Denominator) => exact(figure.denominator(kpi)),
-        KpiValue::PlannedBusyTime => duration(kpi.time.planned_busy()).into(),
-        KpiValue::RunTime => duration(kpi.run_time(Profile::Tpm)).into(),
-        KpiValue::Time(class) => duration(kpi.time.of(class)).into(),
-        KpiValue::SpeedLoss => exact(waterfall().map(|w| w.speed_loss)),
-        KpiValue::QualityLoss => exact(waterfall().map(|w| w.quality_loss)),
-        KpiValue::FullyProductive => exact(waterfall().map(|w| w.fully_productive)),
-        KpiValue::Good => Variant::Int64(parts.good).into(),
-        KpiValue::Reject => Variant::Int64(parts.reject).into(),
-        KpiValue::Total => Variant::Int64(parts.total).into(),
-        KpiValue::Unattributed => Variant::Int64(unattributed.good + unattributed.reject).into(),
-        KpiValue::Stops => count(kpi.stops.stops).into(),
-        KpiValue::MicroStops => count(kpi.stops.micro_stops).into(),
-        KpiValue::Unexplained => count(kpi.stops.unexplained).into(),
-        KpiValue::TimeBetweenFailures => mean(kpi.mtbf()),
-        KpiValue::TimeToRepair => mean(kpi.mttr()),
-        KpiValue::WindowName => Some(Variant::from(shown.window_name.as_str())),
-        KpiValue::WindowStart => Some(date_time(kpi.window.from).into()),
-        KpiValue::WindowEnd => Some(date_time(kpi.window.to).into()),
-        KpiValue::Provisional => Some(Variant::Boolean(kpi.provisional)),
-        KpiValue::Flags => {
-            let flags = kpi.flags.iter().map(|flag| flag.as_str().to_owned());
-            Some(Variant::from(flags.collect::<Vec<_>>()))
-        }
-    };
-    let status = if value.is_some() { StatusCode::Good } else { StatusCode::BadNoData };
-    data_value(value, status, at, now)
-}
-
-/// An exact time in milliseconds.
-fn exact(time: Option<ExactTime>) -> Option<Variant> {
-    let ratio = Ratio::new(time?.numerator, time?.denominator)?;
-    Some(Variant::Double(ratio.to_f64() / TICKS_PER_MILLISECOND as f64))
-}
-
-/// A mean time in milliseconds.
-fn mean(ticks: Option<Ratio>) -> Option<Variant> {
-    Some(Variant::Double(ticks?.to_f64() / TICKS_PER_MILLISECOND as f64))
-}
-
-/// A ratio; not defined is bad, and incomplete knowledge is uncertain.
-pub fn ratio_value(kpi: &Kpi, ratio: Option<Ratio>, at: Timestamp, now: Timestamp) -> DataValue {
-    let Some(ratio) = ratio else {
-        return data_value(None, StatusCode::BadNoData, at, now);
-    };
-    let is_partial = kpi.time.of(LossClass::NoData) > Span::ZERO;
-    let status = if is_partial { StatusCode::UncertainDataSubNormal } else { StatusCode::Good };
-    data_value(Some(Variant::Double(ratio.to_f64())), status, at, now)
 }
 
 /// A value of an order by the name of its variable.

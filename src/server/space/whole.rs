@@ -8,6 +8,7 @@ use opcua::types::{
     Variant,
 };
 
+use super::at_time::AtTimeRequest;
 use super::event::Event;
 use super::event_history::{EventHistoryRequest, EventPage};
 use super::history::{HistoryPage, RawHistoryRequest};
@@ -18,6 +19,7 @@ use super::plant::{PlantSpace, SpaceInputs};
 use super::protection::Asker;
 use super::standard::StandardSpace;
 use super::type_tree::TypeTree;
+use super::virtual_nodes::Listed;
 use super::{CallOutcome, Space};
 use crate::domain::evidence::Observation;
 use crate::domain::notice::Notice;
@@ -97,10 +99,18 @@ impl Space for WholeSpace {
         references.extend(self.plant().references(id).await?);
         // The Server is the root of all notifiers (Part 3 §7.18).
         if *id == ObjectId::Server {
-            let site = self.plant().site();
-            references.push(Reference::forward(ReferenceTypeId::HasNotifier, site));
+            let top = self.plant().top();
+            references.push(Reference::forward(ReferenceTypeId::HasNotifier, top));
         }
         Ok(references)
+    }
+
+    fn has_pages(&self, id: &NodeId) -> bool {
+        id.namespace == self.instances && self.plant().has_pages(id)
+    }
+
+    async fn page(&self, id: &NodeId, after: Option<&str>) -> Result<Listed, StatusCode> {
+        self.plant().page(id, after).await
     }
 
     fn current_value(&self, id: &NodeId) -> Option<DataValue> {
@@ -151,6 +161,14 @@ impl Space for WholeSpace {
         request: &RawHistoryRequest,
     ) -> Result<HistoryPage, StatusCode> {
         self.plant().history(id, request).await
+    }
+
+    async fn history_at(
+        &self,
+        id: &NodeId,
+        request: &AtTimeRequest,
+    ) -> Result<Vec<DataValue>, StatusCode> {
+        self.plant().history_at(id, request).await
     }
 
     fn notifiers(&self, source: &NodeId) -> Vec<NodeId> {

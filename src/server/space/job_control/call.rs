@@ -4,7 +4,6 @@ use opcua::types::{Argument, ExtensionObject, StatusCode, Variant, VariantScalar
 
 use super::control::{JobControl, line, orders_of};
 use super::structures::{JobOrder, JobResponse, State};
-use super::wire::{Structure as _, array};
 use super::{JobMethod, status, translate};
 use crate::app::engine::{Actor, CommandError, CommandReply, EngineHandle};
 use crate::app::query::{Queries, QueryError};
@@ -15,7 +14,8 @@ use crate::domain::order::{JobCommand, JobState, OrderRequest};
 use crate::domain::role::Permission;
 use crate::server::space::CallOutcome;
 use crate::server::space::protection::Asker;
-use crate::server::space::value::Subject;
+use crate::server::space::source::Subject;
+use crate::server::space::wire::{Structure as _, array};
 
 /// Responses that one call gives at most; more are asked for one by one.
 const RESPONSES_MAX: usize = 1000;

@@ -10,7 +10,6 @@ mod control;
 mod status;
 mod structures;
 mod translate;
-pub mod wire;
 
 pub use control::JobControl;
 

@@ -2,7 +2,7 @@
 
 use opcua::types::{DateTime, EUInformation, LocalizedText, RelativePath, UAString, Variant};
 
-use super::wire::structure;
+use crate::server::space::wire::structure;
 
 structure! {
     /// A named property (ISA95PropertyDataType).
@@ -190,9 +190,9 @@ structure! {
 mod tests {
     use opcua::types::{ContextOwned, DecodingOptions, NamespaceMap, StatusCode};
 
-    use super::super::wire::{Structure as _, Wire as _};
     use super::*;
     use crate::server::decode::raw_context;
+    use crate::server::space::wire::{Structure as _, Wire as _};
 
     fn context() -> ContextOwned {
         raw_context(NamespaceMap::new(), DecodingOptions::default())
@@ -246,7 +246,8 @@ mod tests {
         let context = owned.context();
         let bytes = [0xff, 0xff, 0xff, 0x7f, 0, 0];
         assert!(
-            <Vec<Material> as super::super::wire::Wire>::read(&mut &bytes[..], &context).is_err()
+            <Vec<Material> as crate::server::space::wire::Wire>::read(&mut &bytes[..], &context)
+                .is_err()
         );
     }
 

@@ -10,6 +10,7 @@ use crate::domain::notice::{CountCorrection, Matter, Notice, ShiftNotice};
 use crate::domain::oee::stops::Stop;
 use crate::domain::order::{JobCommand, Order, Totals};
 use crate::domain::plant::Plant;
+use crate::domain::shift::ShiftNote;
 use crate::domain::time::{TICKS_PER_MILLISECOND, Timestamp, Window};
 use crate::server::space::event::Event;
 use crate::server::space::job_control::JobControl;
@@ -110,6 +111,17 @@ impl Teller<'_> {
                 self.plain(notice, "LinkLostEventType", severity::LOST, text)
             }
             Matter::Shift(shift) => self.shift(notice, shift),
+            Matter::Note(note) => {
+                let ShiftNote { shift, production_date, actor, .. } = note;
+                let line = notice.line.as_ref().map_or_else(String::new, ToString::to_string);
+                let text = format!("{actor} about shift {shift} of {production_date} on {line}");
+                self.plain(notice, "ShiftNoteEventType", severity::INFORMATION, text)
+                    .own("Shift", shift.as_str())
+                    .own("ShiftStart", time(note.start))
+                    .own("ProductionDate", production_date.to_string())
+                    .own("Note", note.text.as_str())
+                    .own("Actor", actor.as_str())
+            }
             Matter::Condition(condition) => return self.condition(notice, condition),
         };
         let key = |key: Option<String>| Variant::from(key.unwrap_or_default());

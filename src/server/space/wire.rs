@@ -1,4 +1,4 @@
-//! Structures of companion specifications as they are on the wire (Part 6 §5.2.6): with a mask of the
+//! Structures as they are on the wire (Part 6 §5.2.6): with a mask of the
 //! optional fields that are there, and never deeper than the decoder allows.
 
 use std::io::Read;
@@ -91,8 +91,12 @@ macro_rules! standard {
 }
 
 standard!(
+    bool,
     i16,
+    i32,
+    i64,
     u32,
+    f64,
     UAString,
     opcua::types::DateTime,
     LocalizedText,
@@ -161,13 +165,13 @@ macro_rules! structure {
             $($(#[$text])* pub $field: $kind),+
         }
 
-        impl $crate::server::space::job_control::wire::Wire for $name {
+        impl $crate::server::space::wire::Wire for $name {
             fn write(
                 &self,
                 out: &mut Vec<u8>,
                 context: &opcua::types::Context<'_>,
             ) -> opcua::types::EncodingResult<()> {
-                use $crate::server::space::job_control::wire::Wire;
+                use $crate::server::space::wire::Wire;
                 let fields = [$((<$kind as Wire>::OPTIONAL, self.$field.is_there())),+];
                 let optional = || fields.iter().filter(|(is_optional, _)| *is_optional);
                 if optional().next().is_some() {
@@ -185,7 +189,7 @@ macro_rules! structure {
                 stream: &mut &[u8],
                 context: &opcua::types::Context<'_>,
             ) -> opcua::types::EncodingResult<Self> {
-                use $crate::server::space::job_control::wire::{Wire, bytes};
+                use $crate::server::space::wire::{Wire, bytes};
                 // Structures nest: parameters have parameters.
                 let _depth = context.options().depth_lock()?;
                 let is_masked = [$(<$kind as Wire>::OPTIONAL),+].contains(&true);
@@ -205,7 +209,7 @@ macro_rules! structure {
             }
         }
 
-        impl $crate::server::space::job_control::wire::Structure for $name {
+        impl $crate::server::space::wire::Structure for $name {
             const ENCODING: u32 = $encoding;
         }
     };
