@@ -32,7 +32,7 @@ pub struct Explanation {
 }
 
 /// One row of an explanation; the kind says which columns have a meaning.
-#[derive(Serialize, Clone, Debug, Default)]
+#[derive(Serialize, Clone, PartialEq, Debug, Default)]
 pub struct Row {
     /// `interval`, `count`, `piece`, `stop`, `plant` or `revision`.
     pub kind: &'static str,

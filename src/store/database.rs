@@ -206,6 +206,9 @@ pub(super) fn failed(error: impl Into<redb::Error>) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::genealogy::{Assignment, LotOperation, LotOperationKind};
+    use crate::domain::id::{LotId, OrderId, ProductId};
+    use crate::domain::time::Window;
 
     /// A directory whose store was written in a format.
     fn written_in(format: u32) -> tempfile::TempDir {
@@ -232,6 +235,45 @@ mod tests {
         let directory = written_in(OLDEST_FORMAT);
         let store = RedbStore::open(directory.path()).unwrap();
         assert_eq!(format_of(&store), FORMAT, "an older program refuses it from now on");
+    }
+
+    #[test]
+    fn lots_of_a_store_that_did_not_keep_when_they_begin_are_found_by_their_beginning() {
+        let directory = written_in(FORMAT);
+        let operation = |lot: &str, ticks: i64| LotOperation {
+            kind: LotOperationKind::Consumed,
+            lot: LotId::parse(lot).unwrap(),
+            order: OrderId::parse("WO-1").unwrap(),
+            product: ProductId::parse("P").unwrap(),
+            machine: None,
+            at: Timestamp::from_ticks(ticks),
+            quantity: None,
+            assignment: Assignment::Stated,
+            actor: "test".into(),
+        };
+        let facts: Vec<_> = [("B", 7), ("A", 9), ("B", 3)].into_iter().collect();
+        let facts: Vec<_> =
+            facts.into_iter().map(|(lot, at)| Event::LotRecorded(operation(lot, at))).collect();
+        let begins = |store: &RedbStore| {
+            let window = Window { from: Timestamp::MIN, to: Timestamp::MAX };
+            let found = store.reader().lots_begun(window, None, 10).unwrap();
+            found.into_iter().map(|(at, lot)| (at.ticks(), lot.to_string())).collect::<Vec<_>>()
+        };
+        let expected = [(3, "B".to_owned()), (9, "A".to_owned())];
+        let mut store = RedbStore::open(directory.path()).unwrap();
+        store.commit(&Batch { events: &facts, ..Batch::default() }).unwrap();
+        assert_eq!(begins(&store), expected);
+        let transaction = store.current().unwrap().begin_write().unwrap();
+        for table in [super::super::schema::LOT_BEGINS, super::super::schema::LOTS_BY_TIME] {
+            transaction.delete_table(table).unwrap();
+        }
+        let mut meta = transaction.open_table(META).unwrap();
+        let older = codec::seal(&(LOT_BEGINS_SINCE - 1));
+        meta.insert(Key::of("format").0.as_slice(), older.as_slice()).unwrap();
+        drop(meta);
+        transaction.commit().unwrap();
+        drop(store);
+        assert_eq!(begins(&RedbStore::open(directory.path()).unwrap()), expected);
     }
 
     #[test]

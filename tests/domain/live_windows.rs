@@ -1,13 +1,16 @@
 //! Figures that are there to read at all times, of the running engine: each is that of its window as
 //! anybody can ask for it, whatever is settled, closed or late.
 
+use linewright::app::explain::Row;
 use linewright::app::view::{KpiView, KpiWindow};
+use linewright::app::why::Question;
 use linewright::domain::command::Input;
 use linewright::domain::oee::evaluate::Equipment;
 use linewright::domain::oee::kpi::Kpi;
+use linewright::domain::oee::loss::LossClass;
 use linewright::domain::order::JobCommand;
 use linewright::domain::signal::{MachineState, SignalRole};
-use linewright::domain::time::Window;
+use linewright::domain::time::{Span, Window};
 
 use super::plant::*;
 use super::running::Running;
@@ -50,7 +53,43 @@ fn check(running: &Running, windows: &[KpiWindow]) {
             }
             let view = view.unwrap_or_else(|| panic!("no {window:?} of {equipment:?}"));
             same(&view.kpi, &running.kpi(&equipment, view.kpi.window));
+            explained(running, *window, &equipment, &view.kpi);
         }
+    }
+}
+
+/// All that is behind the figures of a window, read in pages of a size.
+fn rows(
+    running: &Running,
+    window: KpiWindow,
+    equipment: &Equipment,
+    limit: usize,
+) -> (Kpi, Vec<Row>) {
+    let equipment = equipment.clone();
+    let mut question = Question { equipment, window, figure: None, after: None, limit };
+    let mut rows = Vec::new();
+    loop {
+        let answer = running.runtime.block_on(running.queries.why(&question)).unwrap().unwrap();
+        assert!(answer.rows.len() <= limit);
+        rows.extend(answer.rows);
+        question.after = answer.next;
+        if question.after.is_none() {
+            return (answer.kpi, rows);
+        }
+    }
+}
+
+/// What is behind the figures adds up to them, whole or in pages.
+fn explained(running: &Running, window: KpiWindow, equipment: &Equipment, kpi: &Kpi) {
+    let (whole, all) = rows(running, window, equipment, usize::MAX - 1);
+    same(&whole, kpi);
+    let (_, paged) = rows(running, window, equipment, 7);
+    assert_eq!(paged, all, "pages of {window:?} of {equipment:?}");
+    for class in LossClass::ALL {
+        let is_of = |row: &&Row| row.kind == "interval" && row.class == class.as_str();
+        let length = |row: &Row| row.to.unwrap() - row.from.unwrap();
+        let sum = all.iter().filter(is_of).map(length).fold(Span::ZERO, |a, b| a + b);
+        assert_eq!(sum, kpi.time.of(class), "{class:?} in {window:?} of {equipment:?}");
     }
 }
 
@@ -128,6 +167,8 @@ fn an_order_has_the_figures_of_all_its_runs_and_of_nothing_between() {
     };
     let runs = Kpi::joined(Some(run(0, HOUR)), Some(run(3 * HOUR, 4 * HOUR + 4 * SECOND)));
     same(&order.kpi, &runs.unwrap());
+    let of_line = Equipment::Line(line());
+    explained(&running, KpiWindow::ThisOrder, &of_line, &order.kpi);
     assert_eq!(order.kpi.production.parts.good, 10 + 25, "what came in between is nobody's");
     assert_eq!(order.window_name, "WO-1");
     assert_eq!(order.kpi.window, Window { from: at(0), to: at(4 * HOUR + 4 * SECOND) });

@@ -25,5 +25,6 @@ mod shifts;
 mod sites;
 mod stops;
 mod timelines;
+mod trails;
 mod words;
 mod writer;

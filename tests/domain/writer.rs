@@ -10,14 +10,14 @@ use linewright::app::recall::rebuild;
 use linewright::domain::command::{Command, Input, RemarkCommand};
 use linewright::domain::core::Core;
 use linewright::domain::evidence::Observation;
-use linewright::domain::id::{OrderId, ReasonId};
+use linewright::domain::id::{LotId, OrderId, ReasonId};
 use linewright::domain::notice::{Matter, ShiftNotice};
 use linewright::domain::oee::evaluate::Equipment;
 use linewright::domain::order::{JobCommand, Totals};
 use linewright::domain::plant::Plant;
 use linewright::domain::shift::ShiftRecord;
 use linewright::domain::signal::{MachineState, SignalRole};
-use linewright::domain::time::{Span, Window};
+use linewright::domain::time::{Span, Timestamp, Window};
 use linewright::store::RedbStore;
 use proptest::prelude::*;
 
@@ -215,7 +215,34 @@ proptest! {
             prop_assert_eq!(totals, whole.totals(order), "{}", order.id());
         }
         confirmations_add_up(&running, &whole);
+        lots_begin_when_they_were_first_used(&running);
         facts_alone_give_the_same_state(running);
+    }
+}
+
+/// Lots in order of time are all that there are, each at its first operation, in pages of any size.
+fn lots_begin_when_they_were_first_used(running: &Running) {
+    let reader = running.engine.reader();
+    let first = |lot: &LotId| {
+        let operations = reader.operations_of_lot(lot).unwrap();
+        operations.iter().map(|operation| operation.at).min().unwrap()
+    };
+    let lots = reader.lots(None, 10_000).unwrap();
+    let mut expected: Vec<_> = lots.into_iter().map(|lot| (first(&lot), lot)).collect();
+    expected.sort();
+    let window = Window { from: Timestamp::MIN, to: Timestamp::MAX };
+    let mut found: Vec<(Timestamp, LotId)> = Vec::new();
+    loop {
+        let page = reader.lots_begun(window, found.last(), 2).unwrap();
+        if page.is_empty() {
+            break;
+        }
+        found.extend(page);
+    }
+    assert_eq!(found, expected);
+    if let Some((at, _)) = expected.first() {
+        let before = Window { from: Timestamp::MIN, to: *at };
+        assert!(reader.lots_begun(before, None, 2).unwrap().is_empty());
     }
 }
 
@@ -238,7 +265,7 @@ fn confirmations_add_up(running: &Running, whole: &Core) {
 
 /// The state that was kept at the end is what all facts from the beginning give.
 fn facts_alone_give_the_same_state(running: Running) {
-    let plant = running.engine.plant().clone();
+    let plant = running.engine.plant();
     let directory = running.end();
     let store = RedbStore::open(directory.path()).unwrap();
     let nothing = Recovered::default();
@@ -248,6 +275,43 @@ fn facts_alone_give_the_same_state(running: Running) {
     assert!(kept.events.is_empty());
     let kept = rebuild(&plant, kept);
     assert_eq!(replayed.snapshot(), kept.snapshot());
+}
+
+#[test]
+fn a_note_about_a_shift_is_kept_told_and_changes_no_figure() {
+    let running = Running::new(plant(true), 5 * HOUR);
+    happens(&running, link(5 * HOUR, true));
+    happens(&running, state(5 * HOUR, Some(MachineState::Running)));
+    running.settle();
+    running.set(7 * HOUR);
+    let note = |shift: Option<i64>, text: &str| Command::NoteShift {
+        line: line(),
+        shift: shift.map(at),
+        text: text.into(),
+    };
+    assert!(running.command(note(None, "  the gripper is loose ")));
+    assert!(!running.command(note(None, " ")), "it says nothing");
+    assert!(!running.command(note(None, &"x".repeat(4001))), "it says too much");
+    assert!(!running.command(note(Some(21 * HOUR), "what will be")), "no shift is there");
+    assert!(!running.command(note(Some(30 * HOUR), "tomorrow")), "the shift has not begun");
+    // A day later, when the shift is closed.
+    running.set(31 * HOUR);
+    assert_eq!(records(&running, 6 * HOUR).len(), 1);
+    assert!(running.command(note(Some(19 * HOUR), "it was the belt")));
+    let running = running.restart();
+    let notes = running.engine.reader().shift_notes(&line(), at(6 * HOUR)).unwrap();
+    let said: Vec<_> = notes.iter().map(|note| (note.at, note.text.as_str())).collect();
+    let expected = [(at(7 * HOUR), "the gripper is loose"), (at(31 * HOUR), "it was the belt")];
+    assert_eq!(said, expected);
+    assert!(notes.iter().all(|note| note.actor == "test" && note.shift == "day"));
+    let told = running.engine.reader().notices_after(0, usize::MAX).unwrap();
+    let told = told.into_iter().filter_map(|notice| match notice.matter {
+        Matter::Note(note) => Some(note),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), notes);
+    assert_eq!(records(&running, 6 * HOUR).len(), 1, "a note makes no revision");
+    facts_alone_give_the_same_state(running);
 }
 
 #[test]
