@@ -1,9 +1,11 @@
 """asyncua as a machine that Linewright connects to.
 
-Usage: machine_asyncua.py PORT. Runs until killed; a part every 100 ms, a stop now and then.
+Usage: machine_asyncua.py PORT. Runs until killed; a part every 100 ms, a stop now and then. Now and then
+a count comes after the next one, with its own time.
 """
 
 import asyncio
+import datetime
 import sys
 
 from asyncua import Server, ua
@@ -24,11 +26,21 @@ async def main(port):
         ua.NodeId("Press.Total", index), "Total", ua.Variant(2000.0, ua.VariantType.Double))
     async with server:
         print("ready", flush=True)
+        late = None
         for part in range(1, 1_000_000):
             await asyncio.sleep(0.1)
             await state.write_value(part % 50 != 0)
             await good.write_value(ua.Variant(1000 + part, ua.VariantType.UInt16))
-            await total.write_value(ua.Variant(2000.0 + part, ua.VariantType.Double))
+            now = datetime.datetime.now(datetime.timezone.utc)
+            counted = ua.DataValue(ua.Variant(2000.0 + part, ua.VariantType.Double), SourceTimestamp=now,
+                                   ServerTimestamp=now)
+            if part % 40 == 0:
+                late = counted
+                continue
+            await total.write_value(counted)
+            if late is not None:
+                await total.write_value(late)
+                late = None
 
 
 asyncio.run(main(int(sys.argv[1])))

@@ -164,6 +164,13 @@ class Programs:
         self.running.append((name, process))
         return process
 
+    def end(self, command):
+        """Ends the program that was started so."""
+        name, process = next(one for one in self.running if one[0] == command[0])
+        self.running.remove((name, process))
+        process.kill()
+        process.wait(15)
+
     def said(self, name, text):
         return text in (self.directory / f"{name}.log").read_text(errors="replace")
 
@@ -280,6 +287,64 @@ def check_shifts(bridge, programs, change):
     print("shifts: closed and revised, told as events and in the feed")
 
 
+# What each type of event says besides what every event says; empty texts say nothing.
+PLACE = ["Line", "Machine"]
+STOP = [*PLACE, "StopStart", "State", "Micro"]
+LOT = ["Line", "Lot", "OrderId", "Product", "Voided", "Assignment", "Actor"]
+SHIFT = ["Line", "Shift", "ShiftStart", "ProductionDate", "Actor"]
+EVENTS = {
+    "StateChangeEventType": [*PLACE, "OldState", "NewState"],
+    "StopStartedEventType": STOP,
+    "StopEndedEventType": [*STOP, "StopEnd", "Duration"],
+    "StopClassifiedEventType": [*STOP, "Reason", "ReasonName", "Actor"],
+    "StopRevisedEventType": [*PLACE, "OldStart", "Exists"],
+    "JobOrderStatusEventType": ["OrderId", "State", "Actor", "GoodCount", "ScrapCount"],
+    "CountCorrectionEventType": ["Line", "OrderId", "Good", "Scrap", "Rework", "Actor"],
+    "LateDataEventType": [*PLACE, "Values", "Oldest", "Newest"],
+    "LotProducedEventType": LOT,
+    "LotConsumedEventType": LOT,
+    "LinkLostEventType": PLACE,
+    "LinkRestoredEventType": PLACE,
+    "ShiftClosedEventType": [*SHIFT, "Revision", "Record", "Cause"],
+    "ShiftRevisedEventType": [*SHIFT, "Revision", "Record", "Cause"],
+    "ShiftNoteEventType": [*SHIFT, "Note"],
+    "UnexplainedStopAlarmType": [*PLACE, "StopStart"],
+    "LinkAlarmType": PLACE,
+}
+
+
+def events_of(programs, viewer):
+    """What a viewer has printed, by type."""
+    found = {}
+    for line in (programs.directory / f"{viewer}.log").read_text(errors="replace").splitlines():
+        if line.startswith("{"):
+            event = json.loads(line)
+            found.setdefault(event["type"], []).append(event["fields"])
+    return found
+
+
+def check_events(programs, viewers):
+    """Every viewer was told events of every type, with all that they say."""
+    for viewer in viewers:
+        wait_until(f"an event of every type at {viewer}", 30,
+                   lambda: EVENTS.keys() <= events_of(programs, viewer).keys())
+        for kind, fields in EVENTS.items():
+            says = lambda event: all(event.get(field) not in (None, "") for field in fields)
+            told = events_of(programs, viewer)[kind]
+            if not any(says(event) for event in told):
+                fail(f"{viewer}: no {kind} says all of {fields}; the last is {told[-1]}")
+    print(f"events: {len(EVENTS)} types, told to {len(viewers)} foreign viewers")
+
+
+def break_link(programs, press, viewers):
+    """A machine that ends and comes back is told as lost and back."""
+    programs.end(press)
+    for viewer in viewers:
+        wait_until(f"the loss of a link at {viewer}", 60,
+                   lambda: {"LinkLostEventType", "LinkAlarmType"} <= events_of(programs, viewer).keys())
+    programs.start(*press)
+
+
 def check_capture(recorded):
     """tshark understands every message of a session."""
     recorded.finish()
@@ -300,7 +365,8 @@ def run(binary, directory, programs):
     folder = directory / "certificates"
     add_certificate_user(binary, config, folder)
     programs.start("plant", binary, "simulate", "--calm", "--speed", "4", "--machine-port", str(first))
-    programs.start("press", sys.executable, str(HERE / "machine_asyncua.py"), str(press))
+    press = ("press", sys.executable, str(HERE / "machine_asyncua.py"), str(press))
+    programs.start(*press)
     pki = directory / "welder-pki"
     programs.start("welder", "node", str(HERE / "machine_node_opcua.js"), str(welder), str(pki))
     wait_until("the start of the plant", 60, lambda: programs.said("plant", f":{first + 4}"))
@@ -320,8 +386,13 @@ def run(binary, directory, programs):
     wait_until("parts of the order", 60,
                lambda: bridge.call("GET", "/v1/orders/WO-1")["totals"]["good"] > 2)
     url = f"opc.tcp://127.0.0.1:{opcua}"
+    viewers = ["events", "events-node", "events-o6"]
     programs.start("events", sys.executable, str(HERE / "events_asyncua.py"), url)
-    wait_until("the viewer of events", 30, lambda: programs.said("events", "ready"))
+    programs.start("events-node", "node", str(HERE / "events_node_opcua.js"), url,
+                   str(directory / "node-events"))
+    programs.start("events-o6", sys.executable, str(HERE / "events_o6.py"), url)
+    for viewer in viewers:
+        wait_until(f"the viewer {viewer}", 60, lambda: programs.said(viewer, "ready"))
     user = ("operator", "operator-demo-password")
     recorded = recorder.Recorder(opcua, directory / "session.pcap")
     open_url = f"opc.tcp://127.0.0.1:{recorded.port}"
@@ -342,12 +413,16 @@ def run(binary, directory, programs):
           "Welder", reason_of(DEMO)])
     work([sys.executable, HERE / "notices_o6.py", url, *supervisor, folder, "Welder",
           reason_of(DEMO)])
+    work([sys.executable, HERE / "plant_asyncua.py", url, *supervisor, folder, "L2", "Box-12", "Welder",
+          reason_of(DEMO), "Press"])
     work([sys.executable, HERE / "reload_asyncua.py", url, config, linewright.pid, "L3", "Press"])
     for machine in ("Press", "Welder"):
         wait_until(f"parts of {machine}", 60, lambda: bridge.kpi(machine)["counts"]["good"] >= 60)
         print(f"{machine}: {check_machine(bridge, machine)} parts of a foreign machine")
     if not ONLY:
         check_shifts(bridge, programs, change)
+        break_link(programs, press, viewers)
+        check_events(programs, viewers)
     confirmations = bridge.call("GET", "/v1/confirmations")["confirmations"]
     if [c["seq"] for c in confirmations] != list(range(1, len(confirmations) + 1)):
         fail("the confirmations have gaps")
