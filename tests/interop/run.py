@@ -413,8 +413,10 @@ def run(binary, directory, programs):
           "Welder", reason_of(DEMO)])
     work([sys.executable, HERE / "notices_o6.py", url, *supervisor, folder, "Welder",
           reason_of(DEMO)])
-    work([sys.executable, HERE / "plant_asyncua.py", url, *supervisor, folder, "L2", "Box-12", "Welder",
-          reason_of(DEMO), "Press"])
+    panel = ["L2", "Box-12", "Welder", reason_of(DEMO)]
+    work([sys.executable, HERE / "plant_asyncua.py", url, *supervisor, folder, *panel, "Press"])
+    work(["node", HERE / "plant_node_opcua.js", url, *supervisor, directory / "node-plant", *panel])
+    work([sys.executable, HERE / "plant_o6.py", url, *supervisor, folder, *panel])
     work([sys.executable, HERE / "reload_asyncua.py", url, config, linewright.pid, "L3", "Press"])
     for machine in ("Press", "Welder"):
         wait_until(f"parts of {machine}", 60, lambda: bridge.kpi(machine)["counts"]["good"] >= 60)

@@ -1,0 +1,179 @@
+"""o6 (open62541) as a panel: calls every method with plain arguments that the plant has. It knows structures
+only that it was compiled with, so ours are looked at by their encoding and by what is in them.
+
+Usage: plant_o6.py URL USER PASSWORD CERTIFICATES LINE PRODUCT MACHINE REASON. Nothing else may run on LINE;
+MACHINE stops now and then. Ends with status 1 and a sentence at the first thing that is not as it should be.
+"""
+
+import datetime
+import sys
+import time
+from pathlib import Path
+
+import o6
+from o6.ns import ns0
+
+types = ns0.datatypes
+MILLISECOND = datetime.timedelta(milliseconds=1)
+
+
+def expect(condition, text):
+    if not condition:
+        sys.exit(f"o6 plant: {text}")
+
+
+def until(what, look, seconds=60):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.1)
+    expect(False, f"{what} did not happen within {seconds} s")
+
+
+class Plant:
+    def __init__(self, one, index):
+        self.one, self.index, self.called = one, index, set()
+
+    def id(self, path):
+        return f"ns={self.index};s={path}"
+
+    def value(self, path):
+        return self.one.read(self.id(path))
+
+    def call(self, on, name, *arguments):
+        self.called.add(name)
+        status, *outputs = self.one.call(self.id(on), self.id(f"{on}/{name}"), list(arguments))
+        return repr(status).upper(), outputs
+
+    def done(self, on, name, *arguments):
+        status, outputs = self.call(on, name, *arguments)
+        expect("GOOD" in status and str(outputs[-2]) == "ok", f"{name} gives {status}: {outputs[-2:]}")
+        return outputs[:-2]
+
+    def refused(self, code, on, name, *arguments):
+        status, outputs = self.call(on, name, *arguments)
+        expect("UNCERTAIN" in status and str(outputs[-2]) == code, f"{name} gives {status}: {outputs}")
+
+    def listed(self, path):
+        page = self.one.browsePage(self.id(path), reftype="i=35", maxReferences=3)
+        found = list(page.references)
+        while page.continuationPoint:
+            expect(len(page.references) <= 3, f"a page of three is {page}")
+            page = self.one.browseNext(False, page.continuationPoint)[0]
+            found += page.references
+        return [str(reference.nodeId).split(";s=", 1)[1] for reference in found]
+
+
+def text(words):
+    return o6.String(words)
+
+
+def told(structure, encoding):
+    """What is in a structure, which must be of an encoding."""
+    expect(str(structure.typeId).endswith(f"i={encoding}"), f"it is {structure}, not {encoding}")
+    return bytes(structure.body)
+
+
+def moment(value):
+    """A time as Python has it."""
+    stamp = repr(value).split("(")[1].split("Z")[0]
+    whole, _, fraction = stamp.partition(".")
+    read = datetime.datetime.fromisoformat(whole).replace(tzinfo=datetime.timezone.utc)
+    return read + datetime.timedelta(microseconds=int(fraction[:6].ljust(6, "0") or 0))
+
+
+def orders(plant, line, product):
+    number, mes = f"O-{datetime.datetime.now():%H%M%S%f}", "mes/Orders"
+
+    def store(order):
+        plant.done(mes, "StoreOrder", text(order), o6.UInt64(1), text(line), text(product), text("10"))
+
+    store(f"{number}-other")
+    plant.done(mes, "CancelOrder", text(f"{number}-other"))
+    store(number)
+    for name in ("RevokeOrder", "ReleaseOrder", "StartOrder", "PauseOrder", "ResumeOrder"):
+        plant.done(mes, name, text(number))
+    lot = f"L-{number}"
+    plant.done(mes, "ReportConsumption", text(number), text(lot), text("0.5"), text(""))
+    until("parts of the order", lambda: int(plant.value(f"order/{number}/GoodCount")) >= 3)
+    plant.done(mes, "ReportProduction", text(number), o6.UInt32(0), o6.UInt32(1), text(""), text(""))
+    for name in ("CompleteOrder", "CloseOrder"):
+        plant.done(mes, name, text(number))
+    plant.refused("mes.order.unknown", mes, "AbortOrder", text("nobody-knows-me"))
+    consumed = [o for o in plant.value(f"order/{number}/LotOperations") if lot.encode() in told(o, 5203)]
+    expect(len(consumed) == 1 and b"0.5" in told(consumed[0], 5203), f"the consumption is {consumed}")
+    return number, lot
+
+
+def genealogy(plant, order, lot):
+    made = str(plant.value(f"order/{order}/Lot"))
+    for name, start, end in (("TraceBackward", made, lot), ("TraceForward", lot, made)):
+        operations, rest = plant.done(
+            "mes/Lots", name, text(start), o6.UInt32(0), o6.UInt32(0), text(""))
+        expect(any(end.encode() in told(o, 5203) for o in operations) and str(rest) == "",
+               f"{name}: {operations}")
+    for folder, path in (("mes/Orders/ByDay", f"order/{order}"), ("mes/Lots/ByDay", f"lot/{lot}")):
+        days = plant.listed(folder)
+        expect(path in plant.listed(days[-1]), f"{path} is not in {days[-1]}")
+
+
+def stops(plant, machine, reason):
+    on, none = f"machine/{machine}", text("")
+
+    def long_stop():
+        for path in reversed(plant.listed(f"{on}/Stops")):
+            if not plant.value(f"{path}/Active") and not plant.value(f"{path}/Micro"):
+                return path
+        return None
+
+    def at(instant, milliseconds):
+        return o6.DateTime(instant + milliseconds * MILLISECOND)
+
+    path = until("a stop that is over", long_stop)
+    start, end = (moment(plant.value(f"{path}/{name}")) for name in ("Start", "End"))
+    half = (end - start) / MILLISECOND / 2
+    plant.done(on, "ClassifyStop", at(start, 1), text(reason), text("seen by o6"))
+    expect(str(plant.value(f"{path}/Comment")) == "seen by o6", "the comment is not there")
+    plant.done(on, "SplitStop", at(start, 1), at(start, half), none)
+    plant.done(on, "MergeStops", at(start, 1), at(start, half + 1), none)
+    plant.done(on, "StateStop", at(end, 10), at(end, 30), text(reason), none)
+    plant.done(on, "WithdrawStop", at(end, 10), none)
+    plant.refused("mes.gap.unknown", on, "ResolveGap", at(end, 10), at(end, 20), o6.Int32(0), none)
+    plant.done(on, "LogOn", text("P-19"))
+    plant.done(on, "LogOff")
+    for stop in plant.value("site/Demo/OpenStops"):
+        expect(told(stop, 5201), f"an open stop is {stop}")
+
+
+def evidence(plant, machine):
+    on, rows, place = f"machine/{machine}/KPI/ThisShift", [], ""
+    while True:
+        answer = plant.done(on, "Why", text("Coverage"), o6.UInt32(50), text(place))
+        rows += list(answer[4])
+        place = str(answer[5])
+        if not place:
+            break
+    expect(all(told(row, 5202) for row in rows) and len(rows) > 3, f"behind the figure are {rows}")
+    return len(rows)
+
+
+def main(url, user, password, folder, line, product, machine, reason):
+    folder = Path(folder)
+    client = o6.Client(
+        url, certificate=folder / "app.der", privateKey=folder / "app-key.der",
+        securityMode=o6.SecurityMode.SIGN_AND_ENCRYPT, securityPolicy=o6.SecurityPolicy.BASIC256SHA256,
+        applicationUri="urn:linewright:interop:client", username=user, password=password)
+    with client as one:
+        namespaces = [str(uri) for uri in one.read("i=2255")]
+        plant = Plant(one, next(i for i, uri in enumerate(namespaces) if ":ua:plant:" in uri))
+        number, lot = orders(plant, line, product)
+        genealogy(plant, number, lot)
+        stops(plant, machine, reason)
+        plant.done(f"line/{line}", "NoteShift", o6.DateTime(0), text("written by o6"))
+        rows = evidence(plant, machine)
+    print(f"o6 plant: {len(plant.called)} methods called, {rows} rows behind a figure")
+
+
+main(*sys.argv[1:])
