@@ -3,8 +3,7 @@ it, decodes our structures, and adds up what is behind figures.
 
 Usage: plant_asyncua.py SECURE_URL USER PASSWORD CERTIFICATE_DIRECTORY LINE PRODUCT MACHINE REASON EXACT
 Nothing else may run on LINE; MACHINE stops now and then, and the times of EXACT are no finer than Python has
-them. Ends with status 1 and a sentence at the first
-thing that is not as it should be.
+them. Ends with status 1 and a sentence at the first thing that is not as it should be.
 """
 
 import asyncio
