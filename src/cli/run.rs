@@ -140,8 +140,13 @@ impl Running {
                 }
                 _ = tokio::signal::ctrl_c() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
+                // Whoever asks to stop need not wait for it: a store that is full may hold it up.
                 _ = asked_to_reload => if let Some(config) = config {
-                    self.reload(config).await;
+                    tokio::select! {
+                        () = self.reload(config) => {}
+                        _ = tokio::signal::ctrl_c() => return Ok(()),
+                        _ = terminate.recv() => return Ok(()),
+                    }
                 }
             }
         }
@@ -196,8 +201,10 @@ impl Running {
         self.inputs.enterprise.clone_from(&settings.enterprise);
         self.inputs.process_units = process_units(&settings);
         self.inputs.nameplates = nameplates(&settings);
-        self.server.redefine(self.inputs.clone()).map_err(failed)?;
+        let shown = self.server.redefine(self.inputs.clone());
+        // Whatever clients see, the machines of the plant as it is described now are listened to.
         self.links.start(wanted);
+        shown.map_err(failed)?;
         let restart_for = reload::restart_for(&self.settings, &settings);
         // What takes a restart stays as it runs, so that it is told again the next time.
         let (opcua, http) = (self.settings.opcua.clone(), self.settings.http.clone());

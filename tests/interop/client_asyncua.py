@@ -42,7 +42,18 @@ async def browse(client):
     index = namespaces.index(plant)
     roots = [n for n in await client.nodes.objects.get_children() if n.nodeid.NamespaceIndex == index]
     names = sorted([(await n.read_browse_name()).Name for n in roots])
-    expect(names == ["Demo", "MES"], f"below Objects there are {names}")
+    expect(names == ["Acme", "MES"], f"below Objects there are {names}")
+    company = client.get_node(ua.NodeId("enterprise/Acme", index))
+    own = namespaces.index(TYPES)
+    level = await (await company.get_child(f"{own}:EquipmentLevel")).read_value()
+    key = await (await company.get_child(f"{own}:EquipmentId")).read_value()
+    below = [n.nodeid.Identifier for n in await company.get_children(refs=ua.ObjectIds.Organizes)]
+    expect((level, key, below) == (0, "Acme", ["site/Demo"]), f"the company is {level} {key}: {below}")
+    site = client.get_node(ua.NodeId("site/Demo", index))
+    for window in ("Oee", "GoodCount"):
+        values = [(await (await n.get_child([f"{own}:KPI", f"{own}:LastHour", f"{own}:{window}"]))
+                   .read_data_value(raise_on_bad_status=False)).Value.Value for n in (company, site)]
+        expect(values[0] is not None and values[1] is not None, f"{window} of company and site: {values}")
     found, queue = {}, roots
     while queue:
         node = queue.pop()
@@ -57,7 +68,6 @@ async def browse(client):
     expect(name.Name == "LineType", f"line L1 is a {name.Name}")
     description = await line.read_attribute(ua.AttributeIds.Description)
     expect(description.Value.Value.Text, "line L1 has no description")
-    own = namespaces.index(TYPES)
     path = await line.get_child([f"{own}:KPI", f"{own}:ThisShift", f"{own}:Oee"])
     expect(path.nodeid.Identifier == "line/L1/KPI/ThisShift/Oee", f"browse path leads to {path}")
     return index, len(found)

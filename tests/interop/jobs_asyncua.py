@@ -10,11 +10,11 @@ import asyncio
 import itertools
 import logging
 import sys
-from pathlib import Path
 
-from asyncua import Client, ua
-from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
+from asyncua import ua
 from asyncua.ua.ua_binary import struct_from_binary
+
+from logon_asyncua import client_of
 
 JOBS = "http://opcfoundation.org/UA/ISA95-JOBCONTROL_V2/"
 DONE, UNKNOWN, WRONG_STATE, NOT_ACCEPTED, INVALID = 1, 1 << 1, 1 << 3, 1 << 4, 1 << 32
@@ -220,14 +220,7 @@ async def reasons(client, receiver):
 
 
 async def main(url, user, password, folder, line, product):
-    client = Client(url)
-    client.application_uri = "urn:linewright:interop:client"
-    client.set_user(user)
-    client.set_password(password)
-    folder = Path(folder)
-    await client.set_security(SecurityPolicyBasic256Sha256, folder / "app.der", folder / "app-key.pem",
-                              mode=ua.MessageSecurityMode.SignAndEncrypt)
-    async with client:
+    async with await client_of(url, folder, user, password) as client:
         await client.load_data_type_definitions()
         namespaces = await client.get_namespace_array()
         plant = next(i for i, uri in enumerate(namespaces) if uri.startswith("urn:linewright:ua:plant:"))

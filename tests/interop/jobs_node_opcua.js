@@ -2,7 +2,8 @@
 // orders with all fields, the least and every other one, and reads back what the server has made of them.
 // Usage: jobs_node_opcua.js URL USER PASSWORD PKI LINE PRODUCT
 const opcua = require("node-opcua");
-const { OPCUAClient, UserTokenType, StatusCodes, DataType, VariantArrayType, AttributeIds } = opcua;
+const { logOn } = require("./logon_node_opcua.js");
+const { StatusCodes, DataType, VariantArrayType, AttributeIds } = opcua;
 
 const JOBS = "http://opcfoundation.org/UA/ISA95-JOBCONTROL_V2/";
 
@@ -42,20 +43,7 @@ function others() {
 }
 
 async function main(url, user, password, pki, line, product) {
-    const certificates = new opcua.OPCUACertificateManager({
-        rootFolder: pki, automaticallyAcceptUnknownCertificate: true });
-    await certificates.initialize();
-    const client = OPCUAClient.create({
-        endpointMustExist: false,
-        securityMode: opcua.MessageSecurityMode.SignAndEncrypt,
-        securityPolicy: opcua.SecurityPolicy.Basic256Sha256,
-        clientCertificateManager: certificates,
-    });
-    await client.connect(url);
-    const session = await client.createSession(
-        { type: UserTokenType.UserName, userName: user, password });
-    const namespaces = await session.readNamespaceArray();
-    const plant = namespaces.findIndex((uri) => uri.startsWith("urn:linewright:ua:plant:"));
+    const { client, session, namespaces, plant } = await logOn(url, user, password, pki);
     const jobs = namespaces.indexOf(JOBS);
     const root = `ns=${plant};s=line/${line}/MachineryBuildingBlocks/JobManagement`;
     const call = async (object, method, ...inputArguments) => {

@@ -5,9 +5,9 @@ first thing that is not as it should be.
 """
 
 import sys
-from pathlib import Path
 
 import o6
+from logon_o6 import client_of, plant_of
 from o6.ns.isa95_jobcontrol_v2 import datatypes as isa95
 
 DONE, UNKNOWN = 1, 2
@@ -20,14 +20,8 @@ def expect(condition, text):
 
 
 def main(url, user, password, folder, line, product):
-    folder = Path(folder)
-    client = o6.Client(
-        url, certificate=folder / "app.der", privateKey=folder / "app-key.der",
-        securityMode=o6.SecurityMode.SIGN_AND_ENCRYPT, securityPolicy=o6.SecurityPolicy.BASIC256SHA256,
-        applicationUri="urn:linewright:interop:client", username=user, password=password)
-    with client as one:
-        namespaces = [str(uri) for uri in one.read("i=2255")]
-        plant = next(i for i, uri in enumerate(namespaces) if uri.startswith("urn:linewright:ua:plant:"))
+    with client_of(url, folder, user, password) as one:
+        plant = plant_of(one)
         root = f"ns={plant};s=line/{line}/MachineryBuildingBlocks/JobManagement"
         control, results = f"{root}/JobOrderControl", f"{root}/JobOrderResults"
 

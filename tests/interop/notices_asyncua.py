@@ -9,11 +9,11 @@ sentence at the first thing that is not as it should be.
 import asyncio
 import datetime
 import sys
-from pathlib import Path
 
-from asyncua import Client, ua
-from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
+from asyncua import ua
 from asyncua.ua.uaerrors import UaStatusCodeError
+
+from logon_asyncua import client_of
 
 TYPES = "urn:linewright:ua:mes"
 JOBS = "http://opcfoundation.org/UA/ISA95-JOBCONTROL_V2/"
@@ -147,7 +147,7 @@ async def orders(client, viewer, types, spaces, line, product):
     return number
 
 
-async def conditions(client, viewer, subscription, types, spaces, machine, reason):
+async def conditions(client, viewer, subscription, item, types, spaces, machine, reason):
     """A stop that nobody has explained: refreshed, acknowledged, commented, confirmed, shelved."""
     alarm = ua.NodeId(f"machine/{machine}/UnexplainedStop", spaces["plant"])
     refresh = ua.NodeId(ua.ObjectIds.ConditionType_ConditionRefresh)
@@ -216,6 +216,26 @@ async def conditions(client, viewer, subscription, types, spaces, machine, reaso
     active = await client.get_node(alarm).get_child(["0:EnabledState", "0:Id"])
     expect(await active.read_value() is True, "it is not enabled")
 
+    # Another refresh, for one item only.
+    viewer.events.clear()
+    refresh = ua.NodeId(ua.ObjectIds.ConditionType_ConditionRefresh2)
+    number = lambda value: ua.Variant(value, ua.VariantType.UInt32)
+    await refused("a refresh of an item that is not there", ua.StatusCodes.BadMonitoredItemIdInvalid,
+                  call(client, CONDITION, refresh, identity, number(4_000_000)))
+    # Refreshes of one subscription are a second apart at least.
+    for _ in range(30):
+        try:
+            await call(client, CONDITION, refresh, identity, number(item))
+            break
+        except UaStatusCodeError as error:
+            expect(error.code == ua.StatusCodes.BadRefreshInProgress, f"the second refresh: {error}")
+            await asyncio.sleep(0.1)
+    await viewer.until("the end of the second refresh", lambda e: e["EventType"].Identifier == 2788)
+    kinds = [event["EventType"].Identifier for event in viewer.events]
+    refreshed = viewer.events[kinds.index(2787) + 1:kinds.index(2788)]
+    expect(all(event["Retain"] for event in refreshed if event["ConditionId"]),
+           "conditions that nobody has to look at are refreshed")
+
 
 async def filtered(client, viewer, types, machine, plant):
     """A filter at one machine wants the ends of stops only."""
@@ -268,17 +288,6 @@ async def history(client, viewer, types, spaces, line, number):
     expect(notifier.Value.Value == 5, f"the notifier of the server says {notifier.Value.Value}")
 
 
-async def engineer_of(url, folder):
-    """A client of the engineer who logs on with a certificate."""
-    client = Client(url)
-    await client.set_security(SecurityPolicyBasic256Sha256, str(folder / "app.der"),
-                              str(folder / "app-key.pem"))
-    client.application_uri = "urn:linewright:interop:client"
-    await client.load_client_certificate(str(folder / "user.der"))
-    await client.load_private_key(str(folder / "user-key.pem"))
-    return client
-
-
 def of_type(kind):
     return ua.ContentFilter(Elements=[ua.ContentFilterElement(
         FilterOperator=ua.FilterOperator.OfType,
@@ -289,14 +298,7 @@ viewer_events = []
 
 
 async def main(url, user, password, folder, line, product, machine, reason):
-    folder = Path(folder)
-    client = Client(url)
-    await client.set_security(SecurityPolicyBasic256Sha256, str(folder / "app.der"),
-                              str(folder / "app-key.pem"))
-    client.application_uri = "urn:linewright:interop:client"
-    client.set_user(user)
-    client.set_password(password)
-    async with client:
+    async with await client_of(url, folder, user, password) as client:
         namespaces = await client.get_namespace_array()
         plant = next(n for n, uri in enumerate(namespaces) if ":ua:plant:" in uri)
         spaces = {"plant": plant, "own": namespaces.index(TYPES), "jobs": namespaces.index(JOBS)}
@@ -312,7 +314,7 @@ async def main(url, user, password, folder, line, product, machine, reason):
         filter = viewer.wanted(types, extra)
         filter.SelectClauses.append(clause(types["StopEventType"], "Comment", spaces["own"]))
         viewer.names.append("Comment2")
-        subscription, _ = await open_items(client, viewer, ua.NodeId(ua.ObjectIds.Server), filter)
+        subscription, item = await open_items(client, viewer, ua.NodeId(ua.ObjectIds.Server), filter)
         at_line = Viewer()
         await open_items(client, at_line, ua.NodeId(f"line/{line}", plant),
                          at_line.wanted(types, [(order, "OrderId", spaces["own"])]))
@@ -323,7 +325,7 @@ async def main(url, user, password, folder, line, product, machine, reason):
         for kind in ("StateChangeEventType", "StopStartedEventType", "StopEndedEventType"):
             await viewer.until(kind, lambda e: e["EventType"] == types[kind], 30)
         await history(client, Viewer(), types, spaces, line, number)
-        engineer = await engineer_of(url, folder)
+        engineer = await client_of(url, folder)
         async with engineer:
             audited = Viewer()
             comment = (ua.NodeId(ua.ObjectIds.AuditConditionAcknowledgeEventType), "Comment", 0)
@@ -332,7 +334,7 @@ async def main(url, user, password, folder, line, product, machine, reason):
                 WhereClause=of_type(ua.NodeId(ua.ObjectIds.AuditConditionEventType)))
             audited.names = ["EventType", "SourceNode", "Comment"]
             await open_items(engineer, audited, ua.NodeId(ua.ObjectIds.Server), filter)
-            await conditions(client, viewer, subscription, types, spaces, machine, reason)
+            await conditions(client, viewer, subscription, item, types, spaces, machine, reason)
             said = await audited.until("the audit of an acknowledgement", lambda e: e["Comment"]
                                        and e["Comment"].Text == "seen")
             expect(said["SourceNode"].Identifier == f"machine/{machine}/UnexplainedStop", f"{said}")

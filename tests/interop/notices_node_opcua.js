@@ -2,7 +2,8 @@
 // acknowledgement and a confirmation with its own calls for them, and the event history in pages.
 // Usage: notices_node_opcua.js URL USER PASSWORD PKI LINE MACHINE REASON
 const opcua = require("node-opcua");
-const { OPCUAClient, UserTokenType, AttributeIds, DataType, StatusCodes } = opcua;
+const { logOn } = require("./logon_node_opcua.js");
+const { AttributeIds, DataType, StatusCodes } = opcua;
 
 function expect(condition, text) {
     if (!condition) throw new Error(text);
@@ -103,20 +104,7 @@ async function history(session, node) {
 }
 
 async function main(url, user, password, pki, line, machine, reason) {
-    const certificates = new opcua.OPCUACertificateManager({
-        rootFolder: pki, automaticallyAcceptUnknownCertificate: true });
-    await certificates.initialize();
-    const client = OPCUAClient.create({
-        endpointMustExist: false,
-        securityMode: opcua.MessageSecurityMode.SignAndEncrypt,
-        securityPolicy: opcua.SecurityPolicy.Basic256Sha256,
-        clientCertificateManager: certificates,
-    });
-    await client.connect(url);
-    const session = await client.createSession(
-        { type: UserTokenType.UserName, userName: user, password });
-    const namespaces = await session.readNamespaceArray();
-    const plant = namespaces.findIndex((uri) => uri.startsWith("urn:linewright:ua:plant:"));
+    const { client, session, plant } = await logOn(url, user, password, pki);
     await alarms(session, plant, machine, reason);
     await history(session, `ns=${plant};s=machine/${machine}`);
     const results = `ns=${plant};s=line/${line}/MachineryBuildingBlocks/JobManagement/JobOrderResults`;

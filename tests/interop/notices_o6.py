@@ -8,9 +8,10 @@ the first thing that is not as it should be.
 import sys
 import threading
 import time
-from pathlib import Path
 
 import o6
+
+from logon_o6 import client_of, plant_of
 
 
 def expect(condition, text):
@@ -29,14 +30,8 @@ def until(what, find, seconds=60):
 
 
 def main(url, user, password, folder, machine, reason):
-    folder = Path(folder)
-    client = o6.Client(
-        url, certificate=folder / "app.der", privateKey=folder / "app-key.der",
-        securityMode=o6.SecurityMode.SIGN_AND_ENCRYPT, securityPolicy=o6.SecurityPolicy.BASIC256SHA256,
-        applicationUri="urn:linewright:interop:client", username=user, password=password)
-    with client as one:
-        namespaces = [str(uri) for uri in one.read("i=2255")]
-        plant = next(i for i, uri in enumerate(namespaces) if uri.startswith("urn:linewright:ua:plant:"))
+    with client_of(url, folder, user, password) as one:
+        plant = plant_of(one)
         alarm = f"ns={plant};s=machine/{machine}/UnexplainedStop"
         events, lock = [], threading.Lock()
 

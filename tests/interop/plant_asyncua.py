@@ -10,10 +10,10 @@ import asyncio
 import datetime
 import logging
 import sys
-from pathlib import Path
 
-from asyncua import Client, ua
-from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
+from asyncua import ua
+
+from logon_asyncua import client_of
 
 FIGURES = ["Oee", "Availability", "Performance", "Quality", "Teep", "Ooe", "Nee", "Coverage"]
 MILLISECOND = datetime.timedelta(milliseconds=1)
@@ -158,16 +158,22 @@ async def stops(plant, machine, reason, person):
 
     async def long_stop():
         for path in reversed(await plant.listed(f"{on}/Stops")):
-            if not await plant.value(f"{path}/Active") and not await plant.value(f"{path}/Micro"):
+            told = [await plant.value(f"{path}/{name}") for name in ("Active", "Micro", "Reason")]
+            if told == [False, False, ""]:
                 return path
         return None
 
-    path = await until("a stop that is over", long_stop)
+    async def is_open(at):
+        return at in [stop.Start for stop in await plant.value(f"{on}/OpenStops") if stop.Unexplained]
+
+    path = await until("a stop that is over and has no reason", long_stop)
     start, end = await plant.value(f"{path}/Start"), await plant.value(f"{path}/End")
     # Times are kept ten times finer than Python has them, so an instant inside is given.
     inside = time(start + MILLISECOND)
     await plant.refused("mes.reason.unknown", on, "ClassifyStop", inside, "nobody-knows-me", none)
+    await until("a stop without a reason waits for one", lambda: is_open(start), 10)
     await plant.done(on, "ClassifyStop", inside, reason, "seen by asyncua")
+    await until("a stop that has its reason waits no more", lambda: negated(lambda: is_open(start)), 10)
     said = [await plant.value(f"{path}/{name}") for name in ("Reason", "Comment", "Actor", "Duration")]
     expect(said[:3] == [reason, "seen by asyncua", "supervisor"], f"of the stop is said {said}")
     expect(abs(said[3] - (end - start) / MILLISECOND) < 1, f"it lasted {said[3]}, from {start} to {end}")
@@ -195,7 +201,7 @@ async def stops(plant, machine, reason, person):
     await until("nobody works", lambda: negated(works))
     for where in ("site/Demo", on):
         for stop in await plant.value(f"{where}/OpenStops"):
-            expect(stop.Machine and stop.Line and stop.Start, f"an open stop is {stop}")
+            expect(stop.Machine and stop.Line and stop.Start and stop.Known, f"an open stop is {stop}")
             expect(stop.End is None or stop.Unexplained, f"neither open nor unexplained: {stop}")
 
 
@@ -276,14 +282,7 @@ async def at_times(plant, machine):
 
 async def main(url, user, password, folder, line, product, machine, reason, exact):
     logging.disable(logging.CRITICAL)
-    folder = Path(folder)
-    client = Client(url)
-    await client.set_security(SecurityPolicyBasic256Sha256, str(folder / "app.der"),
-                              str(folder / "app-key.pem"))
-    client.application_uri = "urn:linewright:interop:client"
-    client.set_user(user)
-    client.set_password(password)
-    async with client:
+    async with await client_of(url, folder, user, password) as client:
         await client.load_data_type_definitions()
         spaces = await client.get_namespace_array()
         plant = Plant(client, next(i for i, uri in enumerate(spaces) if ":ua:plant:" in uri),

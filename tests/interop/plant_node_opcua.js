@@ -3,7 +3,8 @@
 // Usage: plant_node_opcua.js URL USER PASSWORD PKI LINE PRODUCT MACHINE REASON
 // Nothing else may run on LINE; MACHINE stops now and then.
 const opcua = require("node-opcua");
-const { OPCUAClient, UserTokenType, StatusCodes, DataType, AttributeIds, BrowseDirection } = opcua;
+const { logOn } = require("./logon_node_opcua.js");
+const { StatusCodes, DataType, AttributeIds, BrowseDirection } = opcua;
 
 function expect(condition, text) {
     if (!condition) throw new Error(text);
@@ -165,20 +166,8 @@ async function evidence(plant, machine) {
 }
 
 async function main(url, user, password, pki, line, product, machine, reason) {
-    const certificates = new opcua.OPCUACertificateManager({
-        rootFolder: pki, automaticallyAcceptUnknownCertificate: true });
-    await certificates.initialize();
-    const client = OPCUAClient.create({
-        endpointMustExist: false,
-        securityMode: opcua.MessageSecurityMode.SignAndEncrypt,
-        securityPolicy: opcua.SecurityPolicy.Basic256Sha256,
-        clientCertificateManager: certificates,
-    });
-    await client.connect(url);
-    const session = await client.createSession(
-        { type: UserTokenType.UserName, userName: user, password });
-    const namespaces = await session.readNamespaceArray();
-    const plant = new Plant(session, namespaces.findIndex((uri) => uri.startsWith("urn:linewright:ua:plant:")));
+    const { client, session, plant: index } = await logOn(url, user, password, pki);
+    const plant = new Plant(session, index);
     const { number, lot } = await orders(plant, line, product);
     await genealogy(plant, number, lot);
     await stops(plant, machine, reason);

@@ -8,12 +8,11 @@ MACHINE stops now and then. Ends with status 1 and a sentence at the first thing
 import datetime
 import sys
 import time
-from pathlib import Path
 
 import o6
-from o6.ns import ns0
 
-types = ns0.datatypes
+from logon_o6 import client_of, plant_of
+
 MILLISECOND = datetime.timedelta(milliseconds=1)
 
 
@@ -160,14 +159,8 @@ def evidence(plant, machine):
 
 
 def main(url, user, password, folder, line, product, machine, reason):
-    folder = Path(folder)
-    client = o6.Client(
-        url, certificate=folder / "app.der", privateKey=folder / "app-key.der",
-        securityMode=o6.SecurityMode.SIGN_AND_ENCRYPT, securityPolicy=o6.SecurityPolicy.BASIC256SHA256,
-        applicationUri="urn:linewright:interop:client", username=user, password=password)
-    with client as one:
-        namespaces = [str(uri) for uri in one.read("i=2255")]
-        plant = Plant(one, next(i for i, uri in enumerate(namespaces) if ":ua:plant:" in uri))
+    with client_of(url, folder, user, password) as one:
+        plant = Plant(one, plant_of(one))
         number, lot = orders(plant, line, product)
         genealogy(plant, number, lot)
         stops(plant, machine, reason)

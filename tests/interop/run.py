@@ -198,6 +198,7 @@ def change_of_shift():
 
 def configure(directory, opcua, http, first, press, welder, change):
     text = DEMO.read_text().replace("[[shift]]\n", '[[shift]]\nareas = ["Beverages"]\n')
+    text = text.replace("[site]\n", '[site]\nenterprise = "Acme"\n')
     text = text.replace('directory = "data/demo"', f'directory = "{directory}/data"')
     for number in range(5):
         text = text.replace(f"127.0.0.1:{48401 + number}", f"127.0.0.1:{first + number}")

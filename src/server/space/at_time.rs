@@ -6,6 +6,7 @@ use opcua::types::{DataValue, StatusCode};
 use super::history::Source;
 use super::value::data_value;
 use crate::domain::time::{Span, Timestamp, Window};
+use crate::server::time::timestamp;
 
 /// Instants of one read at most.
 pub const INSTANTS_MAX: usize = 1000;
@@ -28,53 +29,90 @@ pub struct AtTimeRequest {
     pub now: Timestamp,
 }
 
-/// The values at the instants.
+/// The values at the instants, in their order.
+///
+/// Instants that are near each other are answered from one look at their stretch of time, so that many cost
+/// little more than one.
 pub async fn read(
     source: &impl Source,
     request: &AtTimeRequest,
 ) -> Result<Vec<DataValue>, StatusCode> {
-    let mut values = Vec::with_capacity(request.times.len());
-    for at in &request.times {
-        values.push(one(source, request, *at).await?);
+    let nothing = |at: &Timestamp| data_value(None, StatusCode::BadNoData, *at, source.now());
+    let mut values: Vec<DataValue> = request.times.iter().map(nothing).collect();
+    let Some(oldest) = source.oldest().await? else {
+        return Ok(values);
+    };
+    // What will be is not known, and what was before everything neither.
+    let is_known = |at: Timestamp| oldest <= at && at <= request.now;
+    let mut order: Vec<(Timestamp, usize)> = request.times.iter().copied().zip(0..).collect();
+    order.retain(|(at, _)| is_known(*at));
+    order.sort_unstable();
+    let mut rest = order.as_slice();
+    while let Some((from, _)) = rest.first() {
+        let end = *from + source.stretch(None);
+        let near = rest.partition_point(|(at, _)| *at < end);
+        let (stretch, others) = rest.split_at(near);
+        let last = stretch.last().map_or(*from, |(at, _)| *at);
+        let window = Window { from: *from, to: last + Span::from_ticks(1) };
+        let mut stored: Vec<(Timestamp, DataValue)> = Vec::new();
+        if let Some(before) = source.last_before(*from).await? {
+            stored.extend(
+                before.source_timestamp.as_ref().and_then(timestamp).map(|at| (at, before)),
+            );
+        }
+        stored.extend(source.values(window).await?);
+        for (at, index) in stretch {
+            if let Some(value) = held(source, request, &stored, *at).await? {
+                values[*index] = value;
+            }
+        }
+        rest = others;
     }
     Ok(values)
 }
 
-async fn one(
+/// The value at an instant, of those that are stored around it; none where there is none.
+async fn held(
     source: &impl Source,
     request: &AtTimeRequest,
+    stored: &[(Timestamp, DataValue)],
     at: Timestamp,
-) -> Result<DataValue, StatusCode> {
-    let nothing = || data_value(None, StatusCode::BadNoData, at, source.now());
-    // What will be is not known, and what was before everything neither.
-    if at > request.now || source.oldest().await?.is_none_or(|oldest| at < oldest) {
-        return Ok(nothing());
-    }
-    let instant = Window { from: at, to: at + Span::from_ticks(1) };
-    if let Some((_, stored)) = source.values(instant).await?.pop() {
-        return Ok(stored);
-    }
-    let mut before = source.last_before(at).await?;
-    let mut passed = 0;
-    while !request.simple_bounds
-        && passed < PASSED_MAX
-        && let Some(value) = &before
-        && value.value.is_none()
-        && let Some(time) = value.source_timestamp.as_ref().and_then(crate::server::time::timestamp)
-    {
-        before = source.last_before(time).await?;
-        passed += 1;
-    }
-    let Some(held) = before else {
-        return Ok(nothing());
+) -> Result<Option<DataValue>, StatusCode> {
+    let until = stored.partition_point(|(known, _)| *known <= at);
+    let Some(((since, newest), earlier)) = stored[..until].split_last() else {
+        return Ok(None);
     };
-    let status = match held.status {
-        Some(status) if held.value.is_none() => status,
-        _ if passed > 0 => StatusCode::from(UNCERTAIN_INTERPOLATED),
-        Some(status) if !status.is_good() => status,
-        _ => StatusCode::from(GOOD_INTERPOLATED),
+    if *since == at {
+        return Ok(Some(newest.clone()));
+    }
+    if request.simple_bounds || newest.value.is_some() {
+        let status = match newest.status {
+            Some(status) if newest.value.is_none() || !status.is_good() => status,
+            _ => StatusCode::from(GOOD_INTERPOLATED),
+        };
+        return Ok(Some(data_value(newest.value.clone(), status, at, source.now())));
+    }
+    let status = newest.status.unwrap_or(StatusCode::BadNoData);
+    let mut good = earlier.iter().rev().find(|(_, value)| value.value.is_some()).cloned();
+    let mut first = stored[0].0;
+    for _ in 0..PASSED_MAX {
+        if good.is_some() {
+            break;
+        }
+        let Some(before) = source.last_before(first).await? else {
+            break;
+        };
+        let Some(time) = before.source_timestamp.as_ref().and_then(timestamp) else {
+            break;
+        };
+        first = time;
+        good = before.value.is_some().then_some((time, before));
+    }
+    let (value, status) = match good {
+        Some((_, good)) => (good.value, StatusCode::from(UNCERTAIN_INTERPOLATED)),
+        None => (None, status),
     };
-    Ok(data_value(held.value, status, at, source.now()))
+    Ok(Some(data_value(value, status, at, source.now())))
 }
 
 #[cfg(test)]
@@ -83,6 +121,7 @@ mod tests {
     use opcua::types::Variant;
 
     use super::*;
+    use crate::server::time::date_time;
 
     /// Values at some instants; `None` where nothing was known from then on.
     struct Stored(Vec<(i64, Option<i64>)>);
@@ -147,5 +186,18 @@ mod tests {
         assert_eq!(seen(&stored, 35, false).await, (number(2), UNCERTAIN_INTERPOLATED));
         assert_eq!(seen(&stored, 99, true).await, (number(4), GOOD_INTERPOLATED));
         assert_eq!(seen(&stored, 101, true).await, no_data);
+        // Many at once, in any order, are as each alone.
+        for simple_bounds in [true, false] {
+            let ticks = [99, 9, 35, 10, 15, 101, 30, 41, 40, 35];
+            let times = ticks.iter().map(|ticks| at(*ticks)).collect();
+            let request = AtTimeRequest { times, simple_bounds, now: at(100) };
+            let values = read(&stored, &request).await.unwrap();
+            assert_eq!(values.len(), ticks.len());
+            for (ticks, value) in ticks.into_iter().zip(values) {
+                let alone = seen(&stored, ticks, simple_bounds).await;
+                assert_eq!((value.value, value.status.unwrap().bits()), alone, "at {ticks}");
+                assert_eq!(value.source_timestamp, Some(date_time(at(ticks))));
+            }
+        }
     }
 }

@@ -69,13 +69,21 @@ pub fn open_stops(
         }
     }
     for machine in machines {
-        let Some(stop) = view.machines.get(&machine).and_then(|m| m.stop.as_ref()) else {
+        let Some(shown) = view.machines.get(&machine) else {
+            continue;
+        };
+        // Of a machine that says nothing, nobody knows whether it still stands.
+        for (_, stop) in open.iter_mut().filter(|((of, _), _)| *of == machine) {
+            stop.known &= stop.end.is_some() || shown.linked;
+        }
+        let Some(stop) = &shown.stop else {
             continue;
         };
         let present = StopStructure::new(plant, &machine, stop, now);
         let known = open.get(&(machine.clone(), stop.start));
         let acknowledged = known.is_some_and(|known| known.acknowledged);
-        open.insert((machine, stop.start), StopStructure { acknowledged, ..present });
+        let known = shown.linked;
+        open.insert((machine, stop.start), StopStructure { acknowledged, known, ..present });
     }
     open.into_values().collect()
 }

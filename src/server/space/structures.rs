@@ -28,6 +28,8 @@ structure! {
         end: Option<DateTime>,
         /// Number of the state in which the machine stopped.
         state: i32,
+        /// Whether it is known how long it is.
+        known: bool,
         /// Whether it is a micro-stop.
         micro: bool,
         /// Whether somebody has still to say why.
@@ -156,6 +158,7 @@ impl StopStructure {
             start: date_time(stop.start),
             end: stop.end.map(date_time),
             state: stop.state as i32,
+            known: true,
             micro: described.is_some_and(|m| stop.is_micro(m.micro_stop_below)),
             unexplained: described.is_some_and(|m| stop.needs_explanation(plant, m, now)),
             acknowledged: false,
@@ -176,7 +179,8 @@ impl StopStructure {
             line: line_of(plant, machine),
             start: date_time(*start),
             end: (!condition.active.is).then(|| date_time(condition.active.at)),
-            state: condition.state.map_or(0, |state| state as i32),
+            state: condition.state? as i32,
+            known: !condition.active.is || condition.known.is,
             unexplained: !condition.confirmed.is,
             acknowledged: condition.acked.is,
             comment: condition.comment.as_ref().and_then(|comment| said(&comment.text)),

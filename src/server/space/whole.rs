@@ -59,9 +59,9 @@ impl WholeSpace {
         let sets = (self.standard.nodes(), &self.types);
         let (model, context) = (self.model.clone(), self.context.clone());
         let next = Arc::new(PlantSpace::new(inputs, model, self.instances, sets, context)?);
-        let mut plant = self.plant.write().unwrap_or_else(PoisonError::into_inner);
-        self.untold.note((plant.instances(), next.instances()), self.instances);
-        *plant = next;
+        // Comparing large trees takes a while, in which others go on with the old one.
+        self.untold.note((self.plant().instances(), next.instances()), self.instances);
+        *self.plant.write().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(())
     }
 
