@@ -251,9 +251,10 @@ mod tests {
             assignment: Assignment::Stated,
             actor: "test".into(),
         };
-        let facts: Vec<_> = [("B", 7), ("A", 9), ("B", 3)].into_iter().collect();
-        let facts: Vec<_> =
-            facts.into_iter().map(|(lot, at)| Event::LotRecorded(operation(lot, at))).collect();
+        let facts: Vec<_> = [("B", 7), ("A", 9), ("B", 3)]
+            .into_iter()
+            .map(|(lot, at)| Event::LotRecorded(operation(lot, at)))
+            .collect();
         let begins = |store: &RedbStore| {
             let window = Window { from: Timestamp::MIN, to: Timestamp::MAX };
             let found = store.reader().lots_begun(window, None, 10).unwrap();
@@ -273,7 +274,18 @@ mod tests {
         drop(meta);
         transaction.commit().unwrap();
         drop(store);
-        assert_eq!(begins(&RedbStore::open(directory.path()).unwrap()), expected);
+        let mut store = RedbStore::open(directory.path()).unwrap();
+        assert_eq!(begins(&store), expected);
+        // What turns out to be wrong is not the beginning any more.
+        for (voided, expected) in [
+            (("B", 3), vec![(7, "B".to_owned()), (9, "A".to_owned())]),
+            (("A", 9), vec![(7, "B".to_owned())]),
+            (("B", 7), vec![]),
+        ] {
+            let facts = [Event::LotVoided(operation(voided.0, voided.1))];
+            store.commit(&Batch { events: &facts, ..Batch::default() }).unwrap();
+            assert_eq!(begins(&store), expected);
+        }
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Figures that are there to read at all times, of the running engine: each is that of its window as
 //! anybody can ask for it, whatever is settled, closed or late.
 
-use linewright::app::explain::Row;
+use linewright::app::explain::{Explanation, Row};
 use linewright::app::view::{KpiView, KpiWindow};
 use linewright::app::why::Question;
 use linewright::domain::command::Input;
 use linewright::domain::oee::evaluate::Equipment;
-use linewright::domain::oee::kpi::Kpi;
+use linewright::domain::oee::kpi::{Kpi, Profile};
 use linewright::domain::oee::loss::LossClass;
 use linewright::domain::order::JobCommand;
 use linewright::domain::signal::{MachineState, SignalRole};
@@ -83,6 +83,14 @@ fn rows(
 fn explained(running: &Running, window: KpiWindow, equipment: &Equipment, kpi: &Kpi) {
     let (whole, all) = rows(running, window, equipment, usize::MAX - 1);
     same(&whole, kpi);
+    if *equipment != Equipment::Site && window != KpiWindow::ThisOrder {
+        let (queries, runtime) = (&running.queries, &running.runtime);
+        let facts = runtime.block_on(queries.facts(equipment, kpi.window)).unwrap();
+        let revisions = runtime.block_on(queries.revisions(equipment, kpi.window)).unwrap();
+        let explained =
+            Explanation::new(&facts, equipment, kpi.window, Profile::Tpm, &revisions).unwrap();
+        assert_eq!(all, explained.rows, "{window:?} of {equipment:?}");
+    }
     let (_, paged) = rows(running, window, equipment, 7);
     assert_eq!(paged, all, "pages of {window:?} of {equipment:?}");
     for class in LossClass::ALL {
