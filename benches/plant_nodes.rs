@@ -1,5 +1,6 @@
-//! What a plant of 50 000 nodes costs: time until the program is ready, memory, and a walk over every
-//! node with a client of another stack. `cargo bench --bench plant_nodes`
+//! What a plant of 50 000 nodes costs: time until the program is ready, memory, a walk over every node, and
+//! a look at a day on which 100 000 lots were used, with a client of another stack.
+//! `cargo bench --bench plant_nodes`
 //!
 //! The real binary, with a configuration of 61 lines with a machine each whose links find nobody. The
 //! first start makes keys, which takes seconds and has nothing to do with nodes; the second is measured.
@@ -14,6 +15,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use linewright::app::ports::{Batch, Store as _};
+use linewright::domain::event::Event;
+use linewright::domain::genealogy::{Assignment, LotOperation, LotOperationKind};
+use linewright::domain::id::{LotId, OrderId, ProductId};
+use linewright::domain::time::Span;
+use linewright::store::RedbStore;
 use opcua::client::{ClientBuilder, IdentityToken, Session};
 use opcua::types::{
     BrowseDescription, BrowseDirection, MessageSecurityMode, NodeClassMask, NodeId, ObjectId,
@@ -25,6 +32,10 @@ const LINES: usize = 61;
 const READY_WITHIN: Duration = Duration::from_secs(2);
 const MEMORY_MIB: u64 = 200;
 const NODES: usize = 50_000;
+/// Lots of a day, those that one commit records, and those of one page of the client.
+const LOTS: usize = 100_000;
+const LOTS_AT_ONCE: usize = 1000;
+const PAGE: u32 = 1000;
 
 fn configuration(directory: &Path, opcua: u16, http: u16) -> String {
     let directory = directory.display();
@@ -83,6 +94,51 @@ fn memory_mib(program: &Child) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
+/// Records lots that were used on the first day of 2026.
+fn record_lots(data: &Path) {
+    let mut store = RedbStore::open(data).unwrap();
+    let begin = linewright::app::time_text::parse("2026-01-01T00:00:00Z").unwrap();
+    let lots: Vec<Event> = (0..LOTS)
+        .map(|number| {
+            Event::LotRecorded(LotOperation {
+                kind: LotOperationKind::Consumed,
+                lot: LotId::parse(&format!("LOT-{number}")).unwrap(),
+                // An order uses some lots, not all.
+                order: OrderId::parse(&format!("WO-{}", number / 10)).unwrap(),
+                product: ProductId::parse("P").unwrap(),
+                machine: None,
+                at: begin + Span::from_millis(number as i64 * 500),
+                quantity: None,
+                assignment: Assignment::Stated,
+                actor: "bench".into(),
+            })
+        })
+        .collect();
+    for events in lots.chunks(LOTS_AT_ONCE) {
+        store.commit(&Batch { events, ..Batch::default() }).unwrap();
+    }
+}
+
+/// Pages through the lots of the day: how many there are, after what time the first page was there, and
+/// after what time the last.
+async fn look_at_day(session: &Session) -> (usize, Duration, Duration) {
+    let folder = NodeId::new(3, "lots-of/2026-01-01");
+    let begun = Instant::now();
+    let mut page = session.browse(&[describe(&folder)], PAGE, None).await.unwrap().remove(0);
+    let first = begun.elapsed();
+    let mut lots = BTreeSet::new();
+    loop {
+        let references = page.references.unwrap_or_default();
+        assert!(references.len() <= PAGE as usize);
+        lots.extend(references.into_iter().map(|r| r.node_id.node_id.to_string()));
+        if page.continuation_point.is_null() {
+            return (lots.len(), first, begun.elapsed());
+        }
+        let point = page.continuation_point.clone();
+        page = session.browse_next(false, &[point]).await.unwrap().remove(0);
+    }
+}
+
 /// Walks over all nodes of the plant below Objects; how many there are.
 async fn walk(session: &Session) -> usize {
     let mut seen = BTreeSet::new();
@@ -120,10 +176,13 @@ fn main() {
     let config = directory.path().join("plant.toml");
     std::fs::write(&config, configuration(&directory.path().join("data"), opcua, http)).unwrap();
     stop(start(&config, http).0);
+    record_lots(&directory.path().join("data"));
+    // The lots are taken over once, as after a crash; what is measured is a start as any other.
+    stop(start(&config, http).0);
     let (program, ready) = start(&config, http);
     let at_start = memory_mib(&program);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (nodes, walked) = runtime.block_on(async {
+    let (nodes, walked, day, (lots, first, last)) = runtime.block_on(async {
         let mut client = ClientBuilder::new()
             .application_name("plant nodes")
             .application_uri("urn:linewright:bench:nodes")
@@ -146,19 +205,26 @@ fn main() {
         let begun = Instant::now();
         let nodes = walk(&session).await;
         let walked = begun.elapsed();
+        let before = memory_mib(&program);
+        let (lots, first, last) = look_at_day(&session).await;
+        let day = memory_mib(&program).saturating_sub(before);
         session.disconnect().await.unwrap();
         events.await.unwrap();
-        (nodes, walked)
+        (nodes, walked, day, (lots, first, last))
     });
+    assert_eq!(lots, LOTS, "all lots of the day are there");
     println!(
         "plant: {nodes} nodes (at least {NODES} wanted)\n\
          ready after {} ms (at most {})\n\
          memory {at_start} MiB at the start, {} MiB after the walk (at most {MEMORY_MIB})\n\
-         walk over all nodes: {} ms",
+         walk over all nodes: {} ms\n\
+         a day with {lots} lots: first page of {PAGE} after {} ms, all after {} ms, {day} MiB more",
         ready.as_millis(),
         READY_WITHIN.as_millis(),
         memory_mib(&program),
-        walked.as_millis()
+        walked.as_millis(),
+        first.as_millis(),
+        last.as_millis()
     );
     stop(program);
 }

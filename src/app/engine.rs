@@ -162,6 +162,7 @@ pub struct EngineHandle {
     health: watch::Receiver<Health>,
     reader: Arc<dyn Reader>,
     plant: watch::Receiver<Arc<Plant>>,
+    history: watch::Receiver<Option<PlantHistory>>,
 }
 
 impl EngineHandle {
@@ -243,6 +244,12 @@ impl EngineHandle {
         self.plant.borrow().clone()
     }
 
+    /// The plant as it was described over time; not known until the description that was started with is
+    /// durable.
+    pub fn history(&self) -> Option<PlantHistory> {
+        self.history.borrow().clone()
+    }
+
     /// Inputs of machines that wait.
     pub fn queue_depth(&self) -> usize {
         MACHINE_QUEUE - self.machines.capacity()
@@ -272,11 +279,20 @@ pub fn start(
     let (health_sender, health) = watch::channel(Health::Ready);
     let reader = store.reader();
     let recovered = store.recover()?;
+    let (history_sender, history) = watch::channel(None);
     let (plant_sender, described) = watch::channel(plant.clone());
-    let outside = Outside { store, clock, publisher, health: health_sender, plant: plant_sender };
+    let outside = Outside {
+        store,
+        clock,
+        publisher,
+        health: health_sender,
+        plant: plant_sender,
+        history: history_sender,
+    };
     let writer = Writer::new(&plant, recovered, outside);
     let plant = described;
-    let handle = EngineHandle { machines, requests, view, observed, health, reader, plant };
+    let handle =
+        EngineHandle { machines, requests, view, observed, health, reader, plant, history };
     let thread = std::thread::Builder::new()
         .name("engine".into())
         .spawn(move || writer.run(machine_queue, request_queue))

@@ -37,6 +37,7 @@ use crate::domain::notice::ConditionId;
 use crate::domain::oee::evaluate::Equipment;
 use crate::domain::order::Order;
 use crate::domain::plant::Plant;
+use crate::domain::plant::history::PlantHistory;
 use crate::domain::rejection::Rejection;
 use crate::domain::time::{Span, Timestamp, Window};
 
@@ -58,6 +59,7 @@ pub(super) struct Outside {
     pub publisher: Publisher,
     pub health: watch::Sender<Health>,
     pub plant: watch::Sender<Arc<Plant>>,
+    pub history: watch::Sender<Option<PlantHistory>>,
 }
 
 /// The single writer.

@@ -215,9 +215,13 @@ impl Space for TestSpace {
         }
     }
 
+    fn referenced(&self, id: &NodeId) -> Option<Arc<Node>> {
+        self.known(id).or_else(|| self.nodes.get(id).map(|held| held.node.clone()))
+    }
+
     async fn node(&self, id: &NodeId) -> Result<Option<Arc<Node>>, StatusCode> {
         self.ask_store(id).await;
-        Ok(self.known(id).or_else(|| self.nodes.get(id).map(|held| held.node.clone())))
+        Ok(self.referenced(id))
     }
 
     async fn references(&self, id: &NodeId) -> Result<Vec<Reference>, StatusCode> {

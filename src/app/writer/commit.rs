@@ -8,6 +8,7 @@ use crate::app::engine::{CommandError, Health, Request};
 use crate::app::live::Live;
 use crate::app::ports::{Batch, StoreError};
 use crate::app::recall::{extract, rebuild};
+use crate::domain::event::Event;
 use crate::domain::time::Timestamp;
 
 impl Writer {
@@ -62,7 +63,10 @@ impl Writer {
             self.unsaved.append(&mut work.machine_inputs);
             return Err(error);
         }
-        self.start = None;
+        let is_defined = work.events.iter().any(|fact| matches!(fact, Event::PlantDefined { .. }));
+        if self.start.take().is_some() || is_defined {
+            self.outside.history.send_replace(Some(self.core.history().clone()));
+        }
         // Whoever is told that something is done finds it done when he looks.
         for defined in work.defined {
             self.plant = defined.plant;

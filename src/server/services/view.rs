@@ -118,11 +118,7 @@ impl Services {
                 break;
             };
             take_turns(told.len()).await;
-            match self.describe(&reference, &point, &asked.asker).await {
-                Ok(Some(description)) => told.push(description),
-                Ok(None) => {}
-                Err(status) => return bad(status),
-            }
+            told.extend(self.describe(&reference, &point, &asked.asker));
         }
         let mut continuation_point = ByteString::null();
         if let Err(status) = self.read_on(&mut point).await {
@@ -141,24 +137,18 @@ impl Services {
     }
 
     /// What is told of a reference; nothing where it leads to what the asker may not know of.
-    async fn describe(
+    fn describe(
         &self,
         reference: &Reference,
         point: &BrowsePoint,
         asker: &Asker,
-    ) -> Result<Option<ReferenceDescription>, StatusCode> {
-        let node = match self.space.known(&reference.target) {
-            Some(node) => node,
-            None => match self.space.node(&reference.target).await? {
-                Some(node) => node,
-                None => return Ok(None),
-            },
-        };
+    ) -> Option<ReferenceDescription> {
+        let node = self.space.referenced(&reference.target)?;
         let class = node.class();
         let is_wanted = point.class_mask == 0 || point.class_mask & class as u32 != 0;
         let permissions = node.protection.permissions(asker.role);
         if !is_wanted || !permissions.contains(PermissionType::Browse) {
-            return Ok(None);
+            return None;
         }
         let tells = |bit: BrowseResultMask| point.result_mask & bit as u32 != 0;
         let mut description = ReferenceDescription {
@@ -182,7 +172,7 @@ impl Services {
         if tells(BrowseResultMask::TypeDefinition) {
             description.type_definition = ExpandedNodeId::new(node.type_definition());
         }
-        Ok(Some(description))
+        Some(description)
     }
 
     pub(super) async fn browse_next(

@@ -40,6 +40,9 @@ pub trait Space: Send + Sync + 'static {
     /// A node that needs no store to be found.
     fn known(&self, id: &NodeId) -> Option<Arc<Node>>;
 
+    /// The node to which a reference of ours leads; it exists, so nothing is asked for it.
+    fn referenced(&self, id: &NodeId) -> Option<Arc<Node>>;
+
     /// A node, if it exists.
     async fn node(&self, id: &NodeId) -> Result<Option<Arc<Node>>, StatusCode>;
 

@@ -262,6 +262,14 @@ impl PlantSpace {
         Some(Arc::new(self.found(id)?.node(id)))
     }
 
+    /// The node to which a reference of ours leads; whether it exists is not asked.
+    pub fn referenced(&self, id: &NodeId) -> Option<Arc<Node>> {
+        self.known(id).or_else(|| {
+            let (instance, below) = self.virtual_instance(id)?;
+            Some(Arc::new(instance.at(below)?.node(id)))
+        })
+    }
+
     /// A node, if it exists.
     pub async fn node(&self, id: &NodeId) -> Result<Option<Arc<Node>>, StatusCode> {
         if let Some(known) = self.known(id) {

@@ -87,6 +87,13 @@ impl Space for WholeSpace {
         }
     }
 
+    fn referenced(&self, id: &NodeId) -> Option<Arc<Node>> {
+        match id.namespace {
+            0 => self.standard.node(id).cloned(),
+            _ => self.plant().referenced(id),
+        }
+    }
+
     async fn node(&self, id: &NodeId) -> Result<Option<Arc<Node>>, StatusCode> {
         match id.namespace {
             0 => Ok(self.standard.node(id).cloned()),
