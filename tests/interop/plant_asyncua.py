@@ -156,22 +156,21 @@ async def stops(plant, machine, reason, person):
     """Everything that can be said about a machine's time, and that it is seen at the stops themselves."""
     on, none = f"machine/{machine}", text("")
 
-    async def long_stop():
-        for path in reversed(await plant.listed(f"{on}/Stops")):
-            told = [await plant.value(f"{path}/{name}") for name in ("Active", "Micro", "Reason")]
-            if told == [False, False, ""]:
-                return path
-        return None
-
     async def is_open(at):
         return at in [stop.Start for stop in await plant.value(f"{on}/OpenStops") if stop.Unexplained]
 
-    path = await until("a stop that is over and has no reason", long_stop)
+    async def long_stop():
+        for path in reversed(await plant.listed(f"{on}/Stops")):
+            told = [await plant.value(f"{path}/{name}") for name in ("Active", "Micro", "Reason")]
+            if told == [False, False, ""] and await is_open(await plant.value(f"{path}/Start")):
+                return path
+        return None
+
+    path = await until("a stop that is over and waits for its reason", long_stop)
     start, end = await plant.value(f"{path}/Start"), await plant.value(f"{path}/End")
     # Times are kept ten times finer than Python has them, so an instant inside is given.
     inside = time(start + MILLISECOND)
     await plant.refused("mes.reason.unknown", on, "ClassifyStop", inside, "nobody-knows-me", none)
-    await until("a stop without a reason waits for one", lambda: is_open(start), 10)
     await plant.done(on, "ClassifyStop", inside, reason, "seen by asyncua")
     await until("a stop that has its reason waits no more", lambda: negated(lambda: is_open(start)), 10)
     said = [await plant.value(f"{path}/{name}") for name in ("Reason", "Comment", "Actor", "Duration")]

@@ -95,7 +95,7 @@ pub enum Source {
     Shift(String),
     /// A value of a person, by its name.
     Person(String),
-    /// Stops that last, and those that somebody has still to explain.
+    /// Stops that last, and those whose alarm waits for their reason.
     OpenStops,
     /// A state of a machine as OPC 40001-1 has it.
     State(StateMachine, StatePart),

@@ -1,4 +1,5 @@
-//! Stops as values: one of them part by part, and those of equipment that last or wait for their reason.
+//! Stops as values: one of them part by part, and those of equipment that last or whose alarm waits for their
+//! reason.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +48,7 @@ pub fn stop_value(
     }
 }
 
-/// The stops of some equipment that last, and those that somebody has still to explain, in order of machine
+/// The stops of some equipment that last, and those whose alarm waits for their reason, in order of machine
 /// and time.
 pub fn open_stops(
     plant: &Plant,
