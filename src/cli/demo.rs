@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::run::Running;
+use super::run::{Running, Signals};
 use super::simulate::SimulateOptions;
 use super::{EXIT_UNAVAILABLE, Failure, Outcome, load, runtime, start_logging};
 use crate::app::clock::Clock as _;
@@ -48,6 +48,7 @@ pub fn run(options: &DemoOptions) -> Outcome {
     settings.http.listen.set_port(options.http_port);
     start_logging();
     runtime()?.block_on(async {
+        let signals = Signals::listen(false)?;
         let plant = SimulatedPlant::start(simulation, Arc::new(WallClock)).await;
         let plant = plant.map_err(|error| Failure::new(EXIT_UNAVAILABLE, error))?;
         for machine in &mut settings.machines {
@@ -69,7 +70,7 @@ pub fn run(options: &DemoOptions) -> Outcome {
         };
         let erp = tokio::spawn(run_erp(erp, stop.clone()));
         print_where_to_look(&running);
-        let ended = running.wait(None).await;
+        let ended = running.wait(signals, None).await;
         stop.cancel();
         if let Err(error) = erp.await {
             tracing::warn!(%error, "the demo's ERP ended badly");

@@ -119,14 +119,17 @@ impl Running {
     }
 
     /// Waits until the operating system asks to stop, or something that must not end has ended. When it
-    /// asks to read the configuration again (SIGHUP), that is done if there is a file.
-    pub async fn wait(&mut self, config: Option<&Path>) -> Result<(), Failure> {
+    /// asks to read the configuration again, that is done if there is a file.
+    pub async fn wait(
+        &mut self,
+        mut signals: Signals,
+        config: Option<&Path>,
+    ) -> Result<(), Failure> {
         let mut alive = tokio::time::interval(std::time::Duration::from_millis(200));
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut reload = if config.is_some() { Some(signal(SignalKind::hangup())?) } else { None };
+        let Signals { terminate, reload } = &mut signals;
         loop {
             let asked_to_reload = async {
-                match &mut reload {
+                match reload {
                     Some(reload) => reload.recv().await,
                     None => std::future::pending().await,
                 }
@@ -228,6 +231,22 @@ impl Running {
         if !matches!(joined, Ok(Ok(()))) {
             tracing::error!("the engine ended badly; nothing stored is lost");
         }
+    }
+}
+
+/// What the operating system asks for. It is listened to before anything is started: whoever asks meanwhile
+/// is answered afterwards, and does not end the program instead.
+pub struct Signals {
+    terminate: Signal,
+    /// SIGHUP; only where there is a configuration that can be read again.
+    reload: Option<Signal>,
+}
+
+impl Signals {
+    /// Listens from now on.
+    pub fn listen(with_reload: bool) -> Result<Signals, Failure> {
+        let reload = with_reload.then(|| signal(SignalKind::hangup())).transpose()?;
+        Ok(Signals { terminate: signal(SignalKind::terminate())?, reload })
     }
 }
 

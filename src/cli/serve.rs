@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::run::Running;
+use super::run::{Running, Signals};
 use super::{EXIT_SOFTWARE, EXIT_TEMPORARY, Failure, Outcome, load, runtime, start_logging};
 use crate::app::ports::StoreError;
 
@@ -11,9 +11,10 @@ pub fn run(config: &Path) -> Outcome {
     let settings = load::from_file(config)?;
     start_logging();
     runtime()?.block_on(async {
+        let signals = Signals::listen(true)?;
         let mut running = Running::start(settings).await?;
         tracing::info!(opcua = %running.opcua, http = %running.http, "ready");
-        let ended = running.wait(Some(config)).await;
+        let ended = running.wait(signals, Some(config)).await;
         tracing::info!("stopping");
         running.stop().await;
         ended
