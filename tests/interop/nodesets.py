@@ -32,6 +32,8 @@ FILES = {
     "isa95-jobcontrol": ("opc.ua.isa95-jobcontrol.nodeset2.xml", "isa95_jobcontrol_v2"),
     "machinery": ("Opc.Ua.Machinery.NodeSet2.xml", "machinery"),
     "machinery-jobs": ("Opc.Ua.Machinery.Jobs.Nodeset2.xml", "machinery_jobs"),
+    "packml": ("Opc.Ua.PackML.NodeSet2.xml", "pack_ml"),
+    "weihenstephan": ("Opc.Ua.Weihenstephan.NodeSet2.xml", "weihenstephan"),
     "mes": (None, None),
 }
 NS = "{http://opcfoundation.org/UA/2011/03/UANodeSet.xsd}"
@@ -116,9 +118,9 @@ class Nodeset:
 
 
 def number(element):
-    """The value of a state or transition number."""
+    """The value of a state or transition number; not every official one has one."""
     if element.get("BrowseName") in ("StateNumber", "TransitionNumber"):
-        return element.find(f"{NS}Value/{TYPES}UInt32").text
+        return element.findtext(f"{NS}Value/{TYPES}UInt32")
     return None
 
 
@@ -193,7 +195,7 @@ def check_official(binary):
         folder = Path(directory)
         (folder / "data" / "nodesets").mkdir(parents=True)
         names = [official for official, _ in FILES.values() if official]
-        names += ["Opc.Ua.IA.NodeSet2.xml", "Opc.Ua.PackML.NodeSet2.xml", "Opc.Ua.Weihenstephan.NodeSet2.xml"]
+        names.append("Opc.Ua.IA.NodeSet2.xml")
         for name in names:
             shutil.copy(OFFICIAL / name, folder / "data" / "nodesets" / name)
         (folder / "data" / "nodesets" / "broken.xml").write_text("<UANodeSet")

@@ -16,7 +16,8 @@ use names::Names;
 use table::Table;
 
 /// The models in the order in which they need each other.
-const MODELS: [&str; 5] = ["di", "isa95-jobcontrol", "machinery", "machinery-jobs", "mes"];
+const MODELS: [&str; 7] =
+    ["di", "isa95-jobcontrol", "machinery", "machinery-jobs", "packml", "weihenstephan", "mes"];
 
 fn path(file: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("nodesets").join(file)

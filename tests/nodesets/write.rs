@@ -98,7 +98,9 @@ impl Node<'_> {
             ("notifier", "EventNotifier=\"1\""),
             ("writable", "AccessLevel=\"3\""),
         ];
-        for (_, flag) in flags.iter().filter(|(word, _)| row.has(word)) {
+        // What is said of an enumeration is meant for the property with its values.
+        let flags = flags.iter().filter(|(word, _)| row.has(word) && tag != "UADataType");
+        for (_, flag) in flags {
             let _ = write!(start, " {flag}");
         }
         line(out, 2, &format!("{start}>"));
@@ -152,7 +154,7 @@ impl Node<'_> {
             let reference = if is_type { "HasSubtype" } else { "HasTypeDefinition" };
             all.push((reference.to_owned(), !is_type, self.id(kind)?));
         }
-        if let Some(rule) = row.rule() {
+        if let Some(rule) = row.rule().filter(|_| row.keyword != "enumeration") {
             all.push(("HasModellingRule".to_owned(), true, format!("i={rule}")));
         }
         if let Some(above) = self.above {
@@ -292,14 +294,15 @@ impl Node<'_> {
         let (id, above) = (self.own(number(id)?), self.own(self.row.id));
         let start = format!(
             "<UAVariable NodeId=\"{id}\" BrowseName=\"{name}\" ParentNodeId=\"{above}\" \
-             DataType=\"{data_type}\" ValueRank=\"1\" ArrayDimensions=\"{length}\">"
+             DataType=\"{data_type}\" ValueRank=\"1\" ArrayDimensions=\"{length}\"{}>",
+            if self.row.has("writable") { " AccessLevel=\"3\"" } else { "" }
         );
         line(out, 2, &start);
         self.texts(out, name, text);
         line(out, 4, "<References>");
         line(out, 6, &format!("<Reference ReferenceType=\"i=40\">{PROPERTY}</Reference>"));
-        // What belongs to a data type is no declaration for instances.
-        if self.row.keyword == "method" {
+        // What belongs to a data type is no declaration for instances, but some say that it is.
+        if self.row.keyword == "method" || self.row.rule().is_some() {
             line(out, 6, "<Reference ReferenceType=\"i=37\">i=78</Reference>");
         }
         let inverse =
