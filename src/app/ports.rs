@@ -143,6 +143,8 @@ pub enum NoticePlace {
     Line(LineId),
     /// At a machine.
     Machine(MachineId),
+    /// To a job order, its parts and its lots.
+    Order(OrderId),
 }
 
 /// Some of the notices of a place.

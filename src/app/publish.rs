@@ -9,14 +9,14 @@ use tokio::sync::{broadcast, watch};
 use super::live::Live;
 use super::live_figures::LiveFigures;
 use super::ports::Reader;
-use super::view::{KpiWindow, MachineView, OrderView, PlantView};
+use super::view::{KpiWindow, MachineView, OrderView, PlantView, SaidCode};
 use crate::domain::core::Core;
 use crate::domain::event::Event;
 use crate::domain::evidence::Observation;
 use crate::domain::id::{LineId, MachineId, OrderId};
 use crate::domain::notice::Matter;
 use crate::domain::oee::evaluate::Equipment;
-use crate::domain::signal::{Reading, SignalRole};
+use crate::domain::signal::{RawValue, Reading, SignalRole, SignalRule, is_bad};
 use crate::domain::time::{Span, Timestamp, Window};
 
 /// Figures are computed again at most this often while things change.
@@ -33,6 +33,8 @@ pub struct Publisher {
     machines: BTreeSet<MachineId>,
     orders: BTreeSet<OrderId>,
     lines: BTreeSet<LineId>,
+    /// See [`MachineView::said`].
+    said: BTreeMap<MachineId, BTreeMap<SignalRole, SaidCode>>,
     /// Whether notices were told that no picture knows of, and whether conditions are among them.
     has_notices: bool,
     has_conditions: bool,
@@ -50,6 +52,7 @@ impl Publisher {
             machines: BTreeSet::new(),
             orders: BTreeSet::new(),
             lines: BTreeSet::new(),
+            said: BTreeMap::new(),
             has_notices: false,
             has_conditions: false,
             kpis_at: Timestamp::MIN,
@@ -102,7 +105,10 @@ impl Publisher {
     /// Marks what a fact changes.
     pub fn touch(&mut self, core: &Core, event: &Event) {
         match event {
-            Event::Observed(observation) => self.touch_machine(core, &observation.machine),
+            Event::Observed(observation) => {
+                self.hear(core, observation);
+                self.touch_machine(core, &observation.machine);
+            }
             Event::LinkChanged(change) => self.touch_machine(core, &change.machine),
             Event::Reported { machine, adjustment, .. } => {
                 self.touch_machine(core, machine);
@@ -126,6 +132,24 @@ impl Publisher {
             | Event::ShiftRecorded(_)
             | Event::ShiftUnchanged { .. } => {}
         }
+    }
+
+    /// Keeps what a machine says in the words of its standard.
+    fn hear(&mut self, core: &Core, observation: &Observation) {
+        let Observation { machine, role, at, .. } = observation;
+        let rule = core.plant().machines.get(machine).and_then(|machine| machine.rule(*role));
+        if rule.and_then(SignalRule::vocabulary).is_none() {
+            return;
+        }
+        let said = self.said.entry(machine.clone()).or_default();
+        if said.get(role).is_some_and(|known| known.at > *at) {
+            return;
+        }
+        let code = match &observation.raw {
+            RawValue::Integer(code) if !is_bad(observation.status) => i64::try_from(*code).ok(),
+            _ => None,
+        };
+        said.insert(*role, SaidCode { code, at: *at });
     }
 
     fn touch_machine(&mut self, core: &Core, machine: &MachineId) {
@@ -166,9 +190,11 @@ impl Publisher {
         }
         for machine in std::mem::take(&mut self.machines) {
             if core.plant().machines.contains_key(&machine) {
-                let picture = machine_view(core, &machine, now);
+                let mut picture = machine_view(core, &machine, now);
+                picture.said = self.said.get(&machine).cloned().unwrap_or_default();
                 view.machines.insert(machine, Arc::new(picture));
             } else {
+                self.said.remove(&machine);
                 view.machines.remove(&machine);
             }
         }
@@ -264,5 +290,6 @@ fn machine_view(core: &Core, machine: &MachineId, now: Timestamp) -> MachineView
             _ => None,
         },
         order: line.and_then(|line| core.running_on(line)).map(|order| order.id().clone()),
+        said: BTreeMap::new(),
     }
 }

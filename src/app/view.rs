@@ -58,6 +58,18 @@ pub struct MachineView {
     pub mode: Option<OperationMode>,
     /// Who works at it.
     pub operator: Option<PersonId>,
+    /// What its state and mode signals said last, where they speak the language of a standard.
+    pub said: BTreeMap<SignalRole, SaidCode>,
+}
+
+/// What a machine said in the numbers of its own standard. Only what arrives is shown: after a start,
+/// a machine has said nothing until it is connected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SaidCode {
+    /// The number; none where the value was bad or no number.
+    pub code: Option<i64>,
+    /// Its source time.
+    pub at: Timestamp,
 }
 
 /// The windows of which there are figures at all times.

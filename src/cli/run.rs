@@ -28,7 +28,7 @@ use crate::domain::plant::Plant;
 use crate::http::{self, Bridge};
 use crate::machine::{MachineConnection, MachineLink, Node, Protection, Watched};
 use crate::server::limits::Limits;
-use crate::server::space::SpaceInputs;
+use crate::server::space::{SpaceInputs, Targets};
 use crate::server::{self, Mode, Offer, PlantServer, Policy, ServerOptions};
 use crate::store::RedbStore;
 use crate::sys::WallClock;
@@ -80,6 +80,7 @@ impl Running {
             enterprise: settings.enterprise.clone(),
             process_units: process_units(&settings),
             nameplates: nameplates(&settings),
+            targets: targets(&settings),
         };
         let now = clock.now();
         inputs.configuration.update(|board| (board.since, board.read) = (now, now));
@@ -204,6 +205,7 @@ impl Running {
         self.inputs.enterprise.clone_from(&settings.enterprise);
         self.inputs.process_units = process_units(&settings);
         self.inputs.nameplates = nameplates(&settings);
+        self.inputs.targets = targets(&settings);
         let shown = self.server.redefine(self.inputs.clone());
         // Whatever clients see, the machines of the plant as it is described now are listened to.
         self.links.start(wanted);
@@ -334,6 +336,16 @@ fn process_units(settings: &Settings) -> BTreeMap<(MachineId, String), String> {
 fn nameplates(settings: &Settings) -> BTreeMap<MachineId, BTreeMap<&'static str, String>> {
     let machines = settings.machines.iter().filter(|machine| !machine.nameplate.is_empty());
     machines.map(|machine| (machine.machine.clone(), machine.nameplate.clone())).collect()
+}
+
+fn targets(settings: &Settings) -> Targets {
+    let targets = settings.targets.iter();
+    let shares = targets.map(|(equipment, figures)| {
+        let figures =
+            figures.iter().map(|(figure, share)| (*figure, share.billionths() as f64 / 1e9));
+        (equipment.clone(), figures.collect())
+    });
+    shares.collect()
 }
 
 fn connections_of(settings: &Settings) -> Vec<MachineConnection> {

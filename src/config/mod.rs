@@ -14,6 +14,7 @@ mod section;
 mod server;
 pub mod settings;
 mod signals;
+mod targets;
 mod users;
 
 pub use node::NodeAddress;

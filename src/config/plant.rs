@@ -12,9 +12,10 @@ use super::equipment::{self, LineDraft};
 use super::problem::{Problem, Problems};
 use super::section::{Placed, Section};
 use super::settings::{HttpSettings, MachineSettings, Settings, Surroundings};
-use super::{calendar, products, server, users};
+use super::{calendar, products, server, targets, users};
 use crate::domain::calendar::{CivilZone, Place};
 use crate::domain::id::{LineId, MachineId, ProductId, ReasonId, SiteId};
+use crate::domain::oee::evaluate::Equipment as Level;
 use crate::domain::plant::{Area, Line, Machine, Plant, Product, Reason};
 use crate::domain::quantity::{IdealTime, common_divisor};
 use crate::domain::time::Span;
@@ -73,6 +74,10 @@ fn read(root: &Section<'_>, surroundings: &dyn Surroundings) -> Option<Settings>
     if equipment.lines.is_empty() {
         root.problems().add(0..0, "no complete [[line]] is configured", "add at least one line");
     }
+    let targets = targets::read(root, &|key| {
+        let is_site = site.as_ref().is_some_and(|site| site.id.value.as_str() == key);
+        if is_site { Some(Level::Site) } else { equipment.find(key) }
+    });
     let site = site?;
     check_unique_keys(root, &site.id, &equipment);
     let plant = Plant {
@@ -96,6 +101,7 @@ fn read(root: &Section<'_>, surroundings: &dyn Surroundings) -> Option<Settings>
         http: http?,
         machines: equipment.links,
         users,
+        targets,
     })
 }
 
@@ -197,6 +203,16 @@ struct Equipment {
 }
 
 impl Equipment {
+    /// The area, line or machine of a key.
+    fn find(&self, key: &str) -> Option<Level> {
+        let area = self.areas.iter().map(|area| &area.value.id).find(|id| id.as_str() == key);
+        let line = self.drafts.iter().map(|line| &line.id.value).find(|id| id.as_str() == key);
+        let machine = self.machines.keys().find(|id| id.as_str() == key);
+        None.or_else(|| area.cloned().map(Level::Area))
+            .or_else(|| line.cloned().map(Level::Line))
+            .or_else(|| machine.cloned().map(Level::Machine))
+    }
+
     /// Where the machines stand, as far as their lines are known.
     fn places(&self) -> Vec<Place> {
         let machines = self.machines.values().filter_map(|machine| {

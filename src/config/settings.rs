@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::node::NodeAddress;
+use super::targets::Targets;
 use crate::domain::id::MachineId;
 use crate::domain::plant::Plant;
 use crate::domain::role::Role;
@@ -28,6 +29,8 @@ pub struct Settings {
     pub machines: Vec<MachineSettings>,
     /// Who may log on.
     pub users: Vec<UserSettings>,
+    /// What is aimed at, by equipment and figure.
+    pub targets: Targets,
 }
 
 /// The OPC UA server.

@@ -149,7 +149,8 @@ fn read_states(section: &Section<'_>) -> Option<StateMap> {
     let names: Vec<_> = MachineState::ALL.iter().map(|state| state.as_str()).collect();
     let below = section.parsed("below", &names.join(", "), MachineState::parse);
     let advice = format!(
-        "write states = \"packml\", \"machinery\" or a table to {}, or `running_from`",
+        "write states = \"packml\", \"machinery\", \"weihenstephan\" or a table to {}, or \
+         `running_from`",
         names.join(", ")
     );
     let problems = section.problems();
@@ -174,6 +175,7 @@ fn read_states(section: &Section<'_>) -> Option<StateMap> {
         (Some(given), None) => match given.value {
             MapOrText::Text(text) if text == "packml" => Some(StateMap::PackMl),
             MapOrText::Text(text) if text == "machinery" => Some(StateMap::Machinery),
+            MapOrText::Text(text) if text == "weihenstephan" => Some(StateMap::Weihenstephan),
             MapOrText::Text(text) => {
                 problems.add(given.span, format!("`states` is {text:?}"), advice);
                 None
@@ -188,8 +190,10 @@ fn read_states(section: &Section<'_>) -> Option<StateMap> {
 
 fn read_modes(section: &Section<'_>) -> Option<ModeMap> {
     let names: Vec<_> = OperationMode::ALL.iter().map(|mode| mode.as_str()).collect();
-    let advice =
-        format!("write modes = \"packml\", \"machinery\" or a table to {}", names.join(", "));
+    let advice = format!(
+        "write modes = \"packml\", \"machinery\", \"weihenstephan\" or a table to {}",
+        names.join(", ")
+    );
     let problems = section.problems();
     match section.map_or_text("modes") {
         None => {
@@ -201,6 +205,9 @@ fn read_modes(section: &Section<'_>) -> Option<ModeMap> {
         }
         Some(Placed { value: MapOrText::Text(text), .. }) if text == "machinery" => {
             Some(ModeMap::Machinery)
+        }
+        Some(Placed { value: MapOrText::Text(text), .. }) if text == "weihenstephan" => {
+            Some(ModeMap::Weihenstephan)
         }
         Some(Placed { value: MapOrText::Text(text), span }) => {
             problems.add(span, format!("`modes` is {text:?}"), advice);

@@ -10,7 +10,9 @@ use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageErro
 
 use super::codec;
 use super::read::RedbReader;
-use super::schema::{ALL, FORMAT, Key, LOT_BEGINS_SINCE, META, OLDEST_FORMAT};
+use super::schema::{
+    ALL, FORMAT, Key, LOT_BEGINS_SINCE, META, NOTICES_BY_ORDER_SINCE, OLDEST_FORMAT,
+};
 use super::write;
 use crate::app::ports::{Batch, Reader, Recovered, Store, StoreError};
 use crate::domain::event::Event;
@@ -86,6 +88,9 @@ impl RedbStore {
                 Some(older) => {
                     if older < LOT_BEGINS_SINCE {
                         super::lot_begins::make_all(&transaction)?;
+                    }
+                    if older < NOTICES_BY_ORDER_SINCE {
+                        super::notices::find_by_order(&transaction)?;
                     }
                     let value = codec::seal(&FORMAT);
                     meta.insert(key.as_slice(), value.as_slice()).map_err(failed)?;

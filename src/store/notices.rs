@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use redb::{Database, ReadableDatabase, WriteTransaction};
+use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 
 use super::codec::{open, seal};
 use super::database::failed;
@@ -18,6 +18,7 @@ fn place_key(place: &NoticePlace) -> Key {
         NoticePlace::Plant => Key::default().byte(0),
         NoticePlace::Line(line) => Key::default().byte(1).text(line.as_str()),
         NoticePlace::Machine(machine) => Key::default().byte(2).text(machine.as_str()),
+        NoticePlace::Order(order) => Key::default().byte(3).text(order.as_str()),
     }
 }
 
@@ -29,10 +30,26 @@ pub fn keep(transaction: &WriteTransaction, notice: &Notice) -> Result<()> {
     notices.insert(number.0.as_slice(), row.as_slice()).map_err(failed)?;
     let line = notice.line.clone().map(NoticePlace::Line);
     let machine = notice.machine.clone().map(NoticePlace::Machine);
+    let order = notice.matter.order().cloned().map(NoticePlace::Order);
     let mut by_place = transaction.open_table(NOTICES_BY_PLACE).map_err(failed)?;
-    for place in [Some(NoticePlace::Plant), line, machine].into_iter().flatten() {
+    for place in [Some(NoticePlace::Plant), line, machine, order].into_iter().flatten() {
         let key = place_key(&place).time(notice.at).number(notice.number);
         by_place.insert(key.0.as_slice(), [].as_slice()).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Lets notices be found by the job order that they are about, for data that were written without it.
+pub fn find_by_order(transaction: &WriteTransaction) -> Result<()> {
+    let notices = transaction.open_table(NOTICES).map_err(failed)?;
+    let mut by_place = transaction.open_table(NOTICES_BY_PLACE).map_err(failed)?;
+    for row in notices.iter().map_err(failed)? {
+        let notice: Notice = open(row.map_err(failed)?.1.value(), "notice")?;
+        if let Some(order) = notice.matter.order() {
+            let place = place_key(&NoticePlace::Order(order.clone()));
+            let key = place.time(notice.at).number(notice.number);
+            by_place.insert(key.0.as_slice(), [].as_slice()).map_err(failed)?;
+        }
     }
     Ok(())
 }

@@ -75,8 +75,9 @@ record_struct!(PlannedDowntime { name, scope, when });
 record_enum!(CounterKind { 0 => Rising, 1 => Pulse, 2 => Batch });
 record_enum!(StateMap {
     0 => Values(map), 1 => PackMl, 2 => Machinery, 3 => Threshold { running_from, otherwise },
+    4 => Weihenstephan,
 });
-record_enum!(ModeMap { 0 => Values(map), 1 => PackMl, 2 => Machinery });
+record_enum!(ModeMap { 0 => Values(map), 1 => PackMl, 2 => Machinery, 3 => Weihenstephan });
 record_enum!(SignalRule {
     0 => State(rule), 1 => Mode(map), 2 => Count(rule), 3 => Cycle(rule, pace), 4 => Reason(map),
     5 => Truth, 6 => Lot, 7 => Operator,
@@ -180,6 +181,11 @@ mod tests {
             SignalRule::State(StateRule { map: threshold, hold: crate::domain::time::Span::ZERO }),
             SignalRule::Mode(ModeMap::Values([("1".to_owned(), OperationMode::Setup)].into())),
             SignalRule::Cycle(CounterRule::default(), pace),
+            SignalRule::Mode(ModeMap::Weihenstephan),
+            SignalRule::State(StateRule {
+                map: StateMap::Weihenstephan,
+                hold: crate::domain::time::Span::ZERO,
+            }),
             SignalRule::Truth,
         ];
         let mut bytes = Vec::new();

@@ -13,13 +13,15 @@ use crate::domain::time::Timestamp;
 type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 /// Version of the layout as a whole. 3 knows orders that come back, and how far remarks reach; 4 knows
-/// notices; 5 knows when lots begin, and notes about shifts.
-pub const FORMAT: u32 = 5;
+/// notices; 5 knows when lots begin, and notes about shifts; 6 finds notices by job order.
+pub const FORMAT: u32 = 6;
 /// The oldest version that is read, and goes on as the present one.
 pub const OLDEST_FORMAT: u32 = 2;
 
 /// The first version that keeps when lots begin.
 pub const LOT_BEGINS_SINCE: u32 = 5;
+/// The first version that finds notices by job order.
+pub const NOTICES_BY_ORDER_SINCE: u32 = 6;
 
 /// Single values: `format`, `alive`, `snapshot`.
 pub const META: Table = TableDefinition::new("meta");
@@ -60,7 +62,7 @@ pub const ANSWERS_BY_TIME: Table = TableDefinition::new("answers_by_time");
 
 /// Number → notice.
 pub const NOTICES: Table = TableDefinition::new("notices");
-/// Plant, line or machine, time, number → nothing.
+/// Plant, line, machine or job order, time, number → nothing.
 pub const NOTICES_BY_PLACE: Table = TableDefinition::new("notices_by_place");
 
 /// All tables, created when the store is opened.

@@ -101,6 +101,18 @@ pub enum Matter {
     Condition(Box<Condition>),
 }
 
+impl Matter {
+    /// The job order that it is about.
+    pub fn order(&self) -> Option<&OrderId> {
+        match self {
+            Matter::Order { order, .. } => Some(order.id()),
+            Matter::CountCorrected(correction) => Some(&correction.order),
+            Matter::Lot { operation, .. } => Some(&operation.order),
+            _ => None,
+        }
+    }
+}
+
 /// Parts that were corrected.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CountCorrection {

@@ -6,7 +6,7 @@ use crate::domain::quantity::{IdealTime, Ratio};
 use crate::domain::time::Span;
 
 /// A ratio of times, in the `tpm` profile.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Figure {
     /// Overall equipment effectiveness.
     Oee,

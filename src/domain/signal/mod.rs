@@ -12,7 +12,7 @@ pub mod state;
 pub mod value;
 
 pub use mode::{ModeMap, OperationMode};
-pub use rule::{CycleRule, Signal, SignalRule, StateRule};
+pub use rule::{CycleRule, Signal, SignalRule, StateRule, Vocabulary};
 pub use state::{MachineState, StateMap};
 pub use value::{RawValue, Reading, Unusable, is_bad};
 

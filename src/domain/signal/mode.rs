@@ -51,6 +51,8 @@ pub enum ModeMap {
     PackMl,
     /// Machinery operation modes (OPC 40001-1).
     Machinery,
+    /// Programs of the Weihenstephan Standards (OPC 40600, WSProgramEnumerationType).
+    Weihenstephan,
 }
 
 impl ModeMap {
@@ -69,6 +71,16 @@ impl ModeMap {
             (ModeMap::Machinery, RawValue::Integer(number)) => {
                 usize::try_from(*number).ok().and_then(|n| OperationMode::ALL.get(n)).copied()
             }
+            (ModeMap::Weihenstephan, RawValue::Integer(program)) => match program {
+                // No program, and the one that bridges breaks, which the calendar knows.
+                0 | 64 => Some(OperationMode::None),
+                // Production, with what leads to it and away from it.
+                1 | 2 | 4 => Some(OperationMode::Processing),
+                // Cleaning and changeover make ready for what comes next.
+                8 | 16 => Some(OperationMode::Setup),
+                32 => Some(OperationMode::Maintenance),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -91,6 +103,11 @@ mod tests {
         assert_eq!(read(&ModeMap::Machinery)[..4], OperationMode::ALL.map(Some));
         assert_eq!((read(&ModeMap::PackMl)[4], read(&ModeMap::Machinery)[4]), (None, None));
         assert_eq!(ModeMap::Machinery.read(&RawValue::Integer(-1)), None);
+        let programs = [0, 1, 2, 4, 8, 16, 32, 64];
+        let program = |n| ModeMap::Weihenstephan.read(&RawValue::Integer(n));
+        let meant = [NoMode, Processing, Processing, Processing, Setup, Setup, Maintenance, NoMode];
+        assert_eq!(programs.map(program), meant.map(Some));
+        assert_eq!([3, 128, -1].map(program), [None; 3]);
         assert_eq!(ModeMap::PackMl.read(&RawValue::Bool(true)), None);
         let own = ModeMap::Values(BTreeMap::from([("auto".to_owned(), Processing)]));
         assert_eq!(own.read(&RawValue::Text("auto".into())), Some(Processing));

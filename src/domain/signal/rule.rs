@@ -40,6 +40,28 @@ pub enum SignalRule {
     Operator,
 }
 
+/// Standards of machines whose words say more than what is made of them here.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Vocabulary {
+    /// PackML (OPC 30050).
+    PackMl,
+    /// The Weihenstephan Standards (OPC 40600).
+    Weihenstephan,
+}
+
+impl SignalRule {
+    /// The standard in whose words the values are.
+    pub fn vocabulary(&self) -> Option<Vocabulary> {
+        match self {
+            SignalRule::State(StateRule { map: StateMap::PackMl, .. })
+            | SignalRule::Mode(ModeMap::PackMl) => Some(Vocabulary::PackMl),
+            SignalRule::State(StateRule { map: StateMap::Weihenstephan, .. })
+            | SignalRule::Mode(ModeMap::Weihenstephan) => Some(Vocabulary::Weihenstephan),
+            _ => None,
+        }
+    }
+}
+
 /// How states are read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StateRule {

@@ -68,6 +68,8 @@ pub enum StateMap {
     PackMl,
     /// Machinery item states (OPC 40001-1); joined with the operation mode where that is bound.
     Machinery,
+    /// Operating states of the Weihenstephan Standards (tag `WS_Cur_State`).
+    Weihenstephan,
     /// A number that is high enough while the machine runs.
     Threshold {
         /// The lowest number at which it runs.
@@ -84,6 +86,7 @@ impl StateMap {
             StateMap::Values(map) => map.get(&raw.to_string()).copied(),
             StateMap::PackMl => integer(raw).and_then(packml_state),
             StateMap::Machinery => integer(raw).and_then(machinery_state),
+            StateMap::Weihenstephan => integer(raw).and_then(weihenstephan_state),
             StateMap::Threshold { running_from, otherwise } => {
                 let number = number(raw)?;
                 Some(if number >= *running_from { MachineState::Running } else { *otherwise })
@@ -95,7 +98,9 @@ impl StateMap {
     pub fn fits(&self, raw: &RawValue) -> bool {
         match self {
             StateMap::Values(_) => !matches!(raw, RawValue::Other(_)),
-            StateMap::PackMl | StateMap::Machinery => integer(raw).is_some(),
+            StateMap::PackMl | StateMap::Machinery | StateMap::Weihenstephan => {
+                integer(raw).is_some()
+            }
             StateMap::Threshold { .. } => number(raw).is_some(),
         }
     }
@@ -140,6 +145,23 @@ fn machinery_state(number: i128) -> Option<MachineState> {
     }
 }
 
+/// Maps an operating state of the Weihenstephan Standards, one bit each.
+///
+/// Operating produces; lack and tailback, on the line or a branch of it, wait for the line; starting,
+/// prepared and idle stand ready; stopped, failed, held and aborted machines are down. 0 says nothing.
+fn weihenstephan_state(bits: i128) -> Option<MachineState> {
+    match bits {
+        0x0080 => Some(MachineState::Running),
+        0x0008 | 0x0020 => Some(MachineState::Starved),
+        0x0010 | 0x0040 => Some(MachineState::Blocked),
+        0x0002 | 0x0004 | 0x8000 => Some(MachineState::Idle),
+        0x0001 | 0x0100 | 0x0200 | 0x0400 | 0x0800 | 0x1000 | 0x2000 | 0x4000 => {
+            Some(MachineState::Down)
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,6 +188,20 @@ mod tests {
             None,
         ];
         assert_eq!(states.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_weihenstephan_machine_waits_for_its_line_in_lack_and_tailback() {
+        let read = |bits| StateMap::Weihenstephan.read(&RawValue::Integer(bits));
+        assert_eq!(read(128), Some(MachineState::Running));
+        assert_eq!([8, 32].map(read), [Some(MachineState::Starved); 2]);
+        assert_eq!([16, 64].map(read), [Some(MachineState::Blocked); 2]);
+        assert_eq!([2, 4, 32_768].map(read), [Some(MachineState::Idle); 3]);
+        let down = [1, 256, 512, 1024, 2048, 4096, 8192, 16_384];
+        assert_eq!(down.map(read), [Some(MachineState::Down); 8]);
+        // Nothing, two states at once, and what no standard knows.
+        assert_eq!([0, 129, 65_536, -1].map(read), [None; 4]);
+        assert!(!StateMap::Weihenstephan.fits(&RawValue::Bool(true)));
     }
 
     #[test]

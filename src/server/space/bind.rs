@@ -17,6 +17,7 @@ use super::source::{
     ConfigurationValue, ConnectionValue, FigurePart, KpiValue, LineValue, MachineValue, Source,
     StopValue,
 };
+use super::spoken::{self, SpokenValue};
 use super::told::{self, ConditionKind, ConditionMethod};
 use crate::app::refusals::Refusal;
 use crate::app::trace::Direction;
@@ -24,7 +25,7 @@ use crate::app::view::KpiWindow;
 use crate::domain::oee::figure::Figure;
 use crate::domain::oee::loss::LossClass;
 use crate::domain::order::JobCommand;
-use crate::domain::signal::SignalRole;
+use crate::domain::signal::{SignalRole, Vocabulary};
 use crate::domain::time::Timestamp;
 use crate::server::time::date_time;
 
@@ -60,7 +61,7 @@ pub fn equipment(path: &str, level: i32) -> Option<Bound> {
 }
 
 /// All events are kept with all their fields; these are the ones that every event has.
-fn kept_events() -> ExtensionObject {
+pub fn kept_events() -> ExtensionObject {
     let names = [
         "EventId",
         "EventType",
@@ -86,6 +87,7 @@ fn kept_events() -> ExtensionObject {
 fn kpi(window: KpiWindow, below: &[&str]) -> Option<Bound> {
     let value = match *below {
         ["Why"] => return method(MethodId::Why(window)),
+        [name, "Target"] => return source(Source::Target(Figure::parse(name)?)),
         [name] => kpi_value(name)?,
         [name, "Formula"] => return constant(Figure::parse(name)?.formula()),
         [name, "Numerator"] => KpiValue::Figure(Figure::parse(name)?, FigurePart::Numerator),
@@ -230,6 +232,18 @@ pub fn machine(path: &str, unit: &dyn Fn(&str) -> Option<Variant>) -> Option<Bou
             };
             Source::State(machine, state_part(below)?)
         }
+        // The machine's own count of its cycles is the one thing that is known of its whole life.
+        ["MachineryBuildingBlocks", "OperationCounters", "OperationCycleCounter"] => {
+            Source::Counter(SignalRole::Cycle)
+        }
+        ["BaseStateMachine", ref below @ ..] => {
+            Source::Spoken(Vocabulary::PackMl, spoken::asked(below)?)
+        }
+        ["UnitModeCurrent"] => Source::Spoken(Vocabulary::PackMl, SpokenValue::Mode),
+        ["WS_Cur_State", ref below @ ..] => {
+            Source::Spoken(Vocabulary::Weihenstephan, spoken::asked(below)?)
+        }
+        ["WS_Cur_Prog"] => Source::Spoken(Vocabulary::Weihenstephan, SpokenValue::Mode),
         ["ProcessValues", name] => Source::Process(name.to_owned()),
         ["ProcessValues", name, "EngineeringUnits"] => return constant(unit(name)?),
         [name] => return method(machine_method(name)?),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use opcua::types::{
-    ExtensionObject, LocalizedText, NodeId, ObjectId, ObjectTypeId, QualifiedName, ReferenceTypeId,
-    Variant,
+    DataTypeId, ExtensionObject, LocalizedText, NodeId, ObjectId, ObjectTypeId, QualifiedName,
+    ReferenceTypeId, VariableTypeId, Variant,
 };
 
 use super::bind;
@@ -15,11 +15,12 @@ use super::members::{Bound, Declarations, Members, Placed};
 use super::model::{MACHINERY, Model};
 use super::node::{Attributes, NodeKind, Reference};
 use super::protection::{Protection, role_id};
-use super::source::{Source, Subject};
+use super::shape::Shape;
+use super::source::{Source, Subject, Targets};
 use crate::domain::id::MachineId;
+use crate::domain::oee::figure::Figure;
 use crate::domain::plant::{Line, Machine, Plant, Reason};
 use crate::domain::role::Role;
-use crate::domain::signal::SignalRole;
 
 /// Levels of equipment with the numbers of ISA-95 (OPC 10030).
 mod level {
@@ -48,20 +49,12 @@ pub struct Builder<'a> {
     pub process_units: &'a BTreeMap<(MachineId, String), String>,
     /// What nameplates say.
     pub nameplates: &'a BTreeMap<MachineId, BTreeMap<&'static str, String>>,
+    /// What is aimed at.
+    pub targets: &'a Targets,
     /// What has been built.
     pub instances: Instances,
     /// Members of equipment, by what they depend on.
     pub shared: HashMap<Shape, Arc<Members>>,
-}
-
-/// What members of equipment depend on besides its type.
-#[derive(Clone, PartialEq, Eq, Hash, Default)]
-pub struct Shape {
-    of_type: &'static str,
-    counters: Vec<SignalRole>,
-    placed: Vec<(Placed, String)>,
-    /// What the nameplate says something of.
-    nameplate: Vec<&'static str>,
 }
 
 /// Members of instances that exist only while somebody looks at them.
@@ -91,6 +84,7 @@ impl Builder<'_> {
         };
         self.mes()?;
         self.role()?;
+        self.server()?;
         let metadata = self.metadata()?;
         let objects = NodeId::from(ObjectId::ObjectsFolder);
         let below = |target: &str| NodeId::new(self.namespace, target);
@@ -218,13 +212,14 @@ impl Builder<'_> {
         own: &dyn Fn(&str) -> Option<Bound>,
     ) -> Built<()> {
         let of_type = self.model.own(type_name);
-        let shape = Shape { of_type: type_name, ..Shape::default() };
+        let targets = self.targets_of(&named.1);
+        let has_order = level == level::LINE;
+        let shape = Shape { of_type: type_name, has_order, targets, ..Shape::default() };
         let members = match self.shared.get(&shape) {
             Some(known) => known.clone(),
             None => {
                 let binds = |path: &str| own(path).or_else(|| bind::equipment(path, level));
-                let of_order = |path: &str| path == "KPI/ThisOrder" && level == level::LINE;
-                let wants = |path: &str| wants(path) || of_order(path);
+                let wants = |path: &str| shape.wants(path);
                 let made = self.declarations.members(&of_type, &wants, &[], &binds)?;
                 self.shared.entry(shape).or_insert(Arc::new(made)).clone()
             }
@@ -280,8 +275,6 @@ impl Builder<'_> {
     }
 
     fn machine_members(&mut self, of_type: &NodeId, machine: &Machine) -> Built<Arc<Members>> {
-        let signals = machine.signals.iter().map(|signal| signal.role);
-        let counters: Vec<_> = signals.filter(|role| role.is_counter()).collect();
         let values = self.process_units.iter().filter(|((id, _), _)| *id == machine.id);
         let placed = values.map(|((_, name), unit)| {
             let text = "A value of the machine, shown live.".to_owned();
@@ -290,26 +283,17 @@ impl Builder<'_> {
         let nameplate = self.nameplates.get(&machine.id).into_iter().flat_map(BTreeMap::keys);
         let shape = Shape {
             of_type: "MachineType",
-            counters,
+            has_order: true,
+            targets: self.targets_of(&Subject::Machine(machine.id.clone())),
             placed: placed.collect(),
             nameplate: nameplate.copied().collect(),
+            ..Shape::default()
         };
+        let shape = shape.with_signals(machine);
         if let Some(known) = self.shared.get(&shape) {
             return Ok(known.clone());
         }
-        let wants_here = |path: &str| match path.split_once('/') {
-            Some(("Counters", name)) => {
-                bind::counter(name).is_some_and(|role| shape.counters.contains(&role))
-            }
-            _ if path == "KPI/ThisOrder" => true,
-            Some(("MachineryBuildingBlocks", below)) => match below.split_once('/') {
-                Some(("Identification", name)) => shape.nameplate.contains(&name),
-                None if below == "Identification" => !shape.nameplate.is_empty(),
-                _ => below.ends_with("CurrentState/Number"),
-            },
-            _ if path == "ProcessValues" => !shape.placed.is_empty(),
-            _ => wants(path),
-        };
+        let wants = |path: &str| shape.wants(path);
         let unit = |name: &str| {
             let (_, unit) = shape.placed.iter().find(|(placed, _)| placed.name == name)?;
             Some(ExtensionObject::from_message(bind::unit(unit, unit)).into())
@@ -319,15 +303,21 @@ impl Builder<'_> {
             own.or_else(|| bind::equipment(path, level::MACHINE))
         };
         let placed: Vec<_> = shape.placed.iter().map(|(placed, _)| placed.clone()).collect();
-        let members = self.declarations.members(of_type, &wants_here, &placed, &binds)?;
+        let members = self.declarations.members(of_type, &wants, &placed, &binds)?;
         let members = Arc::new(members);
         self.shared.insert(shape, members.clone());
         Ok(members)
     }
 
+    /// The figures for which something is aimed at.
+    fn targets_of(&self, subject: &Subject) -> Vec<Figure> {
+        let targets = subject.equipment().and_then(|equipment| self.targets.get(&equipment));
+        targets.into_iter().flat_map(|targets| targets.keys().copied()).collect()
+    }
+
     fn mes(&mut self) -> Built<()> {
         let of_type = self.model.own("MesType");
-        let members = self.declarations.members(&of_type, &wants, &[], &bind::mes)?;
+        let members = self.declarations.members(&of_type, &bind::wants_job, &[], &bind::mes)?;
         let texts = ("MES", "MES", "All of the MES that belongs to no single piece of equipment.");
         self.object(("mes", Subject::Mes), texts, of_type, members.into());
         let reasons: Vec<_> = self.plant.reasons.values().cloned().collect();
@@ -383,7 +373,7 @@ impl Builder<'_> {
         let members = self.declarations.members(&of_type, &|_| false, &[], &binds)?;
         let kind = NodeKind::Variable {
             type_definition: of_type,
-            data_type: opcua::types::DataTypeId::LocalizedText.into(),
+            data_type: DataTypeId::LocalizedText.into(),
             value_rank: -1,
             historizing: false,
         };
@@ -406,6 +396,41 @@ impl Builder<'_> {
         Ok(())
     }
 
+    /// Which events of the server are kept, as its history says (Part 11 §5.3.2).
+    fn server(&mut self) -> Built<()> {
+        let path = "server/HistoricalEventFilter";
+        let kind = NodeKind::Variable {
+            type_definition: VariableTypeId::PropertyType.into(),
+            data_type: DataTypeId::EventFilter.into(),
+            value_rank: -1,
+            historizing: false,
+        };
+        let attributes = Attributes {
+            browse_name: QualifiedName::new(0, "HistoricalEventFilter"),
+            display_name: "HistoricalEventFilter".into(),
+            description: "Which events are kept: all that happened in the plant.".into(),
+            protection: Protection::Open,
+            kind,
+        };
+        let of_type =
+            Reference::forward(ReferenceTypeId::HasTypeDefinition, VariableTypeId::PropertyType);
+        let above = Reference::inverse(ReferenceTypeId::HasProperty, ObjectId::Server);
+        self.instances.add(Instance {
+            path: path.to_owned(),
+            subject: Subject::Mes,
+            attributes: Arc::new(attributes),
+            source: Some(Source::Constant(bind::kept_events().into())),
+            members: Arc::default(),
+            references: vec![of_type, above],
+            member_references: HashMap::new(),
+            notifier: None,
+        });
+        let id = NodeId::new(self.namespace, path);
+        let reference = Reference::forward(ReferenceTypeId::HasProperty, id);
+        self.instances.roots.push((ObjectId::Server.into(), reference));
+        Ok(())
+    }
+
     /// What is to be known about the namespace of instances.
     fn metadata(&mut self) -> Built<String> {
         let path = "namespace/plant".to_owned();
@@ -419,11 +444,4 @@ impl Builder<'_> {
         self.instances.refer(&path, above);
         Ok(path)
     }
-}
-
-/// Of the figures, the four best known of the running shift have history; of job control, all is there.
-fn wants(path: &str) -> bool {
-    let names: Vec<_> = path.split('/').collect();
-    let is_history = matches!(names[..], ["KPI", "ThisShift", _, "HA Configuration"]);
-    is_history || bind::wants_job(path)
 }

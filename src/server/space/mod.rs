@@ -27,7 +27,9 @@ mod nodeset_files;
 mod plant;
 mod protection;
 mod server_object;
+mod shape;
 mod source;
+mod spoken;
 mod standard;
 mod stops;
 mod structures;
@@ -51,6 +53,7 @@ pub use node::{
 pub use plant::{PlantSpace, SpaceInputs};
 pub use protection::{Asker, Protection, role_id};
 pub use server_object::{Diagnostics, ServerState};
+pub use source::Targets;
 pub use standard::StandardSpace;
 pub use type_tree::TypeTree;
 pub use value::data_value;

@@ -19,6 +19,12 @@ pub const JOB_CONTROL: &str = "http://opcfoundation.org/UA/ISA95-JOBCONTROL_V2/"
 /// URI of OPC 40001-1, Machinery.
 pub const MACHINERY: &str = "http://opcfoundation.org/UA/Machinery/";
 
+/// URI of OPC 30050, PackML.
+pub const PACKML: &str = "http://opcfoundation.org/UA/PackML/";
+
+/// URI of OPC 40600, the Weihenstephan Standards.
+pub const WEIHENSTEPHAN: &str = "http://opcfoundation.org/UA/Weihenstephan/";
+
 /// The type nodes.
 pub struct Model {
     nodes: NodeSet,

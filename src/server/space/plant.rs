@@ -20,12 +20,13 @@ use super::instance::{Found, Instance, Instances};
 use super::job_control::JobControl;
 use super::members::Declarations;
 use super::methods::MethodId;
-use super::model::{JOB_CONTROL, MACHINERY, Model, TYPES_NAMESPACE};
+use super::model::{JOB_CONTROL, MACHINERY, Model, PACKML, TYPES_NAMESPACE, WEIHENSTEPHAN};
 use super::model_change;
 use super::node::{Node, NodeKind, Reference, type_attribute};
 use super::nodeset::NodeSet;
 use super::protection::Asker;
-use super::source::{FigurePart, KpiValue, MachineValue, Source, Subject};
+use super::source::{FigurePart, KpiValue, MachineValue, Source, Subject, Targets};
+use super::spoken::SpokenIndexes;
 use super::structures::Encoder;
 use super::told::{self, Teller};
 use super::type_tree::TypeTree;
@@ -68,6 +69,8 @@ pub struct SpaceInputs {
     pub process_units: BTreeMap<(MachineId, String), String>,
     /// What nameplates say, by machine and by the names of OPC 40001-1.
     pub nameplates: BTreeMap<MachineId, BTreeMap<&'static str, String>>,
+    /// What is aimed at, by equipment and figure.
+    pub targets: Targets,
 }
 
 /// The nodes of a plant.
@@ -81,6 +84,7 @@ pub struct PlantSpace {
     jobs: JobControl,
     /// Index of the namespace of OPC 40001-1.
     machinery: u16,
+    spoken: SpokenIndexes,
     namespace: u16,
 }
 
@@ -109,6 +113,7 @@ impl PlantSpace {
             uri: &PlantSpace::uri(&plant),
             process_units: &inputs.process_units,
             nameplates: &inputs.nameplates,
+            targets: &inputs.targets,
             instances: Instances::default(),
             shared: HashMap::new(),
         };
@@ -125,6 +130,10 @@ impl PlantSpace {
         };
         let jobs = JobControl { namespace: model.index(JOB_CONTROL), context };
         let machinery = model.index(MACHINERY);
+        let spoken = SpokenIndexes {
+            packml: model.index(PACKML),
+            weihenstephan: model.index(WEIHENSTEPHAN),
+        };
         Ok(PlantSpace {
             inputs,
             plant,
@@ -133,6 +142,7 @@ impl PlantSpace {
             virtual_nodes,
             jobs,
             machinery,
+            spoken,
             namespace,
         })
     }
@@ -189,9 +199,11 @@ impl PlantSpace {
             configuration: &self.inputs.configuration,
             jobs: &self.jobs,
             machinery: self.machinery,
+            spoken: self.spoken,
             namespace: self.namespace,
             own: &|name| self.model.own(name),
             nameplates: &self.inputs.nameplates,
+            targets: &self.inputs.targets,
             encoder: &self.virtual_nodes.encoder,
             now: self.inputs.clock.now(),
         };

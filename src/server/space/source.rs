@@ -1,9 +1,12 @@
 //! What variables and methods are about, and where the values of variables come from.
 
+use std::collections::BTreeMap;
+
 use opcua::types::Variant;
 
 use super::job_control::JobValue;
 use super::machinery::{StateMachine, StatePart};
+use super::spoken::SpokenValue;
 use super::told::ConditionKind;
 use crate::app::refusals::Refusal;
 use crate::app::view::KpiWindow;
@@ -12,7 +15,7 @@ use crate::domain::id::{AreaId, LineId, LotId, MachineId, OrderId, PersonId};
 use crate::domain::oee::evaluate::Equipment;
 use crate::domain::oee::figure::Figure;
 use crate::domain::oee::loss::LossClass;
-use crate::domain::signal::SignalRole;
+use crate::domain::signal::{SignalRole, Vocabulary};
 use crate::domain::time::Timestamp;
 
 /// What a variable or method is about.
@@ -60,6 +63,9 @@ impl Subject {
     }
 }
 
+/// What is aimed at, by equipment and figure; shares, as the figures are.
+pub type Targets = BTreeMap<Equipment, BTreeMap<Figure, f64>>;
+
 /// Where a variable's value comes from, given what it is about.
 #[derive(Clone, Debug)]
 pub enum Source {
@@ -85,6 +91,8 @@ pub enum Source {
     Line(LineValue),
     /// A figure of equipment.
     Kpi(KpiWindow, KpiValue),
+    /// What is aimed at.
+    Target(Figure),
     /// A value of an order, by its name.
     Order(String),
     /// A value of a lot, by its name.
@@ -99,6 +107,8 @@ pub enum Source {
     OpenStops,
     /// A state of a machine as OPC 40001-1 has it.
     State(StateMachine, StatePart),
+    /// What a machine says in the words of its own standard.
+    Spoken(Vocabulary, SpokenValue),
     /// What the nameplate of a machine says, by its name.
     Nameplate(String),
     /// Job control of a line, or of all.

@@ -8,7 +8,7 @@ use super::wire::{Structure, array, structure};
 use crate::app::explain::Row;
 use crate::domain::genealogy::LotOperation;
 use crate::domain::id::MachineId;
-use crate::domain::notice::{Condition, ConditionId};
+use crate::domain::notice::{Condition, ConditionId, Matter, Notice};
 use crate::domain::oee::stops::Stop;
 use crate::domain::plant::Plant;
 use crate::domain::shift::ShiftNote;
@@ -123,6 +123,34 @@ structure! {
     }
 }
 
+structure! {
+    /// What was said of the quality of parts (QualityRecordDataType).
+    QualityRecord = 5205 {
+        /// Number of the record in the plant.
+        number: u64,
+        /// When.
+        time: DateTime,
+        /// The order.
+        order: UAString,
+        /// Key of the line.
+        line: UAString,
+        /// Key of the machine.
+        machine: Option<UAString>,
+        /// Good parts more or less.
+        good: i64,
+        /// Scrapped parts more or less.
+        scrap: i64,
+        /// Parts for rework more or less.
+        rework: i64,
+        /// Key of the reason.
+        reason: Option<UAString>,
+        /// The reason.
+        reason_name: Option<LocalizedText>,
+        /// Who said so.
+        actor: UAString,
+    }
+}
+
 /// How our structures are written.
 #[derive(Clone)]
 pub struct Encoder {
@@ -232,6 +260,30 @@ impl LotOperationStructure {
             assignment: operation.assignment.as_str().into(),
             actor: operation.actor.as_str().into(),
         }
+    }
+}
+
+impl QualityRecord {
+    /// What a notice says of the quality of parts; none of another matter.
+    pub fn of(plant: &Plant, notice: &Notice) -> Option<QualityRecord> {
+        let Matter::CountCorrected(correction) = &notice.matter else {
+            return None;
+        };
+        let reason = correction.reason.as_ref();
+        let name = reason.and_then(|reason| plant.reasons.get(reason));
+        Some(QualityRecord {
+            number: notice.number,
+            time: date_time(notice.at),
+            order: correction.order.as_str().into(),
+            line: notice.line.as_ref().map_or("", |line| line.as_str()).into(),
+            machine: notice.machine.as_ref().map(|machine| machine.as_str().into()),
+            good: correction.good,
+            scrap: correction.scrap,
+            rework: correction.rework,
+            reason: reason.map(|reason| reason.as_str().into()),
+            reason_name: name.map(|reason| reason.name.as_str().into()),
+            actor: correction.actor.as_str().into(),
+        })
     }
 }
 

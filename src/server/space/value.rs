@@ -9,8 +9,9 @@ use super::job_control::JobControl;
 use super::machinery::{StateMachine, StatePart, item_state, operation_mode};
 use super::source::{
     ConfigurationValue, ConnectionValue, KpiValue, LineValue, MachineValue, Source, StopValue,
-    Subject,
+    Subject, Targets,
 };
+use super::spoken::{self, SpokenIndexes, SpokenValue};
 use super::stops::{open_stops, stop_value};
 use super::structures::Encoder;
 use super::told::{self, ConditionKind};
@@ -22,7 +23,7 @@ use crate::domain::id::{LineId, MachineId};
 use crate::domain::oee::evaluate::Equipment;
 use crate::domain::order::{Order, allowed_commands};
 use crate::domain::plant::Plant;
-use crate::domain::signal::SignalRole;
+use crate::domain::signal::{SignalRole, Vocabulary};
 use crate::domain::time::{Span, TICKS_PER_MILLISECOND, Timestamp};
 use crate::server::time::date_time;
 
@@ -45,12 +46,16 @@ pub struct Sight<'a> {
     pub jobs: &'a JobControl,
     /// Index of the namespace of OPC 40001-1.
     pub machinery: u16,
+    /// Indexes of the namespaces of the standards in whose words machines speak.
+    pub spoken: SpokenIndexes,
     /// Index of the namespace of instances.
     pub namespace: u16,
     /// Our types by name.
     pub own: &'a dyn Fn(&str) -> NodeId,
     /// What nameplates say.
     pub nameplates: &'a BTreeMap<MachineId, BTreeMap<&'static str, String>>,
+    /// What is aimed at.
+    pub targets: &'a Targets,
     /// How our structures are written.
     pub encoder: &'a Encoder,
     /// The present.
@@ -119,6 +124,13 @@ impl Sight<'_> {
                     Variant::from(text)
                 };
                 self.good(value, self.view.at)
+            }
+            (Source::Spoken(vocabulary, value), Subject::Machine(machine)) => {
+                self.spoken(machine, *vocabulary, *value)
+            }
+            (Source::Target(figure), subject) => {
+                let target = self.targets.get(&subject.equipment()?)?.get(figure)?;
+                self.good(Variant::Double(*target), self.view.at)
             }
             (Source::Line(value), Subject::Line(line)) => self.line(line, *value),
             (Source::OpenStops, subject) => {
@@ -245,6 +257,32 @@ impl Sight<'_> {
         // Losing the link changes them as well.
         let since = view.state_since.max(view.linked_since);
         self.good(value, since.unwrap_or(self.view.at))
+    }
+
+    /// What a machine says in the words of its standard.
+    fn spoken(&self, machine: &MachineId, vocabulary: Vocabulary, value: SpokenValue) -> DataValue {
+        if let Some(value) = spoken::fixed(vocabulary, value, self.spoken) {
+            return self.good(value, self.view.at);
+        }
+        let Some(view) = self.view.machines.get(machine) else {
+            return self.bad(StatusCode::BadWaitingForInitialData);
+        };
+        let role = match value {
+            SpokenValue::Mode => SignalRole::Mode,
+            _ => SignalRole::State,
+        };
+        let Some(said) = view.said.get(&role) else {
+            return self.linked(view, None, None);
+        };
+        let told = match said.code {
+            Some(code) => spoken::spoken(vocabulary, value, code, self.spoken),
+            None => Err(StatusCode::BadNoData),
+        };
+        match told {
+            Ok(value) => self.linked(view, Some(value), Some(said.at)),
+            Err(status) if view.linked => data_value(None, status, said.at, self.now),
+            Err(_) => self.bad(StatusCode::BadNoCommunication),
+        }
     }
 
     fn counter(&self, machine: &MachineId, role: SignalRole) -> DataValue {

@@ -95,6 +95,7 @@ standard!(
     i16,
     i32,
     i64,
+    u64,
     u32,
     f64,
     UAString,

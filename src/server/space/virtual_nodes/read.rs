@@ -3,6 +3,7 @@
 use opcua::types::{DateTime, StatusCode, Variant};
 
 use super::{VirtualNodes, status};
+use crate::app::ports::{NoticePage, NoticePlace};
 use crate::app::query::blocking;
 use crate::app::view::OrderView;
 use crate::domain::calendar::ShiftInstance;
@@ -13,9 +14,12 @@ use crate::domain::oee::stops::Stop;
 use crate::domain::time::{Span, Timestamp, Window};
 use crate::server::space::source::{Source, Subject};
 use crate::server::space::stops::stop_value;
-use crate::server::space::structures::{LotOperationStructure, Note};
+use crate::server::space::structures::{LotOperationStructure, Note, QualityRecord};
 use crate::server::space::value::order_value;
 use crate::server::time::date_time;
+
+/// Quality records of one order that are shown.
+const RECORDS_MAX: usize = 1000;
 
 /// One instant.
 fn instant(at: Timestamp) -> Window {
@@ -88,6 +92,10 @@ impl VirtualNodes {
                 self.order(order).await?;
                 Ok(self.operations(&self.of_order(order).await?))
             }
+            (Subject::Order(order), Source::Order(name)) if name == "QualityRecords" => {
+                self.order(order).await?;
+                Ok(self.encoder.array(&self.quality_records(order).await?))
+            }
             (Subject::Order(order), Source::Order(name)) => {
                 let view = self.order(order).await?;
                 let value = order_value(&self.plant, &view, name);
@@ -117,6 +125,33 @@ impl VirtualNodes {
             },
             _ => Err(StatusCode::BadAttributeIdInvalid),
         }
+    }
+
+    /// What was said of the quality of an order's parts, oldest first: the last records that there are.
+    async fn quality_records(&self, order: &OrderId) -> Result<Vec<QualityRecord>, StatusCode> {
+        let (reader, plant) = (self.engine.reader().clone(), self.plant.clone());
+        let mut page = NoticePage {
+            place: NoticePlace::Order(order.clone()),
+            window: Window { from: Timestamp::MIN, to: Timestamp::MAX },
+            after: None,
+            backwards: true,
+            limit: RECORDS_MAX,
+        };
+        let read = move || {
+            let mut records = Vec::new();
+            while records.len() < RECORDS_MAX {
+                let notices = reader.notices(&page)?;
+                records.extend(notices.iter().filter_map(|one| QualityRecord::of(&plant, one)));
+                let Some(last) = notices.last().filter(|_| notices.len() == page.limit) else {
+                    break;
+                };
+                page.after = Some((last.at, last.number));
+            }
+            records.truncate(RECORDS_MAX);
+            records.reverse();
+            Ok(records)
+        };
+        blocking(read).await.map_err(status)
     }
 
     /// Operations as the value of a variable.
