@@ -19,7 +19,13 @@ async def main(port):
     server.set_endpoint(f"opc.tcp://127.0.0.1:{port}/")
     index = await server.register_namespace(NAMESPACE)
     machine = await server.nodes.objects.add_object(ua.NodeId("Press", index), "Press")
-    state = await machine.add_variable(ua.NodeId("Press.Running", index), "Running", True)
+    # In the words of the Weihenstephan Standards: operating, and what is wrong with the equipment.
+    operating, failure = (ua.Variant(bit, ua.VariantType.UInt32) for bit in (128, 1024))
+    state = await machine.add_variable(ua.NodeId("Press.State", index), "State", operating)
+    await machine.add_variable(
+        ua.NodeId("Press.Program", index), "Program", ua.Variant(1, ua.VariantType.UInt32))
+    cycles = await machine.add_variable(
+        ua.NodeId("Press.Cycles", index), "Cycles", ua.Variant(7000, ua.VariantType.UInt64))
     good = await machine.add_variable(
         ua.NodeId("Press.Good", index), "Good", ua.Variant(1000, ua.VariantType.UInt16))
     total = await machine.add_variable(
@@ -29,7 +35,8 @@ async def main(port):
         late = None
         for part in range(1, 1_000_000):
             await asyncio.sleep(0.1)
-            await state.write_value(part % 50 != 0)
+            await state.write_value(operating if part % 50 else failure)
+            await cycles.write_value(ua.Variant(7000 + part, ua.VariantType.UInt64))
             await good.write_value(ua.Variant(1000 + part, ua.VariantType.UInt16))
             now = datetime.datetime.now(datetime.timezone.utc)
             counted = ua.DataValue(ua.Variant(2000.0 + part, ua.VariantType.Double), SourceTimestamp=now,

@@ -21,21 +21,9 @@ from asyncua import Server
 from lxml import etree
 
 import certificates
+from companions import FILES, HERE, OFFICIAL, OURS, compiler
 from ports import free_block
 
-HERE = Path(__file__).parent
-OURS = HERE.parent.parent / "nodesets"
-OFFICIAL = HERE / "node_modules" / "node-opcua-nodesets" / "nodesets"
-# In the order in which they need each other, with the official file and its name in the compiler.
-FILES = {
-    "di": ("Opc.Ua.Di.NodeSet2.xml", "di"),
-    "isa95-jobcontrol": ("opc.ua.isa95-jobcontrol.nodeset2.xml", "isa95_jobcontrol_v2"),
-    "machinery": ("Opc.Ua.Machinery.NodeSet2.xml", "machinery"),
-    "machinery-jobs": ("Opc.Ua.Machinery.Jobs.Nodeset2.xml", "machinery_jobs"),
-    "packml": ("Opc.Ua.PackML.NodeSet2.xml", "pack_ml"),
-    "weihenstephan": ("Opc.Ua.Weihenstephan.NodeSet2.xml", "weihenstephan"),
-    "mes": (None, None),
-}
 NS = "{http://opcfoundation.org/UA/2011/03/UANodeSet.xsd}"
 TYPES = "{http://opcfoundation.org/UA/2008/02/Types.xsd}"
 UA = "http://opcfoundation.org/UA/"
@@ -156,11 +144,8 @@ def check_subset(name, official):
 
 def check_compiler():
     """The compiler takes ours on top of the official companion specifications."""
-    compiler = Path(sys.executable).parent / "ncc"
-    others = ["ns0", "ia"] + [name for _, name in FILES.values() if name]
-    existing = [part for name in others for part in ("-e", name)]
     with tempfile.TemporaryDirectory() as out:
-        command = [compiler, "python", OURS / "mes.xml", *existing, "-o", out, "--shortname", "mes"]
+        command = compiler(out)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         expect(done.returncode == 0, f"the compiler refuses mes.xml: {done.stdout}{done.stderr}")
         expect(any(Path(out).rglob("*.py")), "the compiler has made nothing of mes.xml")

@@ -86,7 +86,7 @@ def time(at):
 NOT_SAID = ua.Variant(datetime.datetime(1601, 1, 1), ua.VariantType.DateTime)
 
 
-async def orders(plant, line, product, person):
+async def orders(plant, line, product, reason):
     """An order through all its states, with lots, scrap and what it is made of."""
     number, other = (f"P-{datetime.datetime.now():%H%M%S%f}-{n}" for n in range(2))
     mes = "mes/Orders"
@@ -111,7 +111,7 @@ async def orders(plant, line, product, person):
         return await plant.value(f"order/{number}/GoodCount") >= 3
 
     await until("parts of the order", made)
-    await plant.done(mes, "ReportProduction", number, count(0), count(1), text(""), text(""))
+    await plant.done(mes, "ReportProduction", number, count(0), count(1), text(reason), text(""))
     await plant.refused("mes.report.empty", mes, "ReportProduction", number, count(0), count(0),
                         text(""), text(""))
     for name in ("CompleteOrder", "CloseOrder"):
@@ -119,6 +119,10 @@ async def orders(plant, line, product, person):
     await plant.refused("mes.order.unknown", mes, "AbortOrder", "nobody-knows-me")
     # The machine may have counted rejects of its own besides.
     expect(await plant.value(f"order/{number}/ScrapCount") >= 1, "the scrap is not counted")
+    records = await plant.value(f"order/{number}/QualityRecords")
+    said = [(r.Good, r.Scrap, r.Rework, r.Reason, r.Actor, r.Order, r.Line) for r in records]
+    expect(said == [(-1, 1, 0, reason, "supervisor", number, line)] and records[0].ReasonName.Text,
+           f"the quality records are {records}")
     operations = await plant.value(f"order/{number}/LotOperations")
     consumed = next(o for o in operations if o.Lot == lot)
     expect((consumed.Operation, consumed.Quantity, consumed.Assignment, consumed.Machine)
@@ -279,6 +283,42 @@ async def at_times(plant, machine):
     expect(codes[1] == 0x402 and codes[2] == ua.StatusCodes.BadNoData, f"the statuses are {codes}")
 
 
+async def words(plant, packml, weihenstephan):
+    """Machines tell their states in the words of their own standards, each inside the one above."""
+    spaces = await plant.client.get_namespace_array()
+    standards = {name: spaces.index(f"http://opcfoundation.org/UA/{name}/") for name in ("PackML", "Weihenstephan")}
+
+    async def state(path):
+        read = [await plant.node(f"{path}/CurrentState{below}").read_data_value(raise_on_bad_status=False)
+                for below in ("", "/Id", "/Number")]
+        if not read[0].StatusCode.is_good():
+            return read[0].StatusCode.name
+        name, node = read[0].Value.Value.Text, read[1].Value.Value
+        of_node = await plant.client.get_node(node).read_browse_name()
+        expect(of_node.Name == name, f"{path} is in {name}, whose node is {of_node}")
+        return name, node.NamespaceIndex
+
+    on = f"machine/{packml}/BaseStateMachine"
+    inner = f"{on}/MachineState/ExecuteState"
+    expect(await state(on) == ("Cleared", standards["PackML"]), f"{on} is in {await state(on)}")
+    for name in ("Execute", "Held"):
+        async def is_there():
+            return await state(inner) == (name, standards["PackML"])
+        await until(f"{inner} is in {name}", is_there)
+    on = f"machine/{weihenstephan}/WS_Cur_State"
+    inner = f"{on}/MachineState/ExecuteState"
+    for name, where, held in (("Execute", "PackML", "BadStateNotActive"),
+                              ("Held", "Weihenstephan", ("EquipmentFailure", standards["Weihenstephan"]))):
+        async def is_there():
+            return await state(inner) == (name, standards[where]) and await state(f"{inner}/HeldState") == held
+        await until(f"{inner} is in {name}", is_there)
+    expect(await state(f"{inner}/SuspendedState") == "BadStateNotActive", "it is held and suspended")
+    expect(await plant.value(f"machine/{weihenstephan}/WS_Cur_Prog") == 1, "its program is not production")
+    cycles = "machine/Stamper/MachineryBuildingBlocks/OperationCounters/OperationCycleCounter"
+    expect(await plant.value(cycles) > 7000, f"{cycles} is {await plant.value(cycles)}")
+    expect(await plant.value("line/L1/KPI/ThisShift/Oee/Target") == 0.65, "the target is not there")
+
+
 async def main(url, user, password, folder, line, product, machine, reason, exact):
     logging.disable(logging.CRITICAL)
     async with await client_of(url, folder, user, password) as client:
@@ -286,12 +326,13 @@ async def main(url, user, password, folder, line, product, machine, reason, exac
         spaces = await client.get_namespace_array()
         plant = Plant(client, next(i for i, uri in enumerate(spaces) if ":ua:plant:" in uri),
                       spaces.index("urn:linewright:ua:mes"))
-        order, lot = await orders(plant, line, product, "P-17")
+        order, lot = await orders(plant, line, product, reason)
         await genealogy(plant, order, lot)
         await stops(plant, machine, reason, "P-17")
         await shifts(plant, line)
         rows = await evidence(plant, machine)
         await at_times(plant, exact)
+        await words(plant, machine, exact)
         declared = set()
         for of in ("OrdersType", "LotsType", "LineType", "MachineType", "OeeType"):
             declared |= await methods_of(client, plant.own, of)

@@ -77,7 +77,7 @@ class Plant {
     }
 }
 
-async function orders(plant, line, product) {
+async function orders(plant, line, product, reason) {
     const number = `N-${Date.now()}`, other = `${number}-other`, mes = "mes/Orders";
     const store = (order) => plant.done(mes, "StoreOrder", text(order),
         { dataType: DataType.UInt64, arrayType: opcua.VariantArrayType.Scalar, value: [0, 1] }, text(line), text(product), text("10"));
@@ -90,9 +90,12 @@ async function orders(plant, line, product) {
     const lot = `L-${number}`;
     await plant.done(mes, "ReportConsumption", text(number), text(lot), text("1"), text(""));
     await until("parts of the order", async () => (await plant.value(`order/${number}/GoodCount`))[1] >= 3);
-    await plant.done(mes, "ReportProduction", text(number), count(0), count(2), text(""), text(""));
+    await plant.done(mes, "ReportProduction", text(number), count(0), count(2), text(reason), text(""));
     for (const name of ["CompleteOrder", "CloseOrder"]) await plant.done(mes, name, text(number));
     await plant.refused("mes.order.unknown", mes, "AbortOrder", text("nobody-knows-me"));
+    const records = await plant.value(`order/${number}/QualityRecords`);
+    expect(records.length === 1 && records[0].scrap[1] === 2 && records[0].reason === reason
+        && records[0].reasonName.text && records[0].actor === "supervisor", `the quality records are ${records}`);
     const operations = await plant.value(`order/${number}/LotOperations`);
     const consumed = operations.find((operation) => operation.lot === lot);
     expect(consumed && consumed.quantity === "1" && consumed.operation === 1 && !consumed.machine,
@@ -168,7 +171,7 @@ async function evidence(plant, machine) {
 async function main(url, user, password, pki, line, product, machine, reason) {
     const { client, session, plant: index } = await logOn(url, user, password, pki);
     const plant = new Plant(session, index);
-    const { number, lot } = await orders(plant, line, product);
+    const { number, lot } = await orders(plant, line, product, reason);
     await genealogy(plant, number, lot);
     await stops(plant, machine, reason);
     await plant.done(`line/${line}`, "NoteShift", time(null), text("written by node-opcua"));

@@ -1,5 +1,5 @@
 """o6 (open62541) as a panel: calls every method with plain arguments that the plant has. It knows structures
-only that it was compiled with, so ours are looked at by their encoding and by what is in them.
+that it was compiled with; the package `mes` is what its compiler makes of our nodeset.
 
 Usage: plant_o6.py URL USER PASSWORD CERTIFICATES LINE PRODUCT MACHINE REASON. Nothing else may run on LINE;
 MACHINE stops now and then. Ends with status 1 and a sentence at the first thing that is not as it should be.
@@ -9,10 +9,12 @@ import datetime
 import sys
 import time
 
+import mes
 import o6
 
 from logon_o6 import client_of, plant_of
 
+types = mes.datatypes
 MILLISECOND = datetime.timedelta(milliseconds=1)
 
 
@@ -69,10 +71,10 @@ def text(words):
     return o6.String(words)
 
 
-def told(structure, encoding):
-    """What is in a structure, which must be of an encoding."""
-    expect(str(structure.typeId).endswith(f"i={encoding}"), f"it is {structure}, not {encoding}")
-    return bytes(structure.body)
+def told(structures, kind):
+    """Structures, which must all be of a kind."""
+    expect(all(isinstance(one, kind) for one in structures), f"not all are {kind}: {structures}")
+    return list(structures)
 
 
 def moment(value):
@@ -83,26 +85,31 @@ def moment(value):
     return read + datetime.timedelta(microseconds=int(fraction[:6].ljust(6, "0") or 0))
 
 
-def orders(plant, line, product):
-    number, mes = f"O-{datetime.datetime.now():%H%M%S%f}", "mes/Orders"
+def orders(plant, line, product, reason):
+    number, on = f"O-{datetime.datetime.now():%H%M%S%f}", "mes/Orders"
 
     def store(order):
-        plant.done(mes, "StoreOrder", text(order), o6.UInt64(1), text(line), text(product), text("10"))
+        plant.done(on, "StoreOrder", text(order), o6.UInt64(1), text(line), text(product), text("10"))
 
     store(f"{number}-other")
-    plant.done(mes, "CancelOrder", text(f"{number}-other"))
+    plant.done(on, "CancelOrder", text(f"{number}-other"))
     store(number)
     for name in ("RevokeOrder", "ReleaseOrder", "StartOrder", "PauseOrder", "ResumeOrder"):
-        plant.done(mes, name, text(number))
+        plant.done(on, name, text(number))
     lot = f"L-{number}"
-    plant.done(mes, "ReportConsumption", text(number), text(lot), text("0.5"), text(""))
+    plant.done(on, "ReportConsumption", text(number), text(lot), text("0.5"), text(""))
     until("parts of the order", lambda: int(plant.value(f"order/{number}/GoodCount")) >= 3)
-    plant.done(mes, "ReportProduction", text(number), o6.UInt32(0), o6.UInt32(1), text(""), text(""))
+    plant.done(on, "ReportProduction", text(number), o6.UInt32(0), o6.UInt32(1), text(reason), text(""))
     for name in ("CompleteOrder", "CloseOrder"):
-        plant.done(mes, name, text(number))
-    plant.refused("mes.order.unknown", mes, "AbortOrder", text("nobody-knows-me"))
-    consumed = [o for o in plant.value(f"order/{number}/LotOperations") if lot.encode() in told(o, 5203)]
-    expect(len(consumed) == 1 and b"0.5" in told(consumed[0], 5203), f"the consumption is {consumed}")
+        plant.done(on, name, text(number))
+    plant.refused("mes.order.unknown", on, "AbortOrder", text("nobody-knows-me"))
+    operations = told(plant.value(f"order/{number}/LotOperations"), types.LotOperationDataType)
+    consumed = [o for o in operations if str(o.lot) == lot]
+    expect([(int(o.operation), str(o.quantity), o.machine) for o in consumed] == [(1, "0.5", None)],
+           f"the consumption is {consumed}")
+    records = told(plant.value(f"order/{number}/QualityRecords"), types.QualityRecordDataType)
+    expect([(int(r.scrap), str(r.reason), str(r.actor)) for r in records] == [(1, reason, "supervisor")],
+           f"the quality records are {records}")
     return number, lot
 
 
@@ -111,8 +118,8 @@ def genealogy(plant, order, lot):
     for name, start, end in (("TraceBackward", made, lot), ("TraceForward", lot, made)):
         operations, rest = plant.done(
             "mes/Lots", name, text(start), o6.UInt32(0), o6.UInt32(0), text(""))
-        expect(any(end.encode() in told(o, 5203) for o in operations) and str(rest) == "",
-               f"{name}: {operations}")
+        operations = told(operations, types.LotOperationDataType)
+        expect(end in [str(o.lot) for o in operations] and str(rest) == "", f"{name}: {operations}")
     for folder, path in (("mes/Orders/ByDay", f"order/{order}"), ("mes/Lots/ByDay", f"lot/{lot}")):
         days = plant.listed(folder)
         expect(path in plant.listed(days[-1]), f"{path} is not in {days[-1]}")
@@ -142,8 +149,8 @@ def stops(plant, machine, reason):
     plant.refused("mes.gap.unknown", on, "ResolveGap", at(end, 10), at(end, 20), o6.Int32(0), none)
     plant.done(on, "LogOn", text("P-19"))
     plant.done(on, "LogOff")
-    for stop in plant.value("site/Demo/OpenStops"):
-        expect(told(stop, 5201), f"an open stop is {stop}")
+    for stop in told(plant.value("site/Demo/OpenStops"), types.StopDataType):
+        expect(str(stop.machine) and str(stop.line) and stop.known, f"an open stop is {stop}")
 
 
 def evidence(plant, machine):
@@ -154,17 +161,29 @@ def evidence(plant, machine):
         place = str(answer[5])
         if not place:
             break
-    expect(all(told(row, 5202) for row in rows) and len(rows) > 3, f"behind the figure are {rows}")
+    rows = told(rows, types.EvidenceDataType)
+    outside = ["no_data", "not_scheduled", "planned_down"]
+    busy = [row for row in rows if str(row.kind) == "interval" and str(row.class_) not in outside]
+    above, below = (sum(float(row.duration) for row in busy), float(answer[1]))
+    expect(abs(above - below) < 0.001 and rows, f"intervals give {above}, the figure has {below}")
     return len(rows)
+
+
+def notes(plant, line):
+    """A note is read back where the shift is that it is about."""
+    plant.done(f"line/{line}", "NoteShift", o6.DateTime(0), text("written by o6"))
+    shifts = plant.listed(f"line/{line}/Shifts")
+    found = [n for s in shifts for n in told(plant.value(f"{s}/Notes"), types.ShiftNoteDataType)]
+    expect("written by o6" in [str(note.text) for note in found], f"the notes are {found}")
 
 
 def main(url, user, password, folder, line, product, machine, reason):
     with client_of(url, folder, user, password) as one:
         plant = Plant(one, plant_of(one))
-        number, lot = orders(plant, line, product)
+        number, lot = orders(plant, line, product, reason)
         genealogy(plant, number, lot)
         stops(plant, machine, reason)
-        plant.done(f"line/{line}", "NoteShift", o6.DateTime(0), text("written by o6"))
+        notes(plant, line)
         rows = evidence(plant, machine)
     print(f"o6 plant: {len(plant.called)} methods called, {rows} rows behind a figure")
 

@@ -26,6 +26,7 @@ from pathlib import Path
 
 import certificates
 import recorder
+from companions import compiler
 from ports import free_block, free_ports
 
 HERE = Path(__file__).parent
@@ -48,8 +49,13 @@ security = "none"
 
 [[machine.signal]]
 role = "state"
-node = "nsu=urn:linewright:interop:asyncua-machine;s=Press.Running"
-states = {{ true = "running", false = "down" }}
+node = "nsu=urn:linewright:interop:asyncua-machine;s=Press.State"
+states = "weihenstephan"
+
+[[machine.signal]]
+role = "mode"
+node = "nsu=urn:linewright:interop:asyncua-machine;s=Press.Program"
+modes = "weihenstephan"
 
 [[machine.signal]]
 role = "good"
@@ -86,6 +92,22 @@ node = "nsu=urn:linewright:interop:node-opcua-machine;s=Welder.Good"
 [[machine.signal]]
 role = "reject"
 node = "nsu=urn:linewright:interop:node-opcua-machine;s=Welder.Reject"
+
+[[line]]
+id = "L5"
+area = "Foreign"
+default_product = "Bracket"
+
+[[machine]]
+id = "Stamper"
+line = "L5"
+endpoint = "opc.tcp://127.0.0.1:{press}"
+security = "none"
+
+[[machine.signal]]
+role = "cycle"
+node = "nsu=urn:linewright:interop:asyncua-machine;s=Press.Cycles"
+cycle = "100ms"
 
 [calendar]
 closing_grace = "1s"
@@ -247,11 +269,12 @@ def add_certificate_user(binary, config, directory):
                     "--config", str(config)], check=True)
 
 
-def work(client):
+def work(client, **environment):
     """Lets a client do its work."""
     if ONLY and not re.search(ONLY, Path(client[1]).name):
         return
-    done = subprocess.run([str(part) for part in client], timeout=240, check=False)
+    done = subprocess.run([str(part) for part in client], timeout=240, check=False,
+                          env={**os.environ, **environment})
     if done.returncode != 0:
         fail(f"{Path(client[1]).name} ended with status {done.returncode}")
 
@@ -365,6 +388,8 @@ def run(binary, directory, programs):
     config = configure(directory, opcua, http, first, press, welder, change)
     folder = directory / "certificates"
     add_certificate_user(binary, config, folder)
+    compiled = directory / "compiled"
+    compiling = subprocess.Popen([str(part) for part in compiler(compiled)], stdout=subprocess.DEVNULL)
     programs.start("plant", binary, "simulate", "--calm", "--speed", "4", "--machine-port", str(first))
     press = ("press", sys.executable, str(HERE / "machine_asyncua.py"), str(press))
     programs.start(*press)
@@ -417,7 +442,10 @@ def run(binary, directory, programs):
     panel = ["L2", "Box-12", "Welder", reason_of(DEMO)]
     work([sys.executable, HERE / "plant_asyncua.py", url, *supervisor, folder, *panel, "Press"])
     work(["node", HERE / "plant_node_opcua.js", url, *supervisor, directory / "node-plant", *panel])
-    work([sys.executable, HERE / "plant_o6.py", url, *supervisor, folder, *panel])
+    if compiling.wait(120) != 0:
+        fail("the compiler of o6 has made nothing of our nodeset")
+    work([sys.executable, HERE / "plant_o6.py", url, *supervisor, folder, *panel],
+         PYTHONPATH=str(compiled))
     work([sys.executable, HERE / "reload_asyncua.py", url, config, linewright.pid, "L3", "Press"])
     for machine in ("Press", "Welder"):
         wait_until(f"parts of {machine}", 60, lambda: bridge.kpi(machine)["counts"]["good"] >= 60)
