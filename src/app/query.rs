@@ -3,6 +3,7 @@
 //! The work is done on the caller's side; the writer only hands out the evidence that it holds.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -11,6 +12,7 @@ use super::figures::{compose, units};
 use super::ports::{Reader, StoreError};
 use super::recall::extract;
 use super::slices::{KeyedWindows, Slice, SliceBy, add_unit, finished, keyed_windows, slices_of};
+use super::trace::OpenTrails;
 use crate::domain::core::Core;
 use crate::domain::evidence::{MachineEvidence, STATE_CONTEXT};
 use crate::domain::genealogy::{LotOperation, LotOperationKind};
@@ -52,6 +54,7 @@ impl From<CommandError> for QueryError {
 #[derive(Clone)]
 pub struct Queries {
     engine: EngineHandle,
+    open_trails: Arc<OpenTrails>,
 }
 
 /// Facts of a window, taken out of memory and archive.
@@ -108,12 +111,17 @@ pub struct Genealogy {
 impl Queries {
     /// Questions to an engine and its store.
     pub fn new(engine: EngineHandle) -> Self {
-        Queries { engine }
+        Queries { engine, open_trails: Arc::default() }
     }
 
     /// The engine that is asked.
     pub fn engine(&self) -> &EngineHandle {
         &self.engine
+    }
+
+    /// Trails that were given in part.
+    pub(super) fn open_trails(&self) -> &Arc<OpenTrails> {
+        &self.open_trails
     }
 
     /// The facts about a piece of equipment in a window.

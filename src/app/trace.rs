@@ -2,11 +2,12 @@
 //! it goes.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Mutex, PoisonError};
 
 use super::ports::Reader;
 use super::query::{Queries, QueryError, blocking};
 use crate::domain::genealogy::{LotOperation, LotOperationKind};
-use crate::domain::id::LotId;
+use crate::domain::id::{LotId, OrderId};
 
 /// Which way a lot is followed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,55 +52,137 @@ pub struct TrailPage {
     pub has_more: bool,
 }
 
+/// Trails that are open at a time; who goes on after longer has his followed from its start again.
+const OPEN_MAX: usize = 16;
+/// Lots and orders that are remembered for all of them together.
+const REMEMBERED_MAX: usize = 500_000;
+
+/// Which trail, and how many of its operations were given.
+type Place = (LotId, Direction, Option<u32>, usize);
+
+/// Trails that were given in part, so that the next page costs what it gives.
+#[derive(Default)]
+pub struct OpenTrails(Mutex<VecDeque<(Place, Walk)>>);
+
+impl OpenTrails {
+    fn take(&self, place: &Place) -> Option<Walk> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = open.iter().position(|(known, _)| known == place)?;
+        open.remove(index).map(|(_, walk)| walk)
+    }
+
+    fn keep(&self, place: Place, walk: Walk) {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.push_back((place, walk));
+        let remembered = |open: &VecDeque<(Place, Walk)>| open.iter().map(|(_, w)| w.size()).sum();
+        let mut size: usize = remembered(&open);
+        while open.len() > OPEN_MAX || size > REMEMBERED_MAX {
+            open.pop_front();
+            size = remembered(&open);
+        }
+    }
+}
+
 impl Queries {
     /// A page of what a lot was made from or went into; an error when the lot is not known.
     pub async fn trail(&self, trail: Trail) -> Result<TrailPage, QueryError> {
         self.lot(&trail.lot).await?;
         let reader = self.engine().reader().clone();
-        blocking(move || follow(&*reader, &trail)).await
+        let open = self.open_trails().clone();
+        blocking(move || follow(&*reader, &trail, &open)).await
     }
 }
 
-/// Follows a trail in breadth; each lot and each order is looked at once, so a circle has an end.
-fn follow(reader: &dyn Reader, trail: &Trail) -> Result<TrailPage, QueryError> {
-    let (here, there) = trail.direction.sides();
-    let mut page = TrailPage::default();
-    let mut passed = 0;
-    let mut add = |depth: u32, operation: LotOperation| {
-        passed += 1;
-        if passed <= trail.skip {
-            return true;
+/// Gives a page of a trail and keeps where it goes on.
+fn follow(reader: &dyn Reader, trail: &Trail, open: &OpenTrails) -> Result<TrailPage, QueryError> {
+    let place = |skip| (trail.lot.clone(), trail.direction, trail.depth, skip);
+    let mut walk = match open.take(&place(trail.skip)) {
+        Some(walk) => walk,
+        None => {
+            let mut walk = Walk::from(trail.lot.clone());
+            for _ in 0..trail.skip {
+                if walk.step(reader, trail)?.is_none() {
+                    break;
+                }
+            }
+            walk
         }
-        if page.operations.len() < trail.limit {
-            page.operations.push((depth, operation));
-            return true;
-        }
-        page.has_more = true;
-        false
     };
-    let mut lots = BTreeSet::from([trail.lot.clone()]);
-    let mut orders = BTreeSet::new();
-    let mut next = VecDeque::from([(0_u32, trail.lot.clone())]);
-    let is_far = |depth: u32| trail.depth.is_some_and(|most| depth >= most);
-    'lots: while let Some((depth, lot)) = next.pop_front().filter(|(depth, _)| !is_far(*depth)) {
-        for operation in reader.operations_of_lot(&lot)?.into_iter().filter(|o| o.kind == here) {
-            let order = operation.order.clone();
-            if !add(depth, operation) {
-                break 'lots;
-            }
-            if !orders.insert(order.clone()) {
-                continue;
-            }
-            let others = reader.operations_of_order(&order)?;
-            for other in others.into_iter().filter(|other| other.kind == there) {
-                if lots.insert(other.lot.clone()) {
-                    next.push_back((depth + 1, other.lot.clone()));
-                }
-                if !add(depth, other) {
-                    break 'lots;
-                }
-            }
+    let mut page = TrailPage::default();
+    while page.operations.len() < trail.limit {
+        match walk.step(reader, trail)? {
+            Some(found) => page.operations.push(found),
+            None => return Ok(page),
         }
     }
+    page.has_more = walk.look_ahead(reader, trail)?;
+    if page.has_more {
+        open.keep(place(trail.skip + page.operations.len()), walk);
+    }
     Ok(page)
+}
+
+/// A trail as far as it was followed: in breadth, each lot and each order looked at once, so that a circle
+/// has an end.
+struct Walk {
+    lots: BTreeSet<LotId>,
+    orders: BTreeSet<OrderId>,
+    /// Lots that are still to be looked at, with their distance.
+    next: VecDeque<(u32, LotId)>,
+    /// Operations that were found and not given yet.
+    found: VecDeque<(u32, LotOperation)>,
+}
+
+impl Walk {
+    fn from(lot: LotId) -> Walk {
+        Walk {
+            lots: BTreeSet::from([lot.clone()]),
+            orders: BTreeSet::new(),
+            next: VecDeque::from([(0, lot)]),
+            found: VecDeque::new(),
+        }
+    }
+
+    /// How much it remembers.
+    fn size(&self) -> usize {
+        self.lots.len() + self.orders.len() + self.next.len() + self.found.len()
+    }
+
+    /// The next operation, nearest first.
+    fn step(
+        &mut self,
+        reader: &dyn Reader,
+        trail: &Trail,
+    ) -> Result<Option<(u32, LotOperation)>, QueryError> {
+        self.look_ahead(reader, trail)?;
+        Ok(self.found.pop_front())
+    }
+
+    /// Looks at lots until an operation is found; whether there is one.
+    fn look_ahead(&mut self, reader: &dyn Reader, trail: &Trail) -> Result<bool, QueryError> {
+        let (here, there) = trail.direction.sides();
+        let is_far = |depth: u32| trail.depth.is_some_and(|most| depth >= most);
+        while self.found.is_empty() {
+            let next = self.next.pop_front().filter(|(depth, _)| !is_far(*depth));
+            let Some((depth, lot)) = next else {
+                return Ok(false);
+            };
+            let operations = reader.operations_of_lot(&lot)?;
+            for operation in operations.into_iter().filter(|o| o.kind == here) {
+                let order = operation.order.clone();
+                self.found.push_back((depth, operation));
+                if !self.orders.insert(order.clone()) {
+                    continue;
+                }
+                let others = reader.operations_of_order(&order)?;
+                for other in others.into_iter().filter(|other| other.kind == there) {
+                    if self.lots.insert(other.lot.clone()) {
+                        self.next.push_back((depth + 1, other.lot.clone()));
+                    }
+                    self.found.push_back((depth, other));
+                }
+            }
+        }
+        Ok(true)
+    }
 }

@@ -18,8 +18,8 @@ pub struct Question {
     pub window: KpiWindow,
     /// Which one; all when absent.
     pub figure: Option<Figure>,
-    /// The instant up to which pages before were made, and how many rows they had.
-    pub after: Option<(Timestamp, usize)>,
+    /// Where the page before ended.
+    pub after: Option<Place>,
     /// Rows wanted at most.
     pub limit: usize,
 }
@@ -34,7 +34,18 @@ pub struct Answer {
     /// The rows.
     pub rows: Vec<Row>,
     /// Where the next page begins, if there is one.
-    pub next: Option<(Timestamp, usize)>,
+    pub next: Option<Place>,
+}
+
+/// Where a page begins: all of its rows are about the same time, line by line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// The instant up to which all pages are made.
+    pub at: Timestamp,
+    /// Lines, or machines, whose rows were given.
+    pub units: usize,
+    /// Rows of the next one that were given.
+    pub rows: usize,
 }
 
 impl Queries {
@@ -46,7 +57,8 @@ impl Queries {
         let Some(shown) = view.kpi(*window, equipment) else {
             return Ok(None);
         };
-        let (at, skip) = after.unwrap_or((shown.kpi.window.to, 0));
+        let begin = after.unwrap_or(Place { at: shown.kpi.window.to, units: 0, rows: 0 });
+        let at = begin.at;
         let units = match equipment {
             Equipment::Site | Equipment::Area(_) => {
                 equipment.lines(&plant).map(|line| Equipment::Line(line.id.clone())).collect()
@@ -54,27 +66,29 @@ impl Queries {
             unit => vec![unit.clone()],
         };
         let (mut whole, mut rules): (Option<Kpi>, Vec<String>) = (None, Vec::new());
-        let (mut rows, mut passed) = (Vec::new(), 0);
-        for unit in units {
+        let (mut rows, mut next) = (Vec::new(), None);
+        for (number, unit) in units.into_iter().enumerate() {
             let mut sum: Option<Kpi> = None;
+            let mut of_unit = 0;
             for stretch in stretches(&view, *window, &unit, at) {
                 sum = Kpi::joined(sum, self.sum(&unit, stretch).await?);
-                if rows.len() > *limit {
+                if number < begin.units || next.is_some() {
                     continue;
                 }
                 let Some(found) = self.explanation(&unit, stretch).await? else {
                     continue;
                 };
-                rules.extend(
-                    found
-                        .rules
-                        .into_iter()
-                        .filter(|rule| !rules.contains(rule))
-                        .collect::<Vec<_>>(),
-                );
+                let new = found.rules.into_iter().filter(|rule| !rules.contains(rule));
+                let new: Vec<_> = new.collect();
+                rules.extend(new);
                 for row in found.rows.into_iter().filter(|row| concerns(*figure, row)) {
-                    passed += 1;
-                    if passed > skip && rows.len() <= *limit {
+                    let is_given = number == begin.units && of_unit < begin.rows;
+                    if !is_given && rows.len() == *limit {
+                        next = Some(Place { at, units: number, rows: of_unit });
+                        break;
+                    }
+                    of_unit += 1;
+                    if !is_given {
                         rows.push(row);
                     }
                 }
@@ -85,9 +99,6 @@ impl Queries {
                 (None, _) => {}
             }
         }
-        let has_more = rows.len() > *limit;
-        rows.truncate(*limit);
-        let next = has_more.then_some((at, skip + rows.len()));
         Ok(whole.map(|kpi| Answer { kpi, rules, rows, next }))
     }
 

@@ -211,8 +211,10 @@ pub(super) fn failed(error: impl Into<redb::Error>) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::ports::{NoticePage, NoticePlace};
     use crate::domain::genealogy::{Assignment, LotOperation, LotOperationKind};
     use crate::domain::id::{LotId, OrderId, ProductId};
+    use crate::domain::notice::{CountCorrection, Matter, Notice};
     use crate::domain::time::Window;
 
     /// A directory whose store was written in a format.
@@ -290,6 +292,61 @@ mod tests {
             let facts = [Event::LotVoided(operation(voided.0, voided.1))];
             store.commit(&Batch { events: &facts, ..Batch::default() }).unwrap();
             assert_eq!(begins(&store), expected);
+        }
+    }
+
+    #[test]
+    fn notices_of_a_store_that_did_not_find_them_by_order_are_found_so() {
+        let directory = written_in(FORMAT);
+        let correction = |order: &str| {
+            Matter::CountCorrected(CountCorrection {
+                order: OrderId::parse(order).unwrap(),
+                good: -1,
+                scrap: 1,
+                rework: 0,
+                reason: None,
+                actor: "test".into(),
+            })
+        };
+        let matters =
+            [correction("A"), Matter::Link { up: true }, correction("B"), correction("A")];
+        let facts: Vec<_> = (1..)
+            .zip(matters)
+            .map(|(number, matter)| {
+                let at = Timestamp::from_ticks(100 - number as i64);
+                let notice = Notice { number, at, told: at, line: None, machine: None, matter };
+                Event::Noticed(Box::new(notice))
+            })
+            .collect();
+        let about = |store: &RedbStore, order: &str| {
+            let page = NoticePage {
+                place: NoticePlace::Order(OrderId::parse(order).unwrap()),
+                window: Window { from: Timestamp::MIN, to: Timestamp::MAX },
+                after: None,
+                backwards: false,
+                limit: 10,
+            };
+            let found = store.reader().notices(&page).unwrap();
+            found.into_iter().map(|notice| notice.number).collect::<Vec<_>>()
+        };
+        let mut store = RedbStore::open(directory.path()).unwrap();
+        store.commit(&Batch { events: &facts, ..Batch::default() }).unwrap();
+        // In order of time.
+        let expected = [("A", vec![4, 1]), ("B", vec![3]), ("AB", vec![])];
+        for (order, numbers) in &expected {
+            assert_eq!(about(&store, order), *numbers);
+        }
+        let transaction = store.current().unwrap().begin_write().unwrap();
+        transaction.delete_table(super::super::schema::NOTICES_BY_PLACE).unwrap();
+        let mut meta = transaction.open_table(META).unwrap();
+        let older = codec::seal(&(NOTICES_BY_ORDER_SINCE - 1));
+        meta.insert(Key::of("format").0.as_slice(), older.as_slice()).unwrap();
+        drop(meta);
+        transaction.commit().unwrap();
+        drop(store);
+        let store = RedbStore::open(directory.path()).unwrap();
+        for (order, numbers) in &expected {
+            assert_eq!(about(&store, order), *numbers, "after the format was brought up");
         }
     }
 

@@ -412,3 +412,27 @@ fn an_impossible_calendar_is_refused_with_the_place_and_both_readings() {
                 \"2026-10-25T05:00\"";
     assert_eq!(check(&format!("{CALENDAR}\n{fine}\n")).0, 0);
 }
+
+#[test]
+fn a_target_that_nothing_can_reach_is_refused_with_what_to_write() {
+    let cases = [
+        ("equipment = \"L9\"\noee = \"0.8\"", "no equipment \"L9\" is configured"),
+        ("equipment = \"L\"\noee = \"85\"", "write a share above 0 and at most 1"),
+        ("equipment = \"L\"\nquality = \"0\"", "write a share above 0 and at most 1"),
+        ("equipment = \"L\"", "add one of oee, availability"),
+        ("equipment = \"L\"\nooe = \"0.5\"\noe = \"0.5\"", "unknown key `oe`"),
+        (
+            "equipment = \"M\"\noee = \"0.5\"\n[[target]]\nequipment = \"M\"\nnee = \"0.5\"",
+            "a second target for \"M\"",
+        ),
+    ];
+    for (text, expected) in cases {
+        let (code, problems) = check(&format!("{CALENDAR}\n[[target]]\n{text}\n"));
+        assert_eq!(code, 64, "{text}");
+        assert!(problems.iter().any(|p| p.contains(expected)), "{text}\n{}", problems.join("\n"));
+    }
+    for equipment in ["S", "A", "L", "M"] {
+        let text = format!("{CALENDAR}\n[[target]]\nequipment = \"{equipment}\"\noee = \"1\"\n");
+        assert_eq!(check(&text), (0, Vec::new()), "{equipment}");
+    }
+}

@@ -12,7 +12,7 @@ use super::structures::{Encoder, Evidence, LotOperationStructure};
 use crate::app::query::{Queries, QueryError};
 use crate::app::trace::{Direction, Trail};
 use crate::app::view::KpiWindow;
-use crate::app::why::{Answer, Question};
+use crate::app::why::{Answer, Place, Question};
 use crate::domain::id::LotId;
 use crate::domain::oee::figure::Figure;
 use crate::domain::time::Timestamp;
@@ -124,7 +124,7 @@ impl Inquiry<'_> {
         let Answer { kpi, rules, rows, next } = found.ok_or_else(none)?;
         let part = |of: Option<Variant>| of.unwrap_or(Variant::Double(0.0));
         let rows: Vec<Evidence> = rows.iter().map(Evidence::from).collect();
-        let next = next.map(|(at, given)| format!("{};{given}", at.ticks()));
+        let next = next.map(|next| format!("{};{};{}", next.at.ticks(), next.units, next.rows));
         Ok(vec![
             Variant::from(figure.map_or("", Figure::formula)),
             part(figure.and_then(|figure| exact(figure.numerator(&kpi)))),
@@ -162,7 +162,9 @@ fn lost_place(text: &str) -> Refusal {
 }
 
 /// Where a page of evidence begins.
-fn place(text: &str) -> Option<(Timestamp, usize)> {
-    let (at, given) = text.split_once(';')?;
-    Some((Timestamp::from_ticks(at.parse().ok()?), given.parse().ok()?))
+fn place(text: &str) -> Option<Place> {
+    let mut parts = text.split(';');
+    let at = Timestamp::from_ticks(parts.next()?.parse().ok()?);
+    let (units, rows) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    parts.next().is_none().then_some(Place { at, units, rows })
 }
