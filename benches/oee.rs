@@ -16,7 +16,10 @@ use linewright::app::figures::Page;
 use linewright::app::live::{Live, Stretch};
 use linewright::app::pages::{Pages, sum_of_long, too_much};
 use linewright::app::ports::{Batch, Store as _};
+use linewright::app::query::Queries;
 use linewright::app::time_text::IanaZone;
+use linewright::app::view::KpiWindow;
+use linewright::app::why::Question;
 use linewright::domain::calendar::Calendar;
 use linewright::domain::command::Input;
 use linewright::domain::core::Core;
@@ -180,8 +183,35 @@ fn live() {
         took.as_secs_f64() / wall.as_secs_f64(),
         resident_mib()
     );
+    runtime.block_on(behind_the_site(&Queries::new(engine.clone())));
     runtime.block_on(engine.stop());
     thread.join().unwrap();
+}
+
+/// All that is behind the figures of the site, page by page: the first one, and all.
+async fn behind_the_site(queries: &Queries) {
+    let begun = Instant::now();
+    let (mut after, mut rows, mut first, mut slowest) = (None, 0, None, Duration::ZERO);
+    loop {
+        let asked = Instant::now();
+        let (equipment, window) = (Equipment::Site, KpiWindow::ThisShift);
+        let question = Question { equipment, window, figure: None, after, limit: 1000 };
+        let answer = queries.why(&question).await.unwrap().unwrap();
+        rows += answer.rows.len();
+        first = first.or(Some(begun.elapsed()));
+        slowest = slowest.max(asked.elapsed());
+        after = answer.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    println!(
+        "why: {rows} rows behind the site of {LIVE_MACHINES} machines: first page of 1000 after {} ms, \
+         slowest page {} ms, all after {} ms",
+        first.unwrap_or_default().as_millis(),
+        slowest.as_millis(),
+        begun.elapsed().as_millis()
+    );
 }
 
 /// Machines that have changed ten times a second for an hour and a half: most of their evidence is in

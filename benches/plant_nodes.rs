@@ -1,11 +1,16 @@
-//! What a plant of 50 000 nodes costs: time until the program is ready, memory, a walk over every node, and
-//! a look at a day on which 100 000 lots were used, with a client of another stack.
+//! What a plant of 50 000 nodes costs: time until the program is ready, memory, a walk over every node,
+//! a look at a day on which 100 000 lots were used, and following the lot that all of them went into back
+//! to them, with a client of another stack.
 //! `cargo bench --bench plant_nodes`
 //!
 //! The real binary, with a configuration of 61 lines with a machine each whose links find nobody. The
 //! first start makes keys, which takes seconds and has nothing to do with nodes; the second is measured.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark stops at the first thing that is wrong")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a benchmark stops at the first thing that is wrong"
+)]
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it has measured")]
 
 use std::collections::BTreeSet;
@@ -24,7 +29,7 @@ use linewright::store::RedbStore;
 use opcua::client::{ClientBuilder, IdentityToken, Session};
 use opcua::types::{
     BrowseDescription, BrowseDirection, MessageSecurityMode, NodeClassMask, NodeId, ObjectId,
-    ReferenceTypeId, UserTokenPolicy,
+    ReferenceTypeId, UserTokenPolicy, Variant,
 };
 
 const LINES: usize = 61;
@@ -35,6 +40,9 @@ const NODES: usize = 50_000;
 /// Lots of a day, those that one commit records, and those of one page of the client.
 const LOTS: usize = 100_000;
 const LOTS_AT_ONCE: usize = 1000;
+const LOTS_OF_ORDER: usize = 10;
+/// The lot that all of them went into in the end.
+const LAST_LOT: &str = "LAST";
 const PAGE: u32 = 1000;
 
 fn configuration(directory: &Path, opcua: u16, http: u16) -> String {
@@ -94,26 +102,37 @@ fn memory_mib(program: &Child) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
-/// Records lots that were used on the first day of 2026.
+/// Records lots that were used on the first day of 2026, ten by each order; on the next day, what each order
+/// made went into the order that made the last lot.
 fn record_lots(data: &Path) {
+    use LotOperationKind::{Consumed, Produced};
     let mut store = RedbStore::open(data).unwrap();
     let begin = linewright::app::time_text::parse("2026-01-01T00:00:00Z").unwrap();
-    let lots: Vec<Event> = (0..LOTS)
-        .map(|number| {
-            Event::LotRecorded(LotOperation {
-                kind: LotOperationKind::Consumed,
-                lot: LotId::parse(&format!("LOT-{number}")).unwrap(),
-                // An order uses some lots, not all.
-                order: OrderId::parse(&format!("WO-{}", number / 10)).unwrap(),
-                product: ProductId::parse("P").unwrap(),
-                machine: None,
-                at: begin + Span::from_millis(number as i64 * 500),
-                quantity: None,
-                assignment: Assignment::Stated,
-                actor: "bench".into(),
-            })
+    let next_day = begin + Span::from_seconds(86_400);
+    let operation = |kind, lot: &str, order: &str, at| {
+        Event::LotRecorded(LotOperation {
+            kind,
+            lot: LotId::parse(lot).unwrap(),
+            order: OrderId::parse(order).unwrap(),
+            product: ProductId::parse("P").unwrap(),
+            machine: None,
+            at,
+            quantity: None,
+            assignment: Assignment::Stated,
+            actor: "bench".into(),
         })
-        .collect();
+    };
+    let mut lots = vec![operation(Produced, LAST_LOT, "WO-LAST", next_day)];
+    for number in 0..LOTS {
+        let at = begin + Span::from_millis(number as i64 * 500);
+        let order = format!("WO-{}", number / LOTS_OF_ORDER);
+        lots.push(operation(Consumed, &format!("LOT-{number}"), &order, at));
+    }
+    for number in 0..LOTS / LOTS_OF_ORDER {
+        let made = format!("MADE-{number}");
+        lots.push(operation(Produced, &made, &format!("WO-{number}"), next_day));
+        lots.push(operation(Consumed, &made, "WO-LAST", next_day));
+    }
     for events in lots.chunks(LOTS_AT_ONCE) {
         store.commit(&Batch { events, ..Batch::default() }).unwrap();
     }
@@ -136,6 +155,33 @@ async fn look_at_day(session: &Session) -> (usize, Duration, Duration) {
         }
         let point = page.continuation_point.clone();
         page = session.browse_next(false, &[point]).await.unwrap().remove(0);
+    }
+}
+
+/// Follows the last lot back to all that it was made from, page by page: how many operations there are, after
+/// what time the first page was there, how long the slowest page took, and after what time the last came.
+async fn follow_back(session: &Session) -> (usize, [Duration; 3]) {
+    let begun = Instant::now();
+    let (mut place, mut found) = (String::new(), 0);
+    let (mut first, mut slowest) = (None, Duration::ZERO);
+    loop {
+        let asked = Instant::now();
+        let on = NodeId::new(3, "mes/Lots");
+        let method = NodeId::new(3, "mes/Lots/TraceBackward");
+        let arguments: Vec<Variant> =
+            vec![LAST_LOT.into(), 0_u32.into(), PAGE.into(), place.into()];
+        let called = session.call_one((on, method, Some(arguments))).await.unwrap();
+        let outputs = called.output_arguments.unwrap();
+        let [Variant::Array(operations), Variant::String(next), ..] = outputs.as_slice() else {
+            panic!("{outputs:?}");
+        };
+        found += operations.values.len();
+        first = first.or(Some(begun.elapsed()));
+        slowest = slowest.max(asked.elapsed());
+        place = next.as_ref().to_owned();
+        if place.is_empty() {
+            return (found, [first.unwrap_or_default(), slowest, begun.elapsed()]);
+        }
     }
 }
 
@@ -182,7 +228,7 @@ fn main() {
     let (program, ready) = start(&config, http);
     let at_start = memory_mib(&program);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (nodes, walked, day, (lots, first, last)) = runtime.block_on(async {
+    let (nodes, walked, day, (lots, first, last), trail) = runtime.block_on(async {
         let mut client = ClientBuilder::new()
             .application_name("plant nodes")
             .application_uri("urn:linewright:bench:nodes")
@@ -208,23 +254,32 @@ fn main() {
         let before = memory_mib(&program);
         let (lots, first, last) = look_at_day(&session).await;
         let day = memory_mib(&program).saturating_sub(before);
+        let trail = follow_back(&session).await;
         session.disconnect().await.unwrap();
         events.await.unwrap();
-        (nodes, walked, day, (lots, first, last))
+        (nodes, walked, day, (lots, first, last), trail)
     });
     assert_eq!(lots, LOTS, "all lots of the day are there");
+    let (operations, [page, slowest, trailed]) = trail;
+    // The last lot, and what each order made and what went into it.
+    assert_eq!(operations, 1 + LOTS + 2 * LOTS / LOTS_OF_ORDER, "the whole trail is there");
     println!(
         "plant: {nodes} nodes (at least {NODES} wanted)\n\
          ready after {} ms (at most {})\n\
          memory {at_start} MiB at the start, {} MiB after the walk (at most {MEMORY_MIB})\n\
          walk over all nodes: {} ms\n\
-         a day with {lots} lots: first page of {PAGE} after {} ms, all after {} ms, {day} MiB more",
+         a day with {lots} lots: first page of {PAGE} after {} ms, all after {} ms, {day} MiB more\n\
+         a trail of {operations} operations: first page of {PAGE} after {} ms, slowest page {} ms, all after \
+         {} ms",
         ready.as_millis(),
         READY_WITHIN.as_millis(),
         memory_mib(&program),
         walked.as_millis(),
         first.as_millis(),
-        last.as_millis()
+        last.as_millis(),
+        page.as_millis(),
+        slowest.as_millis(),
+        trailed.as_millis()
     );
     stop(program);
 }

@@ -7,6 +7,7 @@ mod export;
 mod hash_password;
 mod links;
 mod load;
+mod nodesets;
 mod pki;
 mod reload;
 mod replay;
@@ -82,6 +83,11 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Write the types of the OPC UA server as NodeSet2 files, to be loaded into other tools
+    Nodesets {
+        /// Folder for the files
+        folder: PathBuf,
+    },
     /// Read a password from standard input and print its hash for the configuration
     HashPassword,
     /// Look after certificates: our own and those that are trusted
@@ -102,6 +108,7 @@ pub fn main() -> ExitCode {
         Command::Replay(options) => replay::run(&options),
         Command::Explain(options) => explain::run(&options),
         Command::Export { config } => export::run(&config),
+        Command::Nodesets { folder } => nodesets::run(&folder),
         Command::HashPassword => hash_password::run(),
         Command::Pki(command) => pki::run(&command),
         Command::User(command) => user::run(&command),

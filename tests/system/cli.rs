@@ -436,3 +436,27 @@ fn a_target_that_nothing_can_reach_is_refused_with_what_to_write() {
         assert_eq!(check(&text), (0, Vec::new()), "{equipment}");
     }
 }
+
+#[test]
+fn the_types_of_the_server_are_written_as_files_for_other_tools() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("types");
+    let output = run(&["nodesets", folder.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let named = String::from_utf8(output.stdout).unwrap();
+    let mut files = 0;
+    for entry in std::fs::read_dir("nodesets").unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "xml") {
+            let written = folder.join(path.file_name().unwrap());
+            assert_eq!(std::fs::read(&written).unwrap(), std::fs::read(&path).unwrap());
+            assert!(named.contains(written.to_str().unwrap()));
+            files += 1;
+        }
+    }
+    assert_eq!(files, named.lines().count());
+    // A file in the way of the folder.
+    let refused = run(&["nodesets", folder.join("mes.xml").to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(75));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("cannot be written"));
+}

@@ -50,6 +50,7 @@ pub use node::{
     Attributes, CURRENT_READ, CURRENT_WRITE, HISTORY_READ, Node, NodeKind, Reference,
     SUBSCRIBE_TO_EVENTS,
 };
+pub use nodeset_files::SHIPPED as SHIPPED_NODESETS;
 pub use plant::{PlantSpace, SpaceInputs};
 pub use protection::{Asker, Protection, role_id};
 pub use server_object::{Diagnostics, ServerState};

@@ -18,7 +18,7 @@ const STANDARD: &str = "http://opcfoundation.org/UA/";
 const FILE_MAX: u64 = 64 << 20;
 
 /// The nodesets in the program, ours first, then in the order in which they need each other.
-const SHIPPED: [(&str, &str); 7] = [
+pub const SHIPPED: [(&str, &str); 7] = [
     ("mes.xml", include_str!("../../../nodesets/mes.xml")),
     ("di.xml", include_str!("../../../nodesets/di.xml")),
     ("isa95-jobcontrol.xml", include_str!("../../../nodesets/isa95-jobcontrol.xml")),

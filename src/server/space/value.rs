@@ -115,15 +115,7 @@ impl Sight<'_> {
                 self.machinery_state(machine, *of, *part)
             }
             (Source::Nameplate(name), Subject::Machine(machine)) => {
-                let said = self.nameplates.get(machine)?.get(name.as_str())?;
-                let is_localized = matches!(&**name, "Manufacturer" | "Model" | "ComponentName");
-                let text = said.as_str();
-                let value = if is_localized {
-                    LocalizedText::from(text).into()
-                } else {
-                    Variant::from(text)
-                };
-                self.good(value, self.view.at)
+                self.good(self.nameplate(machine, name)?, self.view.at)
             }
             (Source::Spoken(vocabulary, value), Subject::Machine(machine)) => {
                 self.spoken(machine, *vocabulary, *value)
@@ -161,6 +153,15 @@ impl Sight<'_> {
                 self.good(order_value(self.plant, shown, name)?, self.view.at)
             }
             _ => return None,
+        })
+    }
+
+    /// What the nameplate of a machine says.
+    fn nameplate(&self, machine: &MachineId, name: &str) -> Option<Variant> {
+        let text = self.nameplates.get(machine)?.get(name)?.as_str();
+        Some(match name {
+            "Manufacturer" | "Model" | "ComponentName" => LocalizedText::from(text).into(),
+            _ => Variant::from(text),
         })
     }
 
