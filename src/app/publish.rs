@@ -105,10 +105,7 @@ impl Publisher {
     /// Marks what a fact changes.
     pub fn touch(&mut self, core: &Core, event: &Event) {
         match event {
-            Event::Observed(observation) => {
-                self.hear(core, observation);
-                self.touch_machine(core, &observation.machine);
-            }
+            Event::Observed(observation) => self.touch_machine(core, &observation.machine),
             Event::LinkChanged(change) => self.touch_machine(core, &change.machine),
             Event::Reported { machine, adjustment, .. } => {
                 self.touch_machine(core, machine);
@@ -134,8 +131,13 @@ impl Publisher {
         }
     }
 
-    /// Keeps what a machine says in the words of its standard.
-    fn hear(&mut self, core: &Core, observation: &Observation) {
+    /// Keeps what machines have said in the words of their standards; all of it is durable. What is said again
+    /// counts as well: after a start it is all that there is until something changes.
+    pub fn hear<'a>(&mut self, core: &Core, said: impl Iterator<Item = &'a Observation>) {
+        said.for_each(|observation| self.hear_one(core, observation));
+    }
+
+    fn hear_one(&mut self, core: &Core, observation: &Observation) {
         let Observation { machine, role, at, .. } = observation;
         let rule = core.plant().machines.get(machine).and_then(|machine| machine.rule(*role));
         if rule.and_then(SignalRule::vocabulary).is_none() {
@@ -150,6 +152,7 @@ impl Publisher {
             _ => None,
         };
         said.insert(*role, SaidCode { code, at: *at });
+        self.machines.insert(machine.clone());
     }
 
     fn touch_machine(&mut self, core: &Core, machine: &MachineId) {

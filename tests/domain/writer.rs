@@ -7,6 +7,7 @@ use std::sync::Arc;
 use linewright::app::clock::Clock as _;
 use linewright::app::ports::{Recovered, Store as _};
 use linewright::app::recall::rebuild;
+use linewright::app::view::SaidCode;
 use linewright::domain::command::{Command, Input, RemarkCommand};
 use linewright::domain::core::Core;
 use linewright::domain::evidence::Observation;
@@ -16,7 +17,9 @@ use linewright::domain::oee::evaluate::Equipment;
 use linewright::domain::order::{JobCommand, Totals};
 use linewright::domain::plant::Plant;
 use linewright::domain::shift::ShiftRecord;
-use linewright::domain::signal::{MachineState, SignalRole};
+use linewright::domain::signal::{
+    MachineState, RawValue, Reading, SignalRole, SignalRule, StateMap, StateRule,
+};
 use linewright::domain::time::{Span, Timestamp, Window};
 use linewright::store::RedbStore;
 use proptest::prelude::*;
@@ -358,5 +361,47 @@ fn a_correction_of_an_order_is_confirmed_before_the_order_leaves_memory() {
     let told = running.engine.reader().confirmations(0, 100).unwrap();
     assert_eq!(told.last().unwrap().total.good, 210);
     assert_eq!(totals(), 210);
+    running.end();
+}
+
+/// A machine that stands when the program starts says nothing new when it is reached again.
+#[test]
+fn what_a_machine_says_in_its_own_words_is_there_after_a_restart_although_nothing_has_changed() {
+    let mut plant = Plant::clone(&plant(false));
+    let states = StateRule { map: StateMap::PackMl, hold: Span::ZERO };
+    let state = plant.machines.get_mut(&machine()).unwrap().signals.first_mut().unwrap();
+    state.rule = SignalRule::State(states);
+    let said = |running: &Running| {
+        running.settle();
+        running.engine.view().machines[&machine()].said.get(&SignalRole::State).copied()
+    };
+    let held = |at_tick: i64, status: u32| {
+        Input::Observed(Observation {
+            machine: machine(),
+            role: SignalRole::State,
+            at: at(at_tick),
+            received: at(at_tick),
+            seq: 0,
+            status,
+            raw: RawValue::Integer(11),
+            reading: Reading::State(MachineState::Down),
+        })
+    };
+    let running = Running::new(Arc::new(plant), 0);
+    happens(&running, link(0, true));
+    assert_eq!(said(&running), None);
+    happens(&running, held(SECOND, 0));
+    let told = Some(SaidCode { code: Some(11), at: at(SECOND) });
+    assert_eq!(said(&running), told);
+    let running = running.restart();
+    assert_eq!(said(&running), None, "nobody knows what it says now");
+    happens(&running, link(2 * SECOND, true));
+    happens(&running, held(SECOND, 0));
+    assert_eq!(said(&running), told);
+    // What is late does not take the place of what is newer; what is bad says nothing.
+    happens(&running, held(0, 0));
+    assert_eq!(said(&running), told);
+    happens(&running, held(3 * SECOND, 0x8000_0000));
+    assert_eq!(said(&running), Some(SaidCode { code: None, at: at(3 * SECOND) }));
     running.end();
 }

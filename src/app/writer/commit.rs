@@ -4,7 +4,7 @@
 use tokio::sync::mpsc;
 
 use super::{ALIVE_EVERY, REOPEN_EVERY, SNAPSHOT_EVERY, Work, Writer, recovered_pages};
-use crate::app::engine::{CommandError, Health, Request};
+use crate::app::engine::{CommandError, Health, MachineInput, Request};
 use crate::app::live::Live;
 use crate::app::ports::{Batch, StoreError};
 use crate::app::recall::{extract, rebuild};
@@ -74,6 +74,11 @@ impl Writer {
             let _ = defined.reply.send(Ok(()));
         }
         self.outside.publisher.tell(&work.events);
+        let delivered = work.machine_inputs.iter().filter_map(|input| match input {
+            MachineInput::Observed(observation) => Some(observation),
+            MachineInput::Linked(_) => None,
+        });
+        self.outside.publisher.hear(&self.core, delivered);
         self.outside.publisher.publish(&self.core, now);
         for waiting in work.replies {
             // A caller that has gone away has its effect all the same.
