@@ -172,7 +172,7 @@ impl VirtualNodes {
     async fn order_days(&self, after: Option<&str>) -> Result<Listed, StatusCode> {
         let (reader, mut from) = (self.engine.reader().clone(), self.after_day(after));
         let zone = self.plant.calendar.zone().clone();
-        let lines: Vec<LineId> = self.plant.lines.keys().cloned().collect();
+        let lines = self.all_lines().await?;
         let dates = blocking(move || {
             let mut dates = Vec::new();
             while dates.len() < PAGE {
@@ -194,6 +194,13 @@ impl VirtualNodes {
         Ok(self.days(&dates, order_day))
     }
 
+    /// All lines that there are or were, since orders outlive lines.
+    async fn all_lines(&self) -> Result<BTreeSet<LineId>, StatusCode> {
+        let history = self.queries.history().await.map_err(status)?;
+        let plants = history.versions().iter().map(|(_, plant)| plant);
+        Ok(plants.flat_map(|plant| plant.lines.keys().cloned()).collect())
+    }
+
     fn days(&self, dates: &[CivilDate], path: fn(CivilDate) -> String) -> Listed {
         let references = dates.iter().map(|date| self.organizes(path(*date))).collect();
         let next = dates.last().filter(|_| dates.len() == PAGE).map(ToString::to_string);
@@ -203,7 +210,7 @@ impl VirtualNodes {
     /// The orders of which a run began on a day; no line makes more than some hundreds.
     async fn orders_of(&self, date: CivilDate) -> Result<Listed, StatusCode> {
         let (reader, day) = (self.engine.reader().clone(), self.day(date));
-        let lines: Vec<LineId> = self.plant.lines.keys().cloned().collect();
+        let lines = self.all_lines().await?;
         let orders = blocking(move || {
             let mut orders = BTreeSet::new();
             for line in &lines {
