@@ -107,7 +107,11 @@ security = "none"
 [[machine.signal]]
 role = "cycle"
 node = "nsu=urn:linewright:interop:asyncua-machine;s=Press.Cycles"
-cycle = "100ms"
+cycle = "2s"
+
+[[machine.signal]]
+role = "good"
+node = "nsu=urn:linewright:interop:asyncua-machine;s=Press.Good"
 
 [calendar]
 closing_grace = "1s"
@@ -129,6 +133,10 @@ id = "Bracket"
 
 [[product.ideal_cycle]]
 cycle = "80ms"
+
+[[product.ideal_cycle]]
+machine = "Stamper"            # so slow that the pace of its cycles never says that it stands
+cycle = "2s"
 """
 
 
