@@ -140,9 +140,9 @@ impl Publisher {
     fn hear_one(&mut self, core: &Core, observation: &Observation) {
         let Observation { machine, role, at, .. } = observation;
         let rule = core.plant().machines.get(machine).and_then(|machine| machine.rule(*role));
-        if rule.and_then(SignalRule::vocabulary).is_none() {
+        let Some(vocabulary) = rule.and_then(SignalRule::vocabulary) else {
             return;
-        }
+        };
         let said = self.said.entry(machine.clone()).or_default();
         if said.get(role).is_some_and(|known| known.at > *at) {
             return;
@@ -151,7 +151,7 @@ impl Publisher {
             RawValue::Integer(code) if !is_bad(observation.status) => i64::try_from(*code).ok(),
             _ => None,
         };
-        said.insert(*role, SaidCode { code, at: *at });
+        said.insert(*role, SaidCode { vocabulary, code, at: *at });
         self.machines.insert(machine.clone());
     }
 

@@ -11,7 +11,7 @@ use crate::domain::oee::evaluate::Equipment;
 use crate::domain::oee::kpi::Kpi;
 use crate::domain::oee::stops::Stop;
 use crate::domain::order::{Order, Totals};
-use crate::domain::signal::{MachineState, OperationMode, SignalRole};
+use crate::domain::signal::{MachineState, OperationMode, SignalRole, Vocabulary};
 use crate::domain::time::Timestamp;
 
 /// The plant at an instant.
@@ -66,6 +66,8 @@ pub struct MachineView {
 /// a machine has said nothing until it is connected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SaidCode {
+    /// The standard whose number it is; the configuration may name another one since.
+    pub vocabulary: Vocabulary,
     /// The number; none where the value was bad or no number.
     pub code: Option<i64>,
     /// Its source time.

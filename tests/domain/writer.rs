@@ -18,7 +18,7 @@ use linewright::domain::order::{JobCommand, Totals};
 use linewright::domain::plant::Plant;
 use linewright::domain::shift::ShiftRecord;
 use linewright::domain::signal::{
-    MachineState, RawValue, Reading, SignalRole, SignalRule, StateMap, StateRule,
+    MachineState, RawValue, Reading, SignalRole, SignalRule, StateMap, StateRule, Vocabulary,
 };
 use linewright::domain::time::{Span, Timestamp, Window};
 use linewright::store::RedbStore;
@@ -391,7 +391,7 @@ fn what_a_machine_says_in_its_own_words_is_there_after_a_restart_although_nothin
     happens(&running, link(0, true));
     assert_eq!(said(&running), None);
     happens(&running, held(SECOND, 0));
-    let told = Some(SaidCode { code: Some(11), at: at(SECOND) });
+    let told = Some(SaidCode { vocabulary: Vocabulary::PackMl, code: Some(11), at: at(SECOND) });
     assert_eq!(said(&running), told);
     let running = running.restart();
     assert_eq!(said(&running), None, "nobody knows what it says now");
@@ -402,6 +402,9 @@ fn what_a_machine_says_in_its_own_words_is_there_after_a_restart_although_nothin
     happens(&running, held(0, 0));
     assert_eq!(said(&running), told);
     happens(&running, held(3 * SECOND, 0x8000_0000));
-    assert_eq!(said(&running), Some(SaidCode { code: None, at: at(3 * SECOND) }));
+    assert_eq!(
+        said(&running),
+        Some(SaidCode { vocabulary: Vocabulary::PackMl, code: None, at: at(3 * SECOND) })
+    );
     running.end();
 }

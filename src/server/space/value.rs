@@ -272,7 +272,8 @@ impl Sight<'_> {
             SpokenValue::Mode => SignalRole::Mode,
             _ => SignalRole::State,
         };
-        let Some(said) = view.said.get(&role) else {
+        let said = view.said.get(&role).filter(|said| said.vocabulary == vocabulary);
+        let Some(said) = said else {
             return self.linked(view, None, None);
         };
         let told = match said.code {
