@@ -35,7 +35,7 @@ async def main(port):
         late = None
         for part in range(1, 1_000_000):
             await asyncio.sleep(0.1)
-            await state.write_value(operating if part % 50 else failure)
+            await state.write_value(operating if part % 50 > 3 else failure)
             await cycles.write_value(ua.Variant(7000 + part, ua.VariantType.UInt64))
             await good.write_value(ua.Variant(1000 + part, ua.VariantType.UInt16))
             now = datetime.datetime.now(datetime.timezone.utc)

@@ -288,31 +288,44 @@ async def words(plant, packml, weihenstephan):
     spaces = await plant.client.get_namespace_array()
     standards = {name: spaces.index(f"http://opcfoundation.org/UA/{name}/") for name in ("PackML", "Weihenstephan")}
 
-    async def state(path):
-        read = [await plant.node(f"{path}/CurrentState{below}").read_data_value(raise_on_bad_status=False)
-                for below in ("", "/Id", "/Number")]
-        if not read[0].StatusCode.is_good():
-            return read[0].StatusCode.name
-        name, node = read[0].Value.Value.Text, read[1].Value.Value
-        of_node = await plant.client.get_node(node).read_browse_name()
-        expect(of_node.Name == name, f"{path} is in {name}, whose node is {of_node}")
-        return name, node.NamespaceIndex
+    names = {}
+
+    async def state_name(node):
+        if node not in names:
+            names[node] = (await plant.client.get_node(node).read_browse_name()).Name
+        return names[node]
+
+    async def states(*paths):
+        """What state machines are in, read in one go: a name and its namespace, or why there is none."""
+        wanted = [f"{path}/CurrentState{below}" for path in paths for below in ("", "/Id")]
+        read = await plant.client.uaclient.read(ua.ReadParameters(NodesToRead=[
+            ua.ReadValueId(NodeId=ua.NodeId(path, plant.plant), AttributeId=ua.AttributeIds.Value)
+            for path in wanted]))
+        return [(name.Value.Value.Text, node.Value.Value) if name.StatusCode.is_good()
+                and node.StatusCode.is_good() else name.StatusCode.name
+                for name, node in zip(read[::2], read[1::2])]
+
+    async def come_to(expected):
+        """Waits until all are in these states at once, each with the node of that name."""
+        async def are_there():
+            found = await states(*expected)
+            told = [one if isinstance(one, str) else (one[0], one[1].NamespaceIndex) for one in found]
+            if told != list(expected.values()):
+                return False
+            return [await state_name(one[1]) for one in found if not isinstance(one, str)] \
+                == [one[0] for one in found if not isinstance(one, str)]
+        await until(f"{expected}", are_there)
 
     on = f"machine/{packml}/BaseStateMachine"
     inner = f"{on}/MachineState/ExecuteState"
-    expect(await state(on) == ("Cleared", standards["PackML"]), f"{on} is in {await state(on)}")
     for name in ("Execute", "Held"):
-        async def is_there():
-            return await state(inner) == (name, standards["PackML"])
-        await until(f"{inner} is in {name}", is_there)
+        await come_to({on: ("Cleared", standards["PackML"]), inner: (name, standards["PackML"])})
     on = f"machine/{weihenstephan}/WS_Cur_State"
     inner = f"{on}/MachineState/ExecuteState"
     for name, where, held in (("Execute", "PackML", "BadStateNotActive"),
                               ("Held", "Weihenstephan", ("EquipmentFailure", standards["Weihenstephan"]))):
-        async def is_there():
-            return await state(inner) == (name, standards[where]) and await state(f"{inner}/HeldState") == held
-        await until(f"{inner} is in {name}", is_there)
-    expect(await state(f"{inner}/SuspendedState") == "BadStateNotActive", "it is held and suspended")
+        await come_to({inner: (name, standards[where]), f"{inner}/HeldState": held,
+                       f"{inner}/SuspendedState": "BadStateNotActive"})
     expect(await plant.value(f"machine/{weihenstephan}/WS_Cur_Prog") == 1, "its program is not production")
     cycles = "machine/Stamper/MachineryBuildingBlocks/OperationCounters/OperationCycleCounter"
     expect(await plant.value(cycles) > 7000, f"{cycles} is {await plant.value(cycles)}")

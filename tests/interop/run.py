@@ -282,9 +282,11 @@ def work(client, **environment):
     if ONLY and not re.search(ONLY, Path(client[1]).name):
         return
     done = subprocess.run([str(part) for part in client], timeout=240, check=False,
-                          env={**os.environ, **environment})
+                          env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True)
+    sys.stderr.write(done.stderr)
     if done.returncode != 0:
-        fail(f"{Path(client[1]).name} ended with status {done.returncode}")
+        # What the programs did is shown after this and may be long: why it failed is said last.
+        fail(f"{Path(client[1]).name} ended with status {done.returncode}: {done.stderr[-2000:]}")
 
 
 def check_shifts(bridge, programs, change):
