@@ -57,8 +57,8 @@ pub struct Connection {
 /// A value that is shown live and not kept.
 #[derive(Clone, Debug)]
 pub struct ProcessValue {
-    /// The value.
-    pub value: f64,
+    /// The value; none where there is no number.
+    pub value: Option<f64>,
     /// OPC UA status code.
     pub status: u32,
     /// Source timestamp.

@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, watch};
 use super::live::Live;
 use super::live_figures::LiveFigures;
 use super::ports::Reader;
-use super::view::{KpiWindow, MachineView, OrderView, PlantView, SaidCode};
+use super::view::{KpiWindow, MachineView, OrderView, PlantView, Said};
 use crate::domain::core::Core;
 use crate::domain::event::Event;
 use crate::domain::evidence::Observation;
@@ -34,7 +34,7 @@ pub struct Publisher {
     orders: BTreeSet<OrderId>,
     lines: BTreeSet<LineId>,
     /// See [`MachineView::said`].
-    said: BTreeMap<MachineId, BTreeMap<SignalRole, SaidCode>>,
+    said: BTreeMap<MachineId, BTreeMap<SignalRole, Said>>,
     /// Whether notices were told that no picture knows of, and whether conditions are among them.
     has_notices: bool,
     has_conditions: bool,
@@ -131,28 +131,40 @@ impl Publisher {
         }
     }
 
-    /// Keeps what machines have said in the words of their standards; all of it is durable. What is said again
-    /// counts as well: after a start it is all that there is until something changes.
+    /// Keeps what signals have said; all of it is durable. What is said again counts as well: after a start it
+    /// is all that there is until something changes.
     pub fn hear<'a>(&mut self, core: &Core, said: impl Iterator<Item = &'a Observation>) {
         said.for_each(|observation| self.hear_one(core, observation));
     }
 
     fn hear_one(&mut self, core: &Core, observation: &Observation) {
-        let Observation { machine, role, at, .. } = observation;
-        let rule = core.plant().machines.get(machine).and_then(|machine| machine.rule(*role));
-        let Some(vocabulary) = rule.and_then(SignalRule::vocabulary) else {
+        let Observation { machine, role, at, status, raw, reading, .. } = observation;
+        let Some(known) = core.plant().machines.get(machine) else {
             return;
         };
-        let said = self.said.entry(machine.clone()).or_default();
-        if said.get(role).is_some_and(|known| known.at > *at) {
+        if !self.said.contains_key(machine) {
+            self.said.insert(machine.clone(), BTreeMap::new());
+        }
+        let Some(said) = self.said.get_mut(machine) else {
+            return;
+        };
+        if said.get(role).is_some_and(|newer| newer.at > *at) {
             return;
         }
-        let code = match &observation.raw {
-            RawValue::Integer(code) if !is_bad(observation.status) => i64::try_from(*code).ok(),
+        let code = match raw {
+            RawValue::Integer(code) if !is_bad(*status) => i64::try_from(*code).ok(),
             _ => None,
         };
-        said.insert(*role, SaidCode { vocabulary, code, at: *at });
-        self.machines.insert(machine.clone());
+        let unusable = match reading {
+            Reading::Unusable(why) => Some(*why),
+            _ => None,
+        };
+        let vocabulary = known.rule(*role).and_then(SignalRule::vocabulary);
+        let code = vocabulary.zip(code);
+        said.insert(*role, Said { status: *status, unusable, code, at: *at });
+        if !self.machines.contains(machine) {
+            self.machines.insert(machine.clone());
+        }
     }
 
     fn touch_machine(&mut self, core: &Core, machine: &MachineId) {

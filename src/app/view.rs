@@ -11,7 +11,7 @@ use crate::domain::oee::evaluate::Equipment;
 use crate::domain::oee::kpi::Kpi;
 use crate::domain::oee::stops::Stop;
 use crate::domain::order::{Order, Totals};
-use crate::domain::signal::{MachineState, OperationMode, SignalRole, Vocabulary};
+use crate::domain::signal::{MachineState, OperationMode, SignalRole, Unusable, Vocabulary};
 use crate::domain::time::Timestamp;
 
 /// The plant at an instant.
@@ -58,18 +58,21 @@ pub struct MachineView {
     pub mode: Option<OperationMode>,
     /// Who works at it.
     pub operator: Option<PersonId>,
-    /// What its state and mode signals said last, where they speak the language of a standard.
-    pub said: BTreeMap<SignalRole, SaidCode>,
+    /// What its signals said last. Only what arrives is here: after a start, a machine has said nothing until
+    /// it is connected.
+    pub said: BTreeMap<SignalRole, Said>,
 }
 
-/// What a machine said in the numbers of its own standard. Only what arrives is shown: after a start,
-/// a machine has said nothing until it is connected.
+/// What a signal said last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SaidCode {
-    /// The standard whose number it is; the configuration may name another one since.
-    pub vocabulary: Vocabulary,
-    /// The number; none where the value was bad or no number.
-    pub code: Option<i64>,
+pub struct Said {
+    /// OPC UA status code of the value.
+    pub status: u32,
+    /// Why it cannot be used, if so.
+    pub unusable: Option<Unusable>,
+    /// The number that it is in the standard whose words the signal speaks. The configuration may name
+    /// another standard since.
+    pub code: Option<(Vocabulary, i64)>,
     /// Its source time.
     pub at: Timestamp,
 }

@@ -173,13 +173,15 @@ fn read_states(section: &Section<'_>) -> Option<StateMap> {
             Some(StateMap::Threshold { running_from: from.value, otherwise })
         }
         (Some(given), None) => match given.value {
-            MapOrText::Text(text) if text == "packml" => Some(StateMap::PackMl),
-            MapOrText::Text(text) if text == "machinery" => Some(StateMap::Machinery),
-            MapOrText::Text(text) if text == "weihenstephan" => Some(StateMap::Weihenstephan),
-            MapOrText::Text(text) => {
-                problems.add(given.span, format!("`states` is {text:?}"), advice);
-                None
-            }
+            MapOrText::Text(text) => match text.as_str() {
+                "packml" => Some(StateMap::PackMl),
+                "machinery" => Some(StateMap::Machinery),
+                "weihenstephan" => Some(StateMap::Weihenstephan),
+                _ => {
+                    problems.add(given.span, format!("`states` is {text:?}"), advice);
+                    None
+                }
+            },
             MapOrText::Map(pairs) => {
                 let parse = MachineState::parse;
                 read_map(section, pairs, "machine state", &advice, parse).map(StateMap::Values)
@@ -200,19 +202,15 @@ fn read_modes(section: &Section<'_>) -> Option<ModeMap> {
             problems.add(section.span(), "the mode signal has no `modes`", advice);
             None
         }
-        Some(Placed { value: MapOrText::Text(text), .. }) if text == "packml" => {
-            Some(ModeMap::PackMl)
-        }
-        Some(Placed { value: MapOrText::Text(text), .. }) if text == "machinery" => {
-            Some(ModeMap::Machinery)
-        }
-        Some(Placed { value: MapOrText::Text(text), .. }) if text == "weihenstephan" => {
-            Some(ModeMap::Weihenstephan)
-        }
-        Some(Placed { value: MapOrText::Text(text), span }) => {
-            problems.add(span, format!("`modes` is {text:?}"), advice);
-            None
-        }
+        Some(Placed { value: MapOrText::Text(text), span }) => match text.as_str() {
+            "packml" => Some(ModeMap::PackMl),
+            "machinery" => Some(ModeMap::Machinery),
+            "weihenstephan" => Some(ModeMap::Weihenstephan),
+            _ => {
+                problems.add(span, format!("`modes` is {text:?}"), advice);
+                None
+            }
+        },
         Some(Placed { value: MapOrText::Map(pairs), .. }) => {
             let parse = OperationMode::parse;
             read_map(section, pairs, "operation mode", &advice, parse).map(ModeMap::Values)

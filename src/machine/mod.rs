@@ -1,17 +1,22 @@
 //! Machines: the OPC UA client side.
 //!
 //! One task a machine, so that a slow or broken one never delays another. `link` keeps trying for
-//! ever, `connect` opens a session, `session` carries it to its end, `value` reduces OPC UA
-//! values to what a signal can be. Nothing here decides what a value means for production.
+//! ever, `connect` opens a session, `session` carries it to its end, `collector` takes values off the
+//! stack, `node` finds what is watched, `value` reduces OPC UA values to what a signal can be. Nothing
+//! here decides what a value means for production.
 
 mod backoff;
+mod collector;
 mod connect;
 mod link;
+mod node;
 mod session;
 mod value;
 
 pub use link::{MachineLink, start};
+pub use node::Node;
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::domain::id::MachineId;
@@ -31,15 +36,6 @@ pub enum Protection {
     Aes256Sha256RsaPss,
 }
 
-/// A node by namespace URI.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Node {
-    /// Namespace URI; `None` for OPC UA's own.
-    pub namespace: Option<String>,
-    /// Identifier with its type.
-    pub identifier: String,
-}
-
 /// What is watched at a node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Watched {
@@ -47,6 +43,15 @@ pub enum Watched {
     Signal(Signal),
     /// A value that is shown and not kept, by name.
     ProcessValue(String),
+}
+
+impl fmt::Display for Watched {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Watched::Signal(signal) => write!(out, "signal {}", signal.role.as_str()),
+            Watched::ProcessValue(name) => write!(out, "process value {name}"),
+        }
+    }
 }
 
 /// How to reach and read one machine.

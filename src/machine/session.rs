@@ -8,23 +8,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use opcua::client::{MonitoredItem, OnSubscriptionNotification, Session};
+use opcua::client::Session;
 use opcua::types::{
     AttributeId, DataChangeFilter, DataChangeTrigger, DataValue, ExtensionObject,
     MonitoredItemCreateRequest, MonitoringMode, MonitoringParameters, NodeId, QualifiedName,
-    ReadValueId, StatusChangeNotification, StatusCode, TimestampsToReturn, VariableId, Variant,
+    ReadValueId, StatusCode, TimestampsToReturn, VariableId, Variant,
 };
 use tokio::sync::mpsc;
 
+use super::collector::{Arrived, Collector};
 use super::connect::{REQUEST_TIMEOUT, client, open};
 use super::link::MachineLink;
 use super::value;
-use super::{MachineConnection, Node, Watched};
+use super::{MachineConnection, Watched};
 use crate::app::connection::{ConnectionState, ProcessValue};
 use crate::app::engine::MachineInput;
 use crate::domain::evidence::{LinkChange, Observation};
 use crate::domain::signal::counter::CounterKind;
-use crate::domain::signal::{Reading, Signal, SignalRole, SignalRule, Unusable};
+use crate::domain::signal::{Reading, Signal, SignalRole, SignalRule, Unusable, is_bad};
 use crate::domain::time::{Span, Timestamp};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -81,35 +82,6 @@ pub async fn run(link: &MachineLink, connection: &MachineConnection) -> Ended {
 
 async fn lost(receiver: tokio::sync::oneshot::Receiver<()>) {
     let _ = receiver.await;
-}
-
-/// A value of an item, by its place in the configuration.
-struct Arrived {
-    item: usize,
-    value: DataValue,
-}
-
-/// Takes notifications off the session's task without ever blocking it.
-struct Collector {
-    values: mpsc::Sender<Arrived>,
-    overflowed: Arc<AtomicBool>,
-}
-
-impl OnSubscriptionNotification for Collector {
-    fn on_data_value(&mut self, notification: DataValue, item: &MonitoredItem) {
-        let Some(index) = (item.client_handle() as usize).checked_sub(1) else {
-            return;
-        };
-        let arrived = Arrived { item: index, value: notification };
-        if self.values.try_send(arrived).is_err() {
-            self.overflowed.store(true, Ordering::Relaxed);
-        }
-    }
-
-    fn on_subscription_status_change(&mut self, _: StatusChangeNotification) {
-        // The machine has ended the subscription: nothing more will arrive.
-        self.overflowed.store(true, Ordering::Relaxed);
-    }
 }
 
 /// Forwards the values of one session.
@@ -212,9 +184,11 @@ impl<'a> Forward<'a> {
             .map_err(|error| format!("the machine gives no subscription: {error}"))?;
         let mut requests = Vec::new();
         for (index, (watched, node)) in self.connection.items.iter().enumerate() {
-            match resolve(node, &namespaces) {
+            match node.id(&namespaces) {
                 Ok(node) => requests.push((index, node)),
-                Err(error) => self.cannot_watch(watched, error).await?,
+                Err(error) => {
+                    self.cannot_watch(watched, StatusCode::BadNodeIdUnknown, error).await?;
+                }
             }
         }
         let limit = self.items_per_request().await;
@@ -304,7 +278,7 @@ impl<'a> Forward<'a> {
                     }
                     status => {
                         let item = &self.connection.items[index].0;
-                        self.cannot_watch(item, format!("{node}: {status}")).await?;
+                        self.cannot_watch(item, status, format!("{node}: {status}")).await?;
                     }
                 }
             }
@@ -349,19 +323,24 @@ impl<'a> Forward<'a> {
     }
 
     /// Notes a signal that cannot be watched; from now on nothing is known about it.
-    async fn cannot_watch(&mut self, watched: &Watched, why: String) -> Result<(), String> {
+    async fn cannot_watch(
+        &mut self,
+        watched: &Watched,
+        status: StatusCode,
+        why: String,
+    ) -> Result<(), String> {
+        let (status, at) = (status.bits(), self.began);
+        self.problems.insert(watched.to_string(), why.clone());
         match watched {
             Watched::Signal(signal) => {
-                self.problems.insert(signal_name(signal.role), why.clone());
                 let raw = crate::domain::signal::RawValue::Other(why);
                 let reading = Reading::Unusable(Unusable::BadStatus);
-                let status = StatusCode::BadNodeIdUnknown.bits();
-                let at = self.began;
                 let observation = self.observation(signal.role, at, status, (raw, reading));
                 self.deliver(MachineInput::Observed(observation)).await
             }
             Watched::ProcessValue(name) => {
-                self.problems.insert(format!("process value {name}"), why);
+                let shown = ProcessValue { value: None, status, at };
+                self.link.connections.show(&self.connection.machine, name, shown);
                 Ok(())
             }
         }
@@ -387,7 +366,8 @@ impl<'a> Forward<'a> {
         }
         for index in missing {
             let watched = &self.connection.items[index].0;
-            self.cannot_watch(watched, "no first value arrived".into()).await?;
+            let status = StatusCode::BadWaitingForInitialData;
+            self.cannot_watch(watched, status, "no first value arrived".into()).await?;
         }
         let machine = self.connection.machine.clone();
         let change = LinkChange { machine, at: self.began, seq: 0, up: true };
@@ -431,18 +411,17 @@ impl<'a> Forward<'a> {
         });
     }
 
-    /// Notes whether a signal can be used; a change is shown, and a new problem is logged once.
-    fn note_reading(&mut self, role: SignalRole, reading: &Reading, why: impl Fn() -> String) {
-        let name = signal_name(role);
-        let is_usable = !matches!(reading, Reading::Unusable(_));
-        if is_usable != self.problems.contains_key(&name) {
+    /// Notes whether something is wrong; a change is shown, and a new problem is logged once.
+    fn note(&mut self, what: String, problem: Option<String>) {
+        if problem.is_some() == self.problems.contains_key(&what) {
             return;
         }
-        if is_usable {
-            self.problems.remove(&name);
-        } else {
-            tracing::warn!(machine = %self.connection.machine, "{name}: {}", why());
-            self.problems.insert(name, why());
+        match problem {
+            None => drop(self.problems.remove(&what)),
+            Some(why) => {
+                tracing::warn!(machine = %self.connection.machine, "{what}: {why}");
+                self.problems.insert(what, why);
+            }
         }
         if self.is_up {
             self.show_problems();
@@ -473,36 +452,68 @@ impl<'a> Forward<'a> {
     async fn forward(&mut self, arrived: Arrived, is_first: bool) -> Result<(), String> {
         let now = self.link.clock.now();
         self.last_contact = now;
-        let machine = &self.connection.machine;
-        self.link.connections.update(machine, |board| {
+        let connection = self.connection;
+        self.link.connections.update(&connection.machine, |board| {
             board.values += 1;
             board.last_value = Some(now);
         });
-        let source = value::source_time(&arrived.value).filter(|_| !self.uses_own_time());
-        let at = source.unwrap_or_else(|| self.machine_time(now));
+        let watched = &connection.items[arrived.item].0;
+        let at = self.time(watched, &arrived.value, now);
         // What is read first holds now, whenever it changed; that is what ends a gap.
         // A batch was told when it was told: the same report read again is known.
         let is_batch = matches!(
-            &self.connection.items[arrived.item].0,
+            watched,
             Watched::Signal(Signal { rule: SignalRule::Count(rule), .. })
                 if rule.kind == CounterKind::Batch
         );
         let at = if is_first && !is_batch { at.max(self.began) } else { at };
-        match &self.connection.items[arrived.item].0 {
-            Watched::Signal(signal) => self.forward_signal(signal, at, &arrived.value).await,
+        match watched {
+            Watched::Signal(signal) => {
+                self.forward_signal(watched, signal, at, &arrived.value).await
+            }
             Watched::ProcessValue(name) => {
-                if let Some(number) = value::number(&arrived.value) {
-                    let status = value::status(&arrived.value);
-                    let shown = ProcessValue { value: number, status, at };
-                    self.link.connections.show(machine, name, shown);
-                }
+                self.show_process_value(watched, name, at, &arrived.value);
                 Ok(())
             }
         }
     }
 
+    /// When a value was so. A source time that cannot be is not believed, and that is shown.
+    fn time(&mut self, watched: &Watched, arrived: &DataValue, now: Timestamp) -> Timestamp {
+        let machine_now = self.machine_time(now);
+        let Some(source) = value::source_time(arrived).filter(|_| !self.uses_own_time()) else {
+            return machine_now;
+        };
+        // Nothing can be known before it happens.
+        if source <= machine_now + self.connection.clock_skew_max {
+            return source;
+        }
+        let why = "has told times that have not come yet; ours are used instead";
+        self.note(format!("the clock of {watched}"), Some(why.into()));
+        machine_now
+    }
+
+    fn show_process_value(
+        &mut self,
+        watched: &Watched,
+        name: &str,
+        at: Timestamp,
+        arrived: &DataValue,
+    ) {
+        let number = value::number(arrived);
+        let status = match value::status(arrived) {
+            status if number.is_none() && !is_bad(status) => StatusCode::BadTypeMismatch.bits(),
+            status => status,
+        };
+        let problem = is_bad(status).then(|| StatusCode::from(status).to_string());
+        self.note(watched.to_string(), problem);
+        let shown = ProcessValue { value: number, status, at };
+        self.link.connections.show(&self.connection.machine, name, shown);
+    }
+
     async fn forward_signal(
         &mut self,
+        watched: &Watched,
         signal: &Signal,
         at: Timestamp,
         arrived: &DataValue,
@@ -516,11 +527,12 @@ impl<'a> Forward<'a> {
         let status = value::status(arrived);
         let raw = value::raw_value(arrived);
         let reading = signal.read(&raw, status);
-        self.note_reading(signal.role, &reading, || match &reading {
-            Reading::Unusable(Unusable::BadStatus) => StatusCode::from(status).to_string(),
-            Reading::Unusable(why) => format!("{}, {raw}", why.as_str()),
-            _ => String::new(),
-        });
+        let problem = match &reading {
+            Reading::Unusable(Unusable::BadStatus) => Some(StatusCode::from(status).to_string()),
+            Reading::Unusable(why) => Some(format!("{}, {raw}", why.as_str())),
+            _ => None,
+        };
+        self.note(watched.to_string(), problem);
         let observation = self.observation(signal.role, at, status, (raw, reading));
         self.deliver(MachineInput::Observed(observation)).await
     }
@@ -555,22 +567,6 @@ impl<'a> Forward<'a> {
     }
 }
 
-fn signal_name(role: SignalRole) -> String {
-    format!("signal {}", role.as_str())
-}
-
 fn read_id(variable: VariableId) -> ReadValueId {
     ReadValueId::from(NodeId::from(variable))
-}
-
-fn resolve(node: &Node, namespaces: &[String]) -> Result<NodeId, String> {
-    let index = match &node.namespace {
-        None => 0,
-        Some(uri) => {
-            let found = namespaces.iter().position(|known| known == uri);
-            found.ok_or_else(|| format!("the machine has no namespace {uri}"))?
-        }
-    };
-    let text = format!("ns={index};{}", node.identifier);
-    text.parse().map_err(|_| format!("{text} is no node id"))
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use linewright::app::clock::Clock as _;
 use linewright::app::ports::{Recovered, Store as _};
 use linewright::app::recall::rebuild;
-use linewright::app::view::SaidCode;
+use linewright::app::view::Said;
 use linewright::domain::command::{Command, Input, RemarkCommand};
 use linewright::domain::core::Core;
 use linewright::domain::evidence::Observation;
@@ -18,7 +18,8 @@ use linewright::domain::order::{JobCommand, Totals};
 use linewright::domain::plant::Plant;
 use linewright::domain::shift::ShiftRecord;
 use linewright::domain::signal::{
-    MachineState, RawValue, Reading, SignalRole, SignalRule, StateMap, StateRule, Vocabulary,
+    MachineState, RawValue, Reading, SignalRole, SignalRule, StateMap, StateRule, Unusable,
+    Vocabulary,
 };
 use linewright::domain::time::{Span, Timestamp, Window};
 use linewright::store::RedbStore;
@@ -384,14 +385,22 @@ fn what_a_machine_says_in_its_own_words_is_there_after_a_restart_although_nothin
             seq: 0,
             status,
             raw: RawValue::Integer(11),
-            reading: Reading::State(MachineState::Down),
+            reading: match status {
+                0 => Reading::State(MachineState::Down),
+                _ => Reading::Unusable(Unusable::BadStatus),
+            },
         })
     };
     let running = Running::new(Arc::new(plant), 0);
     happens(&running, link(0, true));
     assert_eq!(said(&running), None);
     happens(&running, held(SECOND, 0));
-    let told = Some(SaidCode { vocabulary: Vocabulary::PackMl, code: Some(11), at: at(SECOND) });
+    let told = Some(Said {
+        status: 0,
+        unusable: None,
+        code: Some((Vocabulary::PackMl, 11)),
+        at: at(SECOND),
+    });
     assert_eq!(said(&running), told);
     let running = running.restart();
     assert_eq!(said(&running), None, "nobody knows what it says now");
@@ -404,7 +413,12 @@ fn what_a_machine_says_in_its_own_words_is_there_after_a_restart_although_nothin
     happens(&running, held(3 * SECOND, 0x8000_0000));
     assert_eq!(
         said(&running),
-        Some(SaidCode { vocabulary: Vocabulary::PackMl, code: None, at: at(3 * SECOND) })
+        Some(Said {
+            status: 0x8000_0000,
+            unusable: Some(Unusable::BadStatus),
+            code: None,
+            at: at(3 * SECOND),
+        })
     );
     running.end();
 }

@@ -1,7 +1,8 @@
 """asyncua as a machine that Linewright connects to.
 
 Usage: machine_asyncua.py PORT. Runs until killed; a part every 100 ms, a stop now and then. Now and then
-a count comes after the next one, with its own time.
+a count comes after the next one, with its own time; sensors fail and are unsure; states are stamped
+with times that have not come yet, now and then.
 """
 
 import asyncio
@@ -11,6 +12,8 @@ import sys
 from asyncua import Server, ua
 
 NAMESPACE = "urn:linewright:interop:asyncua-machine"
+# What the sensors say of themselves, one after the other.
+HEALTH = [ua.StatusCodes.Good, ua.StatusCodes.BadDeviceFailure, ua.StatusCodes.UncertainLastUsableValue]
 
 
 async def main(port):
@@ -30,12 +33,29 @@ async def main(port):
         ua.NodeId("Press.Good", index), "Good", ua.Variant(1000, ua.VariantType.UInt16))
     total = await machine.add_variable(
         ua.NodeId("Press.Total", index), "Total", ua.Variant(2000.0, ua.VariantType.Double))
+    sensors = [
+        (await machine.add_variable(ua.NodeId(f"Press.{name}", index), name, value), value)
+        for name, value in (("Rework", ua.Variant(5, ua.VariantType.UInt32)),
+                            ("Lot", ua.Variant("Coil-1")), ("Temperature", ua.Variant(80.5)))]
+
+    async def feel(status):
+        """All sensors say this of themselves; those that have failed say nothing else."""
+        for sensor, value in sensors:
+            now = datetime.datetime.now(datetime.timezone.utc)
+            await sensor.write_value(ua.DataValue(
+                None if ua.StatusCode(status).is_bad() else value, ua.StatusCode(status), now, now))
+
     async with server:
         print("ready", flush=True)
         late = None
         for part in range(1, 1_000_000):
             await asyncio.sleep(0.1)
             await state.write_value(operating if part % 50 > 3 else failure)
+            if part % 100 == 20:
+                future = datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc)
+                await state.write_value(ua.DataValue(failure, SourceTimestamp=future))
+            if part % 10 == 0:
+                await feel(HEALTH[part // 10 % len(HEALTH)])
             await cycles.write_value(ua.Variant(7000 + part, ua.VariantType.UInt64))
             await good.write_value(ua.Variant(1000 + part, ua.VariantType.UInt16))
             now = datetime.datetime.now(datetime.timezone.utc)

@@ -332,6 +332,36 @@ async def words(plant, packml, weihenstephan):
     expect(await plant.value("line/L1/KPI/ThisShift/Oee/Target") == 0.65, "the target is not there")
 
 
+async def health(plant):
+    """What a sensor says of itself is told with its value, and a failed one has no value."""
+    values = {"Counters/Rework": 5, "CurrentLot": "Coil-1", "ProcessValues/Temperature": 80.5}
+    told = {ua.StatusCodes.Good: True, ua.StatusCodes.UncertainLastUsableValue: True,
+            ua.StatusCodes.BadDeviceFailure: False}
+    for path, value in values.items():
+        node = plant.node(f"machine/Stamper/{path}")
+        for status, has_value in told.items():
+            async def is_told():
+                read = await node.read_data_value(raise_on_bad_status=False)
+                shown = read.Value and read.Value.Value
+                return read.StatusCode.value == status and shown == (value if has_value else None)
+            await until(f"{path} is {ua.StatusCode(status).name}", is_told, 20)
+
+
+async def wrong_clock(plant, machine):
+    """That times of a machine are not believed is said at its connection."""
+    async def is_said():
+        return "times that have not come yet" in await plant.value(f"machine/{machine}/Connection/LastError")
+    await until("the wrong clock is shown", is_said)
+
+
+async def kept_events(plant):
+    """The Server object says which events its history has (Part 11)."""
+    server = plant.client.nodes.server
+    kept = await (await server.get_child("0:HistoricalEventFilter")).read_value()
+    names = [clause.BrowsePath[0].Name for clause in kept.SelectClauses]
+    expect({"EventId", "Time", "Message", "SourceNode"} <= set(names), f"of events is kept {names}")
+
+
 async def main(url, user, password, folder, line, product, machine, reason, exact):
     logging.disable(logging.CRITICAL)
     async with await client_of(url, folder, user, password) as client:
@@ -346,6 +376,9 @@ async def main(url, user, password, folder, line, product, machine, reason, exac
         rows = await evidence(plant, machine)
         await at_times(plant, exact)
         await words(plant, machine, exact)
+        await health(plant)
+        await wrong_clock(plant, exact)
+        await kept_events(plant)
         declared = set()
         for of in ("OrdersType", "LotsType", "LineType", "MachineType", "OeeType"):
             declared |= await methods_of(client, plant.own, of)

@@ -113,6 +113,19 @@ cycle = "2s"
 role = "good"
 node = "nsu=urn:linewright:interop:asyncua-machine;s=Press.Good"
 
+[[machine.signal]]
+role = "rework"
+node = "nsu=urn:linewright:interop:asyncua-machine;s=Press.Rework"
+
+[[machine.signal]]
+role = "lot"
+node = "nsu=urn:linewright:interop:asyncua-machine;s=Press.Lot"
+
+[[machine.process_value]]
+name = "Temperature"
+node = "nsu=urn:linewright:interop:asyncua-machine;s=Press.Temperature"
+unit = "CEL"
+
 [calendar]
 closing_grace = "1s"
 
@@ -176,7 +189,7 @@ def wait_until(what, seconds, condition):
         try:
             if condition():
                 return
-        except (urllib.error.URLError, ConnectionError):
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
             pass
         time.sleep(0.2)
     fail(f"{what} did not happen within {seconds} s")

@@ -23,12 +23,14 @@ use crate::domain::id::{LineId, MachineId};
 use crate::domain::oee::evaluate::Equipment;
 use crate::domain::order::{Order, allowed_commands};
 use crate::domain::plant::Plant;
-use crate::domain::signal::{SignalRole, Vocabulary};
+use crate::domain::signal::{SignalRole, Unusable, Vocabulary};
 use crate::domain::time::{Span, TICKS_PER_MILLISECOND, Timestamp};
 use crate::server::time::date_time;
 
 /// How long the last value is still shown, as uncertain, after a link was lost.
 const LINGER: Span = Span::from_seconds(10);
+/// The part of a status code that says what is the matter (Part 4 §7.39).
+const CODE: u32 = 0xFFFF_0000;
 
 /// What values are read from.
 pub struct Sight<'a> {
@@ -219,6 +221,53 @@ impl Sight<'_> {
         }
     }
 
+    /// A value that a signal of a machine says, as [`Sight::passed`].
+    fn signal(
+        &self,
+        view: &MachineView,
+        role: SignalRole,
+        value: Option<Variant>,
+        at: Option<Timestamp>,
+    ) -> DataValue {
+        let Some(said) = view.said.get(&role) else {
+            return self.linked(view, value, at);
+        };
+        match said.unusable {
+            None => self.passed(view, StatusCode::from(said.status), value, at.unwrap_or(said.at)),
+            Some(why) => {
+                let status = match why {
+                    Unusable::BadStatus => StatusCode::from(said.status),
+                    Unusable::WrongType => StatusCode::BadTypeMismatch,
+                    Unusable::UnknownValue => StatusCode::BadOutOfRange,
+                };
+                // While the link is down, the newest value that could be used is told.
+                let at = if view.linked { said.at } else { at.unwrap_or(said.at) };
+                self.passed(view, status, value, at)
+            }
+        }
+    }
+
+    /// A value of a machine with the status that the machine gives it, under the rules for lost links.
+    ///
+    /// What the status says of a queue on the way to us is not told to others.
+    fn passed(
+        &self,
+        view: &MachineView,
+        status: StatusCode,
+        value: Option<Variant>,
+        at: Timestamp,
+    ) -> DataValue {
+        let status = StatusCode::from(status.bits() & CODE);
+        if view.linked && status.is_bad() {
+            return data_value(None, status, at, self.now);
+        }
+        let mut told = self.linked(view, value, Some(at));
+        if view.linked && told.value.is_some() {
+            told.status = Some(status);
+        }
+        told
+    }
+
     fn machine(&self, machine: &MachineId, value: MachineValue) -> DataValue {
         let Some(view) = self.view.machines.get(machine) else {
             return self.bad(StatusCode::BadWaitingForInitialData);
@@ -226,11 +275,12 @@ impl Sight<'_> {
         let text = |text: Option<String>| Variant::from(text.unwrap_or_default());
         match value {
             MachineValue::State => {
-                self.linked(view, view.state.map(|s| Variant::Int32(s as i32)), view.state_since)
+                let state = view.state.map(|state| Variant::Int32(state as i32));
+                self.signal(view, SignalRole::State, state, view.state_since)
             }
             MachineValue::Lot => {
                 let lot = text(view.lot.as_ref().map(ToString::to_string));
-                self.linked(view, Some(lot), Some(self.view.at))
+                self.signal(view, SignalRole::Lot, Some(lot), Some(self.view.at))
             }
             MachineValue::Operator => {
                 self.good(text(view.operator.as_ref().map(ToString::to_string)), self.view.at)
@@ -272,18 +322,21 @@ impl Sight<'_> {
             SpokenValue::Mode => SignalRole::Mode,
             _ => SignalRole::State,
         };
-        let said = view.said.get(&role).filter(|said| said.vocabulary == vocabulary);
-        let Some(said) = said else {
+        let Some(said) = view.said.get(&role) else {
             return self.linked(view, None, None);
         };
+        let status = StatusCode::from(said.status);
         let told = match said.code {
-            Some(code) => spoken::spoken(vocabulary, value, code, self.spoken),
-            None => Err(StatusCode::BadNoData),
+            _ if status.is_bad() => Err(status),
+            Some((spoken, code)) if spoken == vocabulary => {
+                spoken::spoken(vocabulary, value, code, self.spoken)
+            }
+            Some(_) => Err(StatusCode::BadNoData),
+            None => Err(StatusCode::BadTypeMismatch),
         };
         match told {
-            Ok(value) => self.linked(view, Some(value), Some(said.at)),
-            Err(status) if view.linked => data_value(None, status, said.at, self.now),
-            Err(_) => self.bad(StatusCode::BadNoCommunication),
+            Ok(value) => self.passed(view, status, Some(value), said.at),
+            Err(status) => self.passed(view, status, None, said.at),
         }
     }
 
@@ -292,7 +345,8 @@ impl Sight<'_> {
             return self.bad(StatusCode::BadWaitingForInitialData);
         };
         let counter = view.counters.get(&role);
-        self.linked(view, counter.map(|c| Variant::UInt64(c.0)), counter.map(|c| c.1))
+        let value = counter.map(|(count, _)| Variant::UInt64(*count));
+        self.signal(view, role, value, counter.map(|(_, at)| *at))
     }
 
     fn stop(&self, machine: &MachineId, value: StopValue) -> DataValue {
@@ -336,11 +390,8 @@ impl Sight<'_> {
         let Some(shown) = self.connections.process_value(machine, name) else {
             return self.bad(StatusCode::BadWaitingForInitialData);
         };
-        let mut value = self.linked(view, Some(Variant::Double(shown.value)), Some(shown.at));
-        if view.linked && shown.status != 0 {
-            value.status = Some(StatusCode::from(shown.status));
-        }
-        value
+        let value = shown.value.map(Variant::Double);
+        self.passed(view, StatusCode::from(shown.status), value, shown.at)
     }
 
     fn line(&self, line: &LineId, value: LineValue) -> DataValue {
