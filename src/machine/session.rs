@@ -37,6 +37,8 @@ const FIRST_VALUES_TIMEOUT: Duration = Duration::from_secs(5);
 const VALUE_QUEUE: usize = 16_384;
 /// Values that the machine keeps for us between two notifications.
 const SERVER_QUEUE: u32 = 1000;
+/// A sensor that fails again and again has a line in the log this often.
+const SAME_ITEM_LOGGED_AGAIN: Span = Span::from_seconds(600);
 const SUBSCRIPTION_LIFETIME: u32 = 600;
 const SUBSCRIPTION_KEEP_ALIVE: u32 = 10;
 /// Items created with one request, unless the machine allows fewer.
@@ -98,6 +100,8 @@ struct Forward<'a> {
     last_state_at: Option<Timestamp>,
     /// What is wrong with items at present, by their name.
     problems: BTreeMap<String, String>,
+    /// When something wrong was last logged, by the item.
+    logged: BTreeMap<String, Timestamp>,
 }
 
 impl<'a> Forward<'a> {
@@ -113,6 +117,7 @@ impl<'a> Forward<'a> {
             is_up: false,
             last_state_at: None,
             problems: BTreeMap::new(),
+            logged: BTreeMap::new(),
         }
     }
 
@@ -411,15 +416,20 @@ impl<'a> Forward<'a> {
         });
     }
 
-    /// Notes whether something is wrong; a change is shown, and a new problem is logged once.
+    /// Notes whether something is wrong. Every change is shown; what comes and goes is not logged
+    /// each time.
     fn note(&mut self, what: String, problem: Option<String>) {
-        if problem.is_some() == self.problems.contains_key(&what) {
+        if problem.as_ref() == self.problems.get(&what) {
             return;
         }
         match problem {
             None => drop(self.problems.remove(&what)),
             Some(why) => {
-                tracing::warn!(machine = %self.connection.machine, "{what}: {why}");
+                let now = self.link.clock.now();
+                if self.logged.get(&what).is_none_or(|&last| now - last >= SAME_ITEM_LOGGED_AGAIN) {
+                    tracing::warn!(machine = %self.connection.machine, "{what}: {why}");
+                    self.logged.insert(what.clone(), now);
+                }
                 self.problems.insert(what, why);
             }
         }

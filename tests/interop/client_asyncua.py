@@ -33,6 +33,29 @@ class Collector:
         self.arrived.set()
 
 
+async def walk(client, roots, index):
+    """All that stands below these nodes in this namespace, many nodes with one request."""
+    found, queue = set(roots), list(roots)
+    while queue:
+        batch, queue = queue[:50], queue[50:]
+        results = await client.uaclient.browse(ua.BrowseParameters(NodesToBrowse=[
+            ua.BrowseDescription(NodeId=node, BrowseDirection=ua.BrowseDirection.Forward,
+                                 ReferenceTypeId=ua.NodeId(ua.ObjectIds.HierarchicalReferences),
+                                 IncludeSubtypes=True, NodeClassMask=0, ResultMask=0)
+            for node in batch]))
+        while results:
+            for result in results:
+                expect(result.StatusCode.is_good(), f"browsing is {result.StatusCode}")
+                below = {reference.NodeId for reference in result.References or []
+                         if reference.NodeId.NamespaceIndex == index} - found
+                found |= below
+                queue.extend(below)
+            points = [result.ContinuationPoint for result in results if result.ContinuationPoint]
+            results = points and await client.uaclient.browse_next(
+                ua.BrowseNextParameters(ReleaseContinuationPoints=False, ContinuationPoints=points))
+    return found
+
+
 async def browse(client):
     """Walks the whole site; every node has a description and a type."""
     namespaces = await client.get_namespace_array()
@@ -54,13 +77,7 @@ async def browse(client):
         values = [(await (await n.get_child([f"{own}:KPI", f"{own}:LastHour", f"{own}:{window}"]))
                    .read_data_value(raise_on_bad_status=False)).Value.Value for n in (company, site)]
         expect(values[0] is not None and values[1] is not None, f"{window} of company and site: {values}")
-    found, queue = {}, roots
-    while queue:
-        node = queue.pop()
-        if node.nodeid in found:
-            continue
-        found[node.nodeid] = node
-        queue.extend(n for n in await node.get_children() if n.nodeid.NamespaceIndex == index)
+    found = await walk(client, [root.nodeid for root in roots], index)
     expect(len(found) > 200, f"only {len(found)} nodes found")
     line = client.get_node(ua.NodeId("line/L1", index))
     definition = await line.read_type_definition()

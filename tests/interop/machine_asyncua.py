@@ -1,8 +1,8 @@
 """asyncua as a machine that Linewright connects to.
 
-Usage: machine_asyncua.py PORT. Runs until killed; a part every 100 ms, a stop now and then. Now and then
-a count comes after the next one, with its own time; sensors fail and are unsure; states are stamped
-with times that have not come yet, now and then.
+Usage: machine_asyncua.py PORT. Runs until killed; a part every 100 ms, and something wrong with the
+equipment for 1 s of every 5 s. Now and then a count comes after the next one, with its own time;
+sensors fail and are unsure; states are stamped with times that have not come yet.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ async def main(port):
         late = None
         for part in range(1, 1_000_000):
             await asyncio.sleep(0.1)
-            await state.write_value(operating if part % 50 > 3 else failure)
+            await state.write_value(operating if part % 50 >= 10 else failure)
             if part % 100 == 20:
                 future = datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc)
                 await state.write_value(ua.DataValue(failure, SourceTimestamp=future))

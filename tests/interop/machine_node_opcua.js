@@ -1,6 +1,7 @@
 // node-opcua as a machine that Linewright connects to over an encrypted channel with a user.
 //
-// Usage: machine_node_opcua.js PORT PKI_DIRECTORY. Runs until killed; a part every 100 ms.
+// Usage: machine_node_opcua.js PORT PKI_DIRECTORY. Runs until killed; a part every 100 ms, and is held
+// for 1.5 s of every 6 s: long enough for who reads states now and then on a busy computer to see it.
 "use strict";
 const { OPCUAServer, OPCUACertificateManager, Variant, DataType, StatusCodes } = require("node-opcua");
 
@@ -40,12 +41,16 @@ async function main(port, pki) {
     const reject = variable("Reject", DataType.UInt32, 5);
     await server.start();
     console.log("ready");
+    let tick = 0;
     let part = 0;
     setInterval(() => {
-        part += 1;
+        tick += 1;
+        const held = tick % 60 >= 45;
         const set = (node, dataType, value) =>
             node.setValueFromSource(new Variant({ dataType, value }), StatusCodes.Good);
-        set(state, DataType.Int32, part % 50 === 0 ? 11 : 6);
+        set(state, DataType.Int32, held ? 11 : 6);
+        if (held) return;
+        part += 1;
         set(good, DataType.UInt32, 500 + part);
         if (part % 20 === 0) set(reject, DataType.UInt32, 5 + part / 20);
     }, 100);

@@ -31,6 +31,8 @@ from ports import free_block, free_ports
 
 HERE = Path(__file__).parent
 ONLY = os.environ.get("ONLY")
+# A client that does not end has hung; a slow computer may need several times what a fast one does.
+CLIENT_TIMEOUT = 480
 DEMO = HERE.parent.parent / "config" / "demo.toml"
 MACHINES = """
 [[area]]
@@ -294,12 +296,17 @@ def work(client, **environment):
     """Lets a client do its work."""
     if ONLY and not re.search(ONLY, Path(client[1]).name):
         return
-    done = subprocess.run([str(part) for part in client], timeout=240, check=False,
-                          env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True)
+    name, began = Path(client[1]).name, time.monotonic()
+    try:
+        done = subprocess.run([str(part) for part in client], timeout=CLIENT_TIMEOUT, check=False,
+                              env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True)
+    except subprocess.TimeoutExpired as error:
+        fail(f"{name} did not end within {CLIENT_TIMEOUT} s: {(error.stderr or b'')[-2000:]!r}")
     sys.stderr.write(done.stderr)
     if done.returncode != 0:
         # What the programs did is shown after this and may be long: why it failed is said last.
-        fail(f"{Path(client[1]).name} ended with status {done.returncode}: {done.stderr[-2000:]}")
+        fail(f"{name} ended with status {done.returncode}: {done.stderr[-2000:]}")
+    print(f"{name} took {time.monotonic() - began:.0f} s", flush=True)
 
 
 def check_shifts(bridge, programs, change):
