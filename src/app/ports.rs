@@ -209,6 +209,8 @@ pub trait Reader: Send + Sync {
     fn operations_of_order(&self, order: &OrderId) -> Result<Vec<LotOperation>, StoreError>;
     /// Keys of lots in key order, after a key, at most `limit`.
     fn lots(&self, after: Option<&LotId>, limit: usize) -> Result<Vec<LotId>, StoreError>;
+    /// When a lot was first made or used; `None` if nothing of it is recorded.
+    fn lot_begin(&self, lot: &LotId) -> Result<Option<Timestamp>, StoreError>;
     /// Lots that begin in a window, in order of time, after one of them, at most `limit`.
     fn lots_begun(
         &self,

@@ -283,6 +283,8 @@ mod tests {
         drop(store);
         let mut store = RedbStore::open(directory.path()).unwrap();
         assert_eq!(begins(&store), expected);
+        let first = store.reader().lot_begin(&LotId::parse("B").unwrap()).unwrap();
+        assert_eq!(first, Some(Timestamp::from_ticks(3)));
         // What turns out to be wrong is not the beginning any more.
         for (voided, expected) in [
             (("B", 3), vec![(7, "B".to_owned()), (9, "A".to_owned())]),
@@ -293,6 +295,7 @@ mod tests {
             store.commit(&Batch { events: &facts, ..Batch::default() }).unwrap();
             assert_eq!(begins(&store), expected);
         }
+        assert_eq!(store.reader().lot_begin(&LotId::parse("B").unwrap()).unwrap(), None);
     }
 
     #[test]

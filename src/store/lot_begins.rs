@@ -78,6 +78,14 @@ pub fn make_all(transaction: &WriteTransaction) -> Result<()> {
     Ok(())
 }
 
+/// When a lot begins; `None` if it has no operation.
+pub fn of(database: &Database, lot: &LotId) -> Result<Option<Timestamp>> {
+    let read = database.begin_read().map_err(failed)?;
+    let begins = read.open_table(LOT_BEGINS).map_err(failed)?;
+    let row = begins.get(Key::of(lot.as_str()).0.as_slice()).map_err(failed)?;
+    row.map(|row| open(row.value(), "begin of a lot")).transpose()
+}
+
 /// Lots that begin in a window, in order of time, after one of them, at most `limit`.
 pub fn in_window(
     database: &Database,

@@ -363,6 +363,10 @@ impl Reader for RedbReader {
         Ok(lots)
     }
 
+    fn lot_begin(&self, lot: &LotId) -> Result<Option<Timestamp>> {
+        lot_begins::of(&*self.current()?, lot)
+    }
+
     fn lots_begun(
         &self,
         window: Window,

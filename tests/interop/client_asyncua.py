@@ -43,14 +43,17 @@ async def walk(client, roots, index):
                                  ReferenceTypeId=ua.NodeId(ua.ObjectIds.HierarchicalReferences),
                                  IncludeSubtypes=True, NodeClassMask=0, ResultMask=0)
             for node in batch]))
+        asked = batch
         while results:
-            for result in results:
-                expect(result.StatusCode.is_good(), f"browsing is {result.StatusCode}")
+            for node, result in zip(asked, results):
+                expect(result.StatusCode.is_good(), f"browsing {node} is {result.StatusCode.name}")
                 below = {reference.NodeId for reference in result.References or []
                          if reference.NodeId.NamespaceIndex == index} - found
                 found |= below
                 queue.extend(below)
-            points = [result.ContinuationPoint for result in results if result.ContinuationPoint]
+            more = [(node, result.ContinuationPoint) for node, result in zip(asked, results)
+                    if result.ContinuationPoint]
+            asked, points = [node for node, _ in more], [point for _, point in more]
             results = points and await client.uaclient.browse_next(
                 ua.BrowseNextParameters(ReleaseContinuationPoints=False, ContinuationPoints=points))
     return found

@@ -69,12 +69,28 @@ impl VirtualNodes {
         used.chain(unfinished.map(|view| view.order.lot())).collect()
     }
 
+    /// Those of these lots that are nodes: of a lot that a machine has while no order runs nothing is
+    /// recorded.
+    async fn recorded(&self, lots: BTreeSet<LotId>) -> Result<Vec<LotId>, StatusCode> {
+        let reader = self.engine.reader().clone();
+        let read = move || {
+            let mut recorded = Vec::new();
+            for lot in lots {
+                if reader.lot_begin(&lot)?.is_some() {
+                    recorded.push(lot);
+                }
+            }
+            Ok(recorded)
+        };
+        blocking(read).await.map_err(status)
+    }
+
     /// What a folder with a short list has.
     pub async fn listed(&self, folder: &str) -> Result<Vec<Reference>, StatusCode> {
         match folder {
             "mes/Orders" => Ok(self.orders_listed(&self.engine.view())),
             "mes/Lots" => {
-                let lots = self.lots_in_use();
+                let lots = self.recorded(self.lots_in_use()).await?;
                 Ok(lots.iter().map(|lot| self.organizes(format!("lot/{lot}"))).collect())
             }
             "mes/Personnel" => {
