@@ -18,15 +18,21 @@ fn by_time(at: Timestamp, lot: &LotId) -> Key {
 }
 
 /// When a lot begins, as it is kept.
-fn kept(transaction: &WriteTransaction, lot: &LotId) -> Result<Option<Timestamp>> {
-    let begins = transaction.open_table(LOT_BEGINS).map_err(failed)?;
+fn kept(
+    begins: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    lot: &LotId,
+) -> Result<Option<Timestamp>> {
     let row = begins.get(Key::of(lot.as_str()).0.as_slice()).map_err(failed)?;
     row.map(|row| open(row.value(), "begin of a lot")).transpose()
 }
 
+fn kept_in(transaction: &WriteTransaction, lot: &LotId) -> Result<Option<Timestamp>> {
+    kept(&transaction.open_table(LOT_BEGINS).map_err(failed)?, lot)
+}
+
 fn set(transaction: &WriteTransaction, lot: &LotId, to: Option<Timestamp>) -> Result<()> {
-    let before = kept(transaction, lot)?;
     let mut begins = transaction.open_table(LOT_BEGINS).map_err(failed)?;
+    let before = kept(&begins, lot)?;
     let mut times = transaction.open_table(LOTS_BY_TIME).map_err(failed)?;
     let key = Key::of(lot.as_str());
     if let Some(before) = before {
@@ -42,7 +48,7 @@ fn set(transaction: &WriteTransaction, lot: &LotId, to: Option<Timestamp>) -> Re
 
 /// Takes into account that an operation of a lot was recorded.
 pub fn recorded(transaction: &WriteTransaction, operation: &LotOperation) -> Result<()> {
-    match kept(transaction, &operation.lot)? {
+    match kept_in(transaction, &operation.lot)? {
         Some(begin) if begin <= operation.at => Ok(()),
         _ => set(transaction, &operation.lot, Some(operation.at)),
     }
@@ -50,7 +56,7 @@ pub fn recorded(transaction: &WriteTransaction, operation: &LotOperation) -> Res
 
 /// Takes into account that an operation of a lot is gone; it is no longer among the operations.
 pub fn voided(transaction: &WriteTransaction, operation: &LotOperation) -> Result<()> {
-    if kept(transaction, &operation.lot)? != Some(operation.at) {
+    if kept_in(transaction, &operation.lot)? != Some(operation.at) {
         return Ok(());
     }
     let mut first: Option<Timestamp> = None;
@@ -81,9 +87,7 @@ pub fn make_all(transaction: &WriteTransaction) -> Result<()> {
 /// When a lot begins; `None` if it has no operation.
 pub fn of(database: &Database, lot: &LotId) -> Result<Option<Timestamp>> {
     let read = database.begin_read().map_err(failed)?;
-    let begins = read.open_table(LOT_BEGINS).map_err(failed)?;
-    let row = begins.get(Key::of(lot.as_str()).0.as_slice()).map_err(failed)?;
-    row.map(|row| open(row.value(), "begin of a lot")).transpose()
+    kept(&read.open_table(LOT_BEGINS).map_err(failed)?, lot)
 }
 
 /// Lots that begin in a window, in order of time, after one of them, at most `limit`.

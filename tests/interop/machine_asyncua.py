@@ -56,15 +56,17 @@ async def main(port):
                 await state.write_value(ua.DataValue(failure, SourceTimestamp=future))
             if part % 10 == 0:
                 await feel(HEALTH[part // 10 % len(HEALTH)])
-            await cycles.write_value(ua.Variant(7000 + part, ua.VariantType.UInt64))
-            await good.write_value(ua.Variant(1000 + part, ua.VariantType.UInt16))
+            # What is counted of one part has one time, so that no window has only some of it.
             now = datetime.datetime.now(datetime.timezone.utc)
-            counted = ua.DataValue(ua.Variant(2000.0 + part, ua.VariantType.Double), SourceTimestamp=now,
-                                   ServerTimestamp=now)
+            counted = lambda value, kind: ua.DataValue(
+                ua.Variant(value, kind), SourceTimestamp=now, ServerTimestamp=now)
+            await cycles.write_value(counted(7000 + part, ua.VariantType.UInt64))
+            await good.write_value(counted(1000 + part, ua.VariantType.UInt16))
+            all_parts = counted(2000.0 + part, ua.VariantType.Double)
             if part % 40 == 0:
-                late = counted
+                late = all_parts
                 continue
-            await total.write_value(counted)
+            await total.write_value(all_parts)
             if late is not None:
                 await total.write_value(late)
                 late = None
