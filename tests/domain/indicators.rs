@@ -1,6 +1,7 @@
 //! Every figure that follows from time and parts, worked out by hand.
 
 use linewright::domain::id::ReasonId;
+use linewright::domain::oee::figure::Figure;
 use linewright::domain::oee::iso22400::{Indicator, Missing, indicators};
 use linewright::domain::oee::kpi::{ExactTime, Flag, Kpi, Profile, ReasonTally};
 use linewright::domain::oee::loss::LossClass;
@@ -231,6 +232,25 @@ fn sums_of_windows_and_of_equipment_keep_what_a_reader_must_know() {
     let mut equipment = one;
     equipment.merge_equipment(&other);
     assert!(equipment.counted && !equipment.provisional);
+}
+
+#[test]
+fn a_figure_is_certain_where_all_that_is_in_it_is_known() {
+    let uncertain = |change: &dyn Fn(&mut Kpi)| {
+        let mut kpi = worked();
+        kpi.time = Default::default();
+        kpi.time.add(LossClass::Run, Span::from_seconds(900));
+        change(&mut kpi);
+        kpi.set_flags();
+        let figures = Figure::ALL.into_iter().filter(|figure| !figure.is_certain(&kpi));
+        figures.map(Figure::as_str).collect::<Vec<_>>()
+    };
+    assert_eq!(uncertain(&|_| {}), [""; 0]);
+    let of_parts = ["Oee", "Performance", "Quality", "Teep", "Ooe", "Nee"];
+    assert_eq!(uncertain(&|kpi| kpi.production.parts.reject = -1), of_parts);
+    assert_eq!(uncertain(&|kpi| kpi.production.doubtful_steps = 1), of_parts);
+    let no_data = |kpi: &mut Kpi| kpi.time.add(LossClass::NoData, Span::from_ticks(1));
+    assert_eq!(uncertain(&no_data), Figure::ALL.map(Figure::as_str));
 }
 
 #[test]

@@ -88,6 +88,18 @@ impl Figure {
         }
     }
 
+    /// Whether parts are in it, and not only times.
+    pub fn follows_from_parts(self) -> bool {
+        !matches!(self, Figure::Availability | Figure::Coverage)
+    }
+
+    /// Whether all that it follows from is known: the whole window, and the parts where they are in
+    /// it. Flags must have been set.
+    pub fn is_certain(self, kpi: &Kpi) -> bool {
+        let is_covered = kpi.time.of(LossClass::NoData) == Span::ZERO;
+        is_covered && (kpi.has_certain_counts() || !self.follows_from_parts())
+    }
+
     /// The time above the line; none where ideal times are needed and not known.
     pub fn numerator(self, kpi: &Kpi) -> Option<ExactTime> {
         match self {

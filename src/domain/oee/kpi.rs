@@ -367,6 +367,12 @@ impl Kpi {
         })
     }
 
+    /// Whether what was counted can be so: counters agree, and no step was left out as beyond
+    /// belief. Flags must have been set.
+    pub fn has_certain_counts(&self) -> bool {
+        ![Flag::CountersDisagree, Flag::DoubtfulCounterStep].iter().any(|f| self.flags.contains(f))
+    }
+
     /// Sets the flags that follow from the figures.
     pub fn set_flags(&mut self) {
         let above = |ratio: Option<Ratio>| ratio.is_some_and(Ratio::exceeds_one);

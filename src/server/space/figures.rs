@@ -5,10 +5,10 @@ use opcua::types::{DataValue, StatusCode, Variant};
 use super::source::{FigurePart, KpiValue};
 use super::value::{data_value, duration};
 use crate::app::view::KpiView;
+use crate::domain::oee::figure::Figure;
 use crate::domain::oee::kpi::{ExactTime, Kpi, Profile};
-use crate::domain::oee::loss::LossClass;
 use crate::domain::quantity::Ratio;
-use crate::domain::time::{Span, TICKS_PER_MILLISECOND, Timestamp};
+use crate::domain::time::{TICKS_PER_MILLISECOND, Timestamp};
 use crate::server::time::date_time;
 
 pub fn kpi_value(shown: &KpiView, value: KpiValue, now: Timestamp) -> DataValue {
@@ -18,9 +18,10 @@ pub fn kpi_value(shown: &KpiView, value: KpiValue, now: Timestamp) -> DataValue 
     let unattributed = kpi.production.unattributed;
     let count = |count: u64| Variant::UInt32(u32::try_from(count).unwrap_or(u32::MAX));
     let waterfall = || kpi.waterfall();
+    let is_certain = kpi.has_certain_counts() || !follows_from_parts(value);
     let value = match value {
         KpiValue::Figure(figure, FigurePart::Value) => {
-            return ratio_value(kpi, figure.ratio(kpi), at, now);
+            return figure_value(kpi, figure, at, now);
         }
         KpiValue::Figure(figure, FigurePart::Numerator) => exact(figure.numerator(kpi)),
         KpiValue::Figure(figure, FigurePart::Denominator) => exact(figure.denominator(kpi)),
@@ -48,7 +49,10 @@ pub fn kpi_value(shown: &KpiView, value: KpiValue, now: Timestamp) -> DataValue 
             Some(Variant::from(flags.collect::<Vec<_>>()))
         }
     };
-    let status = if value.is_some() { StatusCode::Good } else { StatusCode::BadNoData };
+    let status = match value {
+        None => StatusCode::BadNoData,
+        Some(_) => certainty(is_certain),
+    };
     data_value(value, status, at, now)
 }
 
@@ -63,12 +67,73 @@ fn mean(ticks: Option<Ratio>) -> Option<Variant> {
     Some(Variant::Double(ticks?.to_f64() / TICKS_PER_MILLISECOND as f64))
 }
 
-/// A ratio; not defined is bad, and incomplete knowledge is uncertain.
-pub fn ratio_value(kpi: &Kpi, ratio: Option<Ratio>, at: Timestamp, now: Timestamp) -> DataValue {
-    let Some(ratio) = ratio else {
+/// A ratio; not defined is bad, and what does not follow from certain knowledge is uncertain.
+pub fn figure_value(kpi: &Kpi, figure: Figure, at: Timestamp, now: Timestamp) -> DataValue {
+    let Some(ratio) = figure.ratio(kpi) else {
         return data_value(None, StatusCode::BadNoData, at, now);
     };
-    let is_partial = kpi.time.of(LossClass::NoData) > Span::ZERO;
-    let status = if is_partial { StatusCode::UncertainDataSubNormal } else { StatusCode::Good };
+    let status = certainty(figure.is_certain(kpi));
     data_value(Some(Variant::Double(ratio.to_f64())), status, at, now)
+}
+
+fn follows_from_parts(value: KpiValue) -> bool {
+    use KpiValue::{FullyProductive, Good, QualityLoss, Reject, SpeedLoss, Total};
+    match value {
+        KpiValue::Figure(figure, _) => figure.follows_from_parts(),
+        Good | Reject | Total | SpeedLoss | QualityLoss | FullyProductive => true,
+        _ => false,
+    }
+}
+
+fn certainty(is_certain: bool) -> StatusCode {
+    if is_certain { StatusCode::Good } else { StatusCode::UncertainDataSubNormal }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::oee::loss::LossClass;
+    use crate::domain::time::{Span, Window};
+
+    /// The statuses of quality, availability, rejected parts and run time.
+    fn statuses(change: impl FnOnce(&mut Kpi)) -> [StatusCode; 4] {
+        let at = Timestamp::from_ticks(0);
+        let to = at + Span::from_seconds(100);
+        let mut kpi = Kpi::nothing(Window { from: at, to });
+        kpi.time.add(LossClass::Run, Span::from_seconds(90));
+        kpi.counted = true;
+        kpi.production.parts.total = 10;
+        kpi.production.parts.good = 10;
+        kpi.production.ideal_total.add(10_000_000, 1, 10);
+        kpi.production.ideal_good.add(10_000_000, 1, 10);
+        change(&mut kpi);
+        kpi.set_flags();
+        let shown = KpiView { window_name: "rolling".into(), kpi };
+        let of = |value| kpi_value(&shown, value, to).status.unwrap_or(StatusCode::Good);
+        let figure = |figure| of(KpiValue::Figure(figure, FigurePart::Value));
+        [
+            figure(Figure::Quality),
+            figure(Figure::Availability),
+            of(KpiValue::Reject),
+            of(KpiValue::RunTime),
+        ]
+    }
+
+    #[test]
+    fn what_follows_from_parts_is_uncertain_where_counters_contradict_each_other() {
+        const GOOD: StatusCode = StatusCode::Good;
+        const UNCERTAIN: StatusCode = StatusCode::UncertainDataSubNormal;
+        assert_eq!(statuses(|_| {}), [GOOD; 4]);
+        let disagree = statuses(|kpi| {
+            kpi.production.parts.good = 11;
+            kpi.production.parts.reject = -1;
+        });
+        assert_eq!(disagree, [UNCERTAIN, GOOD, UNCERTAIN, GOOD]);
+        let beyond_belief = statuses(|kpi| kpi.production.doubtful_steps = 1);
+        assert_eq!(beyond_belief, [UNCERTAIN, GOOD, UNCERTAIN, GOOD]);
+        let gap = statuses(|kpi| kpi.time.add(LossClass::NoData, Span::from_seconds(10)));
+        assert_eq!(gap, [UNCERTAIN, UNCERTAIN, GOOD, GOOD]);
+        let nothing = statuses(|kpi| kpi.counted = false);
+        assert_eq!(nothing[0], StatusCode::BadNoData);
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use opcua::types::{DataValue, StatusCode, Variant};
 
-use super::figures::ratio_value;
+use super::figures::figure_value;
 use super::history::Source;
 use super::value::data_value;
 use crate::app::query::{Queries, QueryError, blocking};
@@ -155,7 +155,7 @@ impl PlantSource<'_> {
             let at = |at: Timestamp| {
                 let window = shift_until(&plant, &equipment, at)?;
                 let kpi = facts.facts().kpi(&equipment, window)?;
-                Some((at, ratio_value(&kpi, figure.ratio(&kpi), at, now)))
+                Some((at, figure_value(&kpi, figure, at, now)))
             };
             Ok(minutes(window).filter_map(at).collect())
         });
