@@ -229,9 +229,22 @@ fn sums_of_windows_and_of_equipment_keep_what_a_reader_must_know() {
     assert!(!equipment.counted, "parts of two machines are known where both count them");
     other.counted = true;
     other.provisional = false;
-    let mut equipment = one;
+    let mut equipment = one.clone();
     equipment.merge_equipment(&other);
     assert!(equipment.counted && !equipment.provisional);
+    assert!(!equipment.flags.contains(&Flag::CountersDisagree));
+    one.production.parts.reject = -1;
+    for (mut sum, next) in [(one.clone(), &other), (other.clone(), &one)] {
+        sum.merge_equipment(next);
+        assert_eq!(sum.production.parts.reject, 2);
+        assert!(sum.flags.contains(&Flag::CountersDisagree), "though the sum looks right");
+    }
+    one.merge(&other);
+    one.set_flags();
+    assert!(
+        !one.flags.contains(&Flag::CountersDisagree),
+        "of one machine the last parts may say it"
+    );
 }
 
 #[test]

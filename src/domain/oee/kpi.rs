@@ -202,12 +202,21 @@ impl Kpi {
     /// Only what can be added is: ratios follow from the sums.
     pub fn merge(&mut self, other: &Kpi) {
         let counted = self.counted || other.counted;
-        self.merge_equipment(other);
+        self.add(other);
         self.counted = counted;
     }
 
-    /// Adds the time and the parts of another equipment: parts are counted where all count them.
+    /// Adds the time and the parts of another equipment: parts are counted where all count them, and
+    /// counters that disagree on one of the two do so whatever the sum is.
     pub fn merge_equipment(&mut self, other: &Kpi) {
+        let counted = self.counted && other.counted;
+        let disagree = self.counters_disagree() || other.counters_disagree();
+        self.add(other);
+        self.counted = counted;
+        self.flags.extend(disagree.then_some(Flag::CountersDisagree));
+    }
+
+    fn add(&mut self, other: &Kpi) {
         self.window = Window {
             from: self.window.from.min(other.window.from),
             to: self.window.to.max(other.window.to),
@@ -216,9 +225,12 @@ impl Kpi {
         self.time_in_orders.merge(&other.time_in_orders);
         self.stops.merge(&other.stops);
         self.production.merge(&other.production);
-        self.counted &= other.counted;
         self.provisional |= other.provisional;
         self.flags.extend(other.flags.iter().copied());
+    }
+
+    fn counters_disagree(&self) -> bool {
+        self.production.parts.good < 0 || self.production.parts.reject < 0
     }
 
     /// The sum of what there is: another window of the same equipment is added.
@@ -387,7 +399,7 @@ impl Kpi {
             (Flag::UnattributedCounts, unattributed != Default::default()),
             (Flag::DoubtfulCounterStep, production.doubtful_steps > 0),
             (Flag::CoverageIncomplete, self.time.of(LossClass::NoData) > Span::ZERO),
-            (Flag::CountersDisagree, production.parts.good < 0 || production.parts.reject < 0),
+            (Flag::CountersDisagree, self.counters_disagree()),
             (Flag::UnexplainedStops, self.stops.unexplained > 0),
         ];
         let set = conditions.into_iter().filter(|(_, holds)| *holds).map(|(flag, _)| flag);
