@@ -6,6 +6,7 @@ pub mod domain;
 
 pub mod app;
 
+pub mod channel;
 pub mod config;
 pub mod http;
 pub mod machine;

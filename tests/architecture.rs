@@ -15,28 +15,26 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("app", &["domain"]),
     ("config", &["domain"]),
     ("store", &["app", "domain"]),
-    ("machine", &["app", "domain"]),
-    ("server", &["app", "domain"]),
+    ("channel", &["app", "domain"]),
+    ("machine", &["app", "channel", "domain"]),
+    ("server", &["app", "channel", "domain"]),
     ("http", &["app", "domain"]),
     ("sim", &["app", "domain"]),
     ("sys", &["app", "domain"]),
-    ("cli", &["app", "config", "domain", "http", "machine", "server", "sim", "store", "sys"]),
+    ("cli", &["app", "channel", "config", "domain", "http", "machine", "server", "sim", "store", "sys"]),
 ];
 
 /// The layers of the OPC UA server, and what each of them may name of the others.
 const SERVER_LAYERS: &[(&str, &[&str])] = &[
-    ("decode", &[]),
-    ("time", &[]),
     ("limits", &["wire"]),
-    ("pki", &[]),
-    ("space", &["decode", "limits", "time"]),
-    ("wire", &["decode", "pki", "time"]),
-    ("services", &["decode", "limits", "pki", "space", "time", "wire"]),
+    ("space", &["limits"]),
+    ("wire", &[]),
+    ("services", &["limits", "space", "wire"]),
 ];
 
 /// Libraries and the only folders that may name them.
 const ONLY_IN: &[(&str, &[&str])] = &[
-    ("opcua::", &["machine", "server", "sim"]),
+    ("opcua::", &["channel", "machine", "server", "sim"]),
     ("axum::", &["http"]),
     ("redb::", &["store"]),
     ("toml::", &["config"]),
@@ -46,9 +44,9 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("tokio::", &["app", "cli", "http", "machine", "server", "sim"]),
     ("tracing::", &["app", "cli", "machine", "server", "sim"]),
     ("SystemTime::now", &["sys"]),
-    ("Instant::now", &["machine", "server"]),
-    ("x509_cert::", &["server"]),
-    ("rsa::", &["server"]),
+    ("Instant::now", &["channel", "machine", "server"]),
+    ("x509_cert::", &["channel", "server"]),
+    ("rsa::", &["channel", "server"]),
     ("socket2::", &["server"]),
     ("opcua::server", &["sim"]),
 ];

@@ -10,7 +10,7 @@ use crate::app::clock::Clock as _;
 use crate::app::time_text::print;
 use crate::domain::time::{TICKS_PER_SECOND, Timestamp};
 use crate::server::application_uri;
-use crate::server::pki::{Listed, PeerCertificate, Place, Store, certificate_path, create};
+use crate::channel::pki::{Listed, PeerCertificate, Place, Store, certificate_path, create};
 use crate::sys::WallClock;
 
 /// Which certificates.

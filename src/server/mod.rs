@@ -1,17 +1,13 @@
 //! The OPC UA server, in three layers that do not know each other's insides.
 //!
 //! [`wire`] turns bytes of a socket into requests of a secure channel, [`services`] answers requests
-//! of sessions, [`space`] says what nodes there are and what they say. Beside them stand [`pki`]
-//! (certificates), [`decode`] (reading what peers send) and [`limits`].
+//! of sessions, [`space`] says what nodes there are and what they say. Beside them stand [`limits`].
 
-pub mod decode;
 pub mod limits;
-pub mod pki;
 mod push;
 pub mod services;
 pub mod space;
 mod start;
-pub mod time;
 pub mod wire;
 
 pub use start::{

@@ -10,9 +10,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::decode::raw_context;
+use crate::channel::decode::raw_context;
 use super::limits::Limits;
-use super::pki::{OwnIdentity, TrustList};
+use crate::channel::pki::{OwnIdentity, TrustList};
 use super::push;
 use super::services::{Endpoints, Logons, Services, Setup};
 use super::space::{
@@ -247,9 +247,9 @@ pub fn decoding() -> DecodingOptions {
     DecodingOptions {
         max_string_length: STRING_MAX,
         max_byte_string_length: STRING_MAX,
-        max_array_length: super::decode::walk::ARRAY_MAX,
+        max_array_length: crate::channel::decode::walk::ARRAY_MAX,
         // The walk before decoding has the last word on nesting.
-        decoding_depth_gauge: DepthGauge::new(super::decode::walk::DEPTH_MAX as u64),
+        decoding_depth_gauge: DepthGauge::new(crate::channel::decode::walk::DEPTH_MAX as u64),
         ..DecodingOptions::default()
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use linewright::server::pki::{Place, Store, TrustList, fingerprint};
+use linewright::channel::pki::{Place, Store, TrustList, fingerprint};
 use opcua::types::StatusCode;
 
 const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/opcua/certificates");

@@ -24,7 +24,7 @@ fn pki_template() -> &'static Path {
         let directory = tempfile::tempdir().unwrap();
         let uri = linewright::server::application_uri("Test");
         let hosts = ["127.0.0.1".to_owned()];
-        linewright::server::pki::create(directory.path(), &uri, &hosts).unwrap();
+        linewright::channel::pki::create(directory.path(), &uri, &hosts).unwrap();
         directory
     });
     template.path()

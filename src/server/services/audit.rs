@@ -13,7 +13,7 @@ use super::Services;
 use super::dispatch::Asked;
 use super::request::{CallItem, WriteItem};
 use super::session::Session;
-use crate::server::pki::NotTrusted;
+use crate::channel::pki::NotTrusted;
 use crate::server::space::{CallOutcome, Event};
 use crate::server::wire::ChannelInfo;
 

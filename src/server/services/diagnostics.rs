@@ -14,7 +14,7 @@ use super::session::{Proof, Session};
 use super::subscription::Subscription;
 use crate::domain::time::Span;
 use crate::server::space::Diagnostics;
-use crate::server::time::date_time;
+use crate::channel::time::date_time;
 
 /// Lines of refusals are written at most this often, however many peers are turned away.
 const REFUSAL_LINES: Duration = Duration::from_secs(1);

@@ -12,7 +12,7 @@ use opcua::types::{BinaryDecodable, NodeId, ObjectId, RequestHeader, StatusCode}
 use super::Services;
 use super::respond::fault;
 use super::session::Session;
-use crate::server::decode::Reader;
+use crate::channel::decode::Reader;
 use crate::server::space::Asker;
 use crate::server::wire::{ChannelInfo, Reply};
 

@@ -9,7 +9,7 @@ use opcua::types::{
 
 use super::queue::Entry;
 use super::subscription::Notification;
-use crate::server::time::ticks;
+use crate::channel::time::ticks;
 
 /// Encodings of the parts of a message.
 const DATA_CHANGE: u16 = 811;

@@ -12,9 +12,9 @@ use super::dispatch::Asked;
 use super::filter::event::EventFilter;
 use super::request::HistoryItem;
 use super::session::{HistoryPlace, HistoryPoint};
-use crate::server::decode::Reader;
+use crate::channel::decode::Reader;
 use crate::server::space::{EventHistoryRequest, EventPlace};
-use crate::server::time::timestamp;
+use crate::channel::time::timestamp;
 
 /// Events of one answer.
 const EVENTS_MAX: usize = 500;

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 
 use super::{Services, dispatch};
 use crate::app::refusals::Refusal;
-use crate::server::pki::NotTrusted;
+use crate::channel::pki::NotTrusted;
 use crate::server::wire::{ChannelInfo, Handler, Reply};
 
 impl Handler for Services {

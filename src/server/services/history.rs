@@ -15,9 +15,9 @@ use super::event_history::EventDetails;
 use super::request::{HistoryItem, HistoryRead};
 use super::respond::header;
 use super::session::{HistoryPlace, HistoryPoint};
-use crate::server::decode::{Reader, raw_body};
+use crate::channel::decode::{Reader, raw_body};
 use crate::server::space::{AtTimeRequest, HISTORY_READ, INSTANTS_MAX, RawHistoryRequest};
-use crate::server::time::timestamp;
+use crate::channel::time::timestamp;
 use crate::server::wire::Reply;
 
 /// Encodings of details.

@@ -15,8 +15,8 @@ use super::discovery::token_policy;
 use super::session::{Identity, Proof, Session};
 use crate::app::access::{Denied, Users};
 use crate::domain::role::Role;
-use crate::server::decode::{Reader, raw_body};
-use crate::server::pki::{OwnIdentity, PeerCertificate};
+use crate::channel::decode::{Reader, raw_body};
+use crate::channel::pki::{OwnIdentity, PeerCertificate};
 use crate::server::wire::ChannelInfo;
 
 /// Encodings of identity tokens.

@@ -16,7 +16,7 @@ use super::filter::data_change::{DataFilter, Measured};
 use super::filter::event::{AGGREGATE_FILTER, DATA_CHANGE_FILTER, EVENT_FILTER, EventFilter};
 use super::item::{DataWatch, Settings, Watch};
 use super::request::{Parameters, ReadItem};
-use crate::server::decode::{Reader, raw_body};
+use crate::channel::decode::{Reader, raw_body};
 use crate::server::space::{CURRENT_READ, Node};
 
 /// Longest time between two looks.

@@ -48,9 +48,9 @@ use self::publish::Surroundings;
 use self::registry::Registry;
 use self::sessions::Sessions;
 use super::limits::Limits;
-use super::pki::OwnIdentity;
+use crate::channel::pki::OwnIdentity;
 use super::space::{Event, Space};
-use super::time::now_date_time;
+use crate::channel::time::now_date_time;
 use crate::app::clock::Clock;
 use crate::app::refusals::Refusals;
 

@@ -6,7 +6,7 @@ use opcua::types::{
     TimestampsToReturn, Variant,
 };
 
-use crate::server::decode::Reader;
+use crate::channel::decode::Reader;
 
 /// What is to be read, monitored or read back of a node.
 #[derive(Clone, Debug)]

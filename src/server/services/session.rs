@@ -13,7 +13,7 @@ use super::publish::Publishing;
 use crate::app::access::Caller;
 use crate::domain::role::Role;
 use crate::domain::time::Timestamp;
-use crate::server::pki::PeerCertificate;
+use crate::channel::pki::PeerCertificate;
 use crate::server::space::{Asker, EventPlace, Place, Reference};
 use crate::server::wire::ChannelInfo;
 

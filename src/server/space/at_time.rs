@@ -6,7 +6,7 @@ use opcua::types::{DataValue, StatusCode};
 use super::history::Source;
 use super::value::data_value;
 use crate::domain::time::{Span, Timestamp, Window};
-use crate::server::time::timestamp;
+use crate::channel::time::timestamp;
 
 /// Instants of one read at most.
 pub const INSTANTS_MAX: usize = 1000;
@@ -121,7 +121,7 @@ mod tests {
     use opcua::types::Variant;
 
     use super::*;
-    use crate::server::time::date_time;
+    use crate::channel::time::date_time;
 
     /// Values at some instants; `None` where nothing was known from then on.
     struct Stored(Vec<(i64, Option<i64>)>);

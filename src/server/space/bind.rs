@@ -27,7 +27,7 @@ use crate::domain::oee::loss::LossClass;
 use crate::domain::order::JobCommand;
 use crate::domain::signal::{SignalRole, Vocabulary};
 use crate::domain::time::Timestamp;
-use crate::server::time::date_time;
+use crate::channel::time::date_time;
 
 /// A constant.
 pub fn constant(value: impl Into<Variant>) -> Option<Bound> {

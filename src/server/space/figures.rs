@@ -9,7 +9,7 @@ use crate::domain::oee::figure::Figure;
 use crate::domain::oee::kpi::{ExactTime, Kpi, Profile};
 use crate::domain::quantity::Ratio;
 use crate::domain::time::{TICKS_PER_MILLISECOND, Timestamp};
-use crate::server::time::date_time;
+use crate::channel::time::date_time;
 
 pub fn kpi_value(shown: &KpiView, value: KpiValue, now: Timestamp) -> DataValue {
     let kpi = &shown.kpi;

@@ -21,7 +21,7 @@ use crate::domain::order::{JobCommand, OrderRequest};
 use crate::domain::role::Permission;
 use crate::domain::signal::MachineState;
 use crate::domain::time::{Timestamp, Window};
-use crate::server::time::timestamp;
+use crate::channel::time::timestamp;
 
 /// The methods.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

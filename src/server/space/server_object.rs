@@ -13,9 +13,9 @@ use opcua::types::{
 
 use crate::app::clock::Clock;
 use crate::domain::time::{TICKS_PER_SECOND, Timestamp};
-use crate::server::decode::walk::ARRAY_MAX;
+use crate::channel::decode::walk::ARRAY_MAX;
 use crate::server::limits::Limits;
-use crate::server::time::date_time;
+use crate::channel::time::date_time;
 
 /// Values of one history answer.
 const HISTORY_VALUES_MAX: u32 = 1000;

@@ -14,7 +14,7 @@ use crate::domain::notice::ConditionId;
 use crate::domain::oee::stops::Stop;
 use crate::domain::plant::Plant;
 use crate::domain::time::{Span, Timestamp};
-use crate::server::time::date_time;
+use crate::channel::time::date_time;
 
 /// A part of a stop; of none where the machine does not stand.
 pub fn stop_value(

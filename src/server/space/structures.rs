@@ -13,7 +13,7 @@ use crate::domain::oee::stops::Stop;
 use crate::domain::plant::Plant;
 use crate::domain::shift::ShiftNote;
 use crate::domain::time::{Span, Timestamp};
-use crate::server::time::date_time;
+use crate::channel::time::date_time;
 
 structure! {
     /// A stop of a machine (StopDataType).

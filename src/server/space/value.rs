@@ -25,7 +25,7 @@ use crate::domain::order::{Order, allowed_commands};
 use crate::domain::plant::Plant;
 use crate::domain::signal::{SignalRole, Unusable, Vocabulary};
 use crate::domain::time::{Span, TICKS_PER_MILLISECOND, Timestamp};
-use crate::server::time::date_time;
+use crate::channel::time::date_time;
 
 /// How long the last value is still shown, as uncertain, after a link was lost.
 const LINGER: Span = Span::from_seconds(10);

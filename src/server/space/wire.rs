@@ -10,7 +10,7 @@ use opcua::types::{
     VariantScalarTypeId,
 };
 
-use crate::server::decode::raw_body;
+use crate::channel::decode::raw_body;
 
 /// Elements for which room is made before they are there.
 const ROOM: usize = 64;

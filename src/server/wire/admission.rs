@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use opcua::types::StatusCode;
 
-use super::frame::{ChunkKind, FRAME_HEADER, Frame, FrameHeader, FrameKind};
+use crate::channel::frame::{ChunkKind, FRAME_HEADER, Frame, FrameHeader, FrameKind};
 
 /// Smallest frame that carries a chunk: frame header, channel id, token id, sequence header.
 const CHUNK_MIN: usize = FRAME_HEADER + 16;

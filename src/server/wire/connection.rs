@@ -22,10 +22,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Wire;
 use super::admission::{Admission, Phase, Refusal, Verdict};
-use super::assemble::Assembler;
-use super::channel::Channel;
+use crate::channel::assemble::Assembler;
+use crate::channel::symmetric::Channel;
 use super::encode::{Acknowledge, encode_message, read_hello, write_error};
-use super::frame::{Frame, FrameKind};
+use crate::channel::frame::{Frame, FrameKind};
 use super::handler::{ChannelInfo, Outgoing, Reply};
 use crate::app::refusals;
 

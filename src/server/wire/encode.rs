@@ -10,7 +10,7 @@ use opcua::types::{
     SimpleBinaryDecodable, StatusCode,
 };
 
-use crate::server::decode::Reader;
+use crate::channel::decode::Reader;
 
 /// Longest text of an error.
 const REASON_MAX: usize = 200;

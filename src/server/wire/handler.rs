@@ -12,7 +12,7 @@ use opcua::types::MessageSecurityMode;
 use tokio::sync::mpsc;
 
 use crate::app::refusals::Refusal;
-use crate::server::pki::{NotTrusted, PeerCertificate};
+use crate::channel::pki::{NotTrusted, PeerCertificate};
 
 /// What a channel is, for those who answer its requests.
 #[derive(Debug)]

@@ -4,18 +4,14 @@
 //! sessions, services or nodes, and hands requests to a [`Handler`].
 
 pub mod admission;
-mod assemble;
-mod asymmetric;
-mod channel;
 mod connection;
 mod encode;
-pub mod frame;
 pub mod gate;
 mod handler;
 mod listener;
 mod open;
 
-pub use assemble::{Budget, MessageLimits};
+pub use crate::channel::assemble::{Budget, MessageLimits};
 pub use connection::OUTGOING_MAX;
 pub use handler::{ChannelInfo, Handler, Outgoing, Reply};
 pub use listener::listen;
@@ -30,8 +26,8 @@ use tokio::sync::Semaphore;
 
 use self::admission::AdmissionLimits;
 use self::gate::{Gate, GateLimits};
-use super::decode::raw_context;
-use super::pki::{OwnIdentity, TrustList};
+use crate::channel::decode::raw_context;
+use crate::channel::pki::{OwnIdentity, TrustList};
 use crate::app::clock::Clock;
 use crate::domain::time::TICKS_PER_SECOND;
 

@@ -12,14 +12,14 @@ use opcua::types::{
 };
 
 use super::Wire;
-use super::asymmetric::{OpenedChunk, Sealing, open_header, open_plain, open_secured, seal};
-use super::channel::{Channel, Nonces};
+use crate::channel::asymmetric::{OpenedChunk, Sealing, open_header, open_plain, open_secured, seal};
+use crate::channel::symmetric::{Channel, Nonces};
 use super::connection::{Connection, End};
 use super::encode::{encode_message, read_open_request};
-use super::frame::Frame;
+use crate::channel::frame::Frame;
 use super::handler::ChannelInfo;
-use crate::server::pki::{NotTrusted, PeerCertificate};
-use crate::server::time::now_date_time;
+use crate::channel::pki::{NotTrusted, PeerCertificate};
+use crate::channel::time::now_date_time;
 
 /// Shortest and longest life of a token.
 const LIFETIME_MIN: Duration = Duration::from_secs(30);

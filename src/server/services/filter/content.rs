@@ -13,7 +13,7 @@ use opcua::types::{
 
 use super::compare::{bits, equal, order, text, truth};
 use super::like::is_like;
-use crate::server::decode::{Reader, raw_body};
+use crate::channel::decode::{Reader, raw_body};
 use crate::server::space::{Event, TypeTree};
 
 /// Encodings of operands (Part 6).

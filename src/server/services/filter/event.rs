@@ -4,7 +4,7 @@
 use opcua::types::{ContentFilterResult, EventFilterResult, ObjectTypeId, StatusCode, Variant};
 
 use super::content::{FieldPath, WhereClause, read_elements};
-use crate::server::decode::Reader;
+use crate::channel::decode::Reader;
 use crate::server::limits::SubscriptionLimits;
 use crate::server::space::{Event, TypeTree};
 

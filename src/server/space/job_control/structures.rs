@@ -191,7 +191,7 @@ mod tests {
     use opcua::types::{ContextOwned, DecodingOptions, NamespaceMap, StatusCode};
 
     use super::*;
-    use crate::server::decode::raw_context;
+    use crate::channel::decode::raw_context;
     use crate::server::space::wire::{Structure as _, Wire as _};
 
     fn context() -> ContextOwned {

@@ -17,7 +17,7 @@ use crate::domain::order::{JobState, OrderRequest};
 use crate::domain::plant::Plant;
 use crate::domain::quantity::Quantity;
 use crate::server::space::bind;
-use crate::server::time::{date_time, timestamp};
+use crate::channel::time::{date_time, timestamp};
 
 /// What material is for, as ISA-95 has it; compared without regard to case.
 const PRODUCED: &str = "Material Produced";

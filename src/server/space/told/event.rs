@@ -14,7 +14,7 @@ use crate::domain::shift::ShiftNote;
 use crate::domain::time::{TICKS_PER_MILLISECOND, Timestamp, Window};
 use crate::server::space::event::Event;
 use crate::server::space::job_control::JobControl;
-use crate::server::time::date_time;
+use crate::channel::time::date_time;
 
 /// Severities (Part 5 §6.4.2): from 667 on is high, below 334 low.
 mod severity {

@@ -16,7 +16,7 @@ use crate::server::space::source::{Source, Subject};
 use crate::server::space::stops::stop_value;
 use crate::server::space::structures::{LotOperationStructure, Note, QualityRecord};
 use crate::server::space::value::order_value;
-use crate::server::time::date_time;
+use crate::channel::time::date_time;
 
 /// Quality records of one order that are shown.
 const RECORDS_MAX: usize = 1000;

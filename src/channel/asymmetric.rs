@@ -11,7 +11,7 @@ use opcua::crypto::{KeySize as _, PublicKey, SecurityPolicy};
 use opcua::types::StatusCode;
 
 use super::frame::FRAME_HEADER;
-use crate::server::pki::{OwnIdentity, PeerCertificate};
+use super::pki::{OwnIdentity, PeerCertificate};
 
 /// Frame header and channel id.
 const CHUNK_HEADER: usize = FRAME_HEADER + 4;

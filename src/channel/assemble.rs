@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::{Bytes, BytesMut};
 use opcua::types::StatusCode;
 
-use super::channel::Chunk;
+use super::symmetric::Chunk;
 use super::frame::ChunkKind;
 
 /// How large a message may be.
