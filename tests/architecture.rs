@@ -21,7 +21,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("http", &["app", "domain"]),
     ("sim", &["app", "domain"]),
     ("sys", &["app", "domain"]),
-    ("cli", &["app", "channel", "config", "domain", "http", "machine", "server", "sim", "store", "sys"]),
+    (
+        "cli",
+        &["app", "channel", "config", "domain", "http", "machine", "server", "sim", "store", "sys"],
+    ),
 ];
 
 /// The layers of the OPC UA server, and what each of them may name of the others.

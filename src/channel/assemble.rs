@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::{Bytes, BytesMut};
 use opcua::types::StatusCode;
 
-use super::symmetric::Chunk;
 use super::frame::ChunkKind;
+use super::symmetric::Chunk;
 
 /// How large a message may be.
 #[derive(Clone, Copy, Debug)]

@@ -7,11 +7,24 @@ use opcua::types::StatusCode;
 /// Bytes of every frame before its body: type, chunk kind, size.
 pub const FRAME_HEADER: usize = 8;
 
+/// The two sides of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    /// The one that connects and asks.
+    Client,
+    /// The one that answers.
+    Server,
+}
+
 /// What a frame carries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FrameKind {
     /// Hello of a client.
     Hello,
+    /// What a server answers to it.
+    Acknowledge,
+    /// What a server says before it closes the connection.
+    Error,
     /// A chunk that opens or renews a secure channel.
     Open,
     /// A chunk of a message.
@@ -52,14 +65,16 @@ pub struct Frame {
 }
 
 impl FrameHeader {
-    /// Reads a header; a type that no client may send is [`StatusCode::BadTcpMessageTypeInvalid`].
-    pub fn read(bytes: [u8; FRAME_HEADER]) -> Result<FrameHeader, StatusCode> {
+    /// Reads a header; a type that this side may not send is [`StatusCode::BadTcpMessageTypeInvalid`].
+    pub fn read(sender: Side, bytes: [u8; FRAME_HEADER]) -> Result<FrameHeader, StatusCode> {
         let [a, b, c, chunk, s0, s1, s2, s3] = bytes;
         let kind = match &[a, b, c] {
-            b"HEL" => FrameKind::Hello,
+            b"HEL" if sender == Side::Client => FrameKind::Hello,
+            b"ACK" if sender == Side::Server => FrameKind::Acknowledge,
+            b"ERR" if sender == Side::Server => FrameKind::Error,
             b"OPN" => FrameKind::Open,
             b"MSG" => FrameKind::Message,
-            b"CLO" => FrameKind::Close,
+            b"CLO" if sender == Side::Client => FrameKind::Close,
             _ => return Err(StatusCode::BadTcpMessageTypeInvalid),
         };
         let chunk = match chunk {
@@ -78,15 +93,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_frames_that_a_client_may_send_are_known() {
-        let read = |text: &[u8; 4]| {
+    fn only_frames_that_a_side_may_send_are_known() {
+        let read = |side: Side, text: &[u8; 4]| {
             let [a, b, c, d] = *text;
-            FrameHeader::read([a, b, c, d, 12, 0, 0, 0]).map(|header| (header.kind, header.size))
+            let header = FrameHeader::read(side, [a, b, c, d, 12, 0, 0, 0]);
+            header.map(|header| (header.kind, header.size))
         };
-        assert_eq!(read(b"HELF"), Ok((FrameKind::Hello, 12)));
-        assert_eq!(read(b"MSGC"), Ok((FrameKind::Message, 12)));
-        for wrong in [b"ACKF", b"ERRF", b"RHEF", b"HELC", b"OPNC", b"CLOA", b"MSGX", b"GET "] {
-            assert_eq!(read(wrong), Err(StatusCode::BadTcpMessageTypeInvalid), "{wrong:?}");
+        assert_eq!(read(Side::Client, b"HELF"), Ok((FrameKind::Hello, 12)));
+        assert_eq!(read(Side::Server, b"ACKF"), Ok((FrameKind::Acknowledge, 12)));
+        for side in [Side::Client, Side::Server] {
+            assert_eq!(read(side, b"MSGC"), Ok((FrameKind::Message, 12)));
+            let others: [&[u8; 4]; 3] = match side {
+                Side::Client => [b"ACKF", b"ERRF", b"RHEF"],
+                Side::Server => [b"HELF", b"CLOF", b"RHEF"],
+            };
+            let never = [b"HELC", b"ACKC", b"OPNC", b"CLOA", b"MSGX", b"GET "];
+            for wrong in others.into_iter().chain(never) {
+                let refused = Err(StatusCode::BadTcpMessageTypeInvalid);
+                assert_eq!(read(side, wrong), refused, "{side:?} {wrong:?}");
+            }
         }
     }
 }

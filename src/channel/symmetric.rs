@@ -1,7 +1,7 @@
 //! A secure channel: tokens with their keys, sequence numbers, and the security of message chunks.
 //!
-//! Keys of an older token stay valid for receiving until they expire, and ours change only when the
-//! peer uses the new token (Part 4 §5.6.2), so a renewal under load loses nothing.
+//! Keys of an older token stay valid for receiving until they expire, and a server changes its own only
+//! when the client uses the new token (Part 4 §5.6.2), so a renewal under load loses nothing.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use opcua::crypto::{AesDerivedKeys, SecurityPolicy};
 use opcua::types::{MessageSecurityMode, StatusCode};
 
-use super::frame::{ChunkKind, FRAME_HEADER, Frame};
+use super::frame::{ChunkKind, FRAME_HEADER, Frame, Side};
 
 /// Frame header, channel id, token id.
 const SYMMETRIC_HEADER: usize = FRAME_HEADER + 8;
@@ -53,6 +53,7 @@ pub struct Chunk {
 
 /// A secure channel.
 pub struct Channel {
+    side: Side,
     id: u32,
     policy: SecurityPolicy,
     mode: MessageSecurityMode,
@@ -64,10 +65,10 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// A channel without a token yet.
-    pub fn new(id: u32, policy: SecurityPolicy, mode: MessageSecurityMode) -> Channel {
+    /// Our side of a channel, without a token yet.
+    pub fn new(side: Side, id: u32, policy: SecurityPolicy, mode: MessageSecurityMode) -> Channel {
         let (tokens, plain) = (Vec::new(), BytesMut::new());
-        Channel { id, policy, mode, tokens, sending: 0, received: None, sequence: 0, plain }
+        Channel { side, id, policy, mode, tokens, sending: 0, received: None, sequence: 0, plain }
     }
 
     /// Its id.
@@ -75,7 +76,12 @@ impl Channel {
         self.id
     }
 
-    /// Adds a token; the first one is used for sending at once.
+    /// Takes the id that the server has given to a new channel.
+    pub fn set_id(&mut self, id: u32) {
+        self.id = id;
+    }
+
+    /// Adds a token. A client uses it for sending at once, a server when the client has used it.
     pub fn add_token(&mut self, now: Instant, id: u32, lifetime: Duration, nonces: &Nonces<'_>) {
         let keys = (self.policy != SecurityPolicy::None).then(|| {
             let make = |secret, seed| self.policy.make_secure_channel_keys(secret, seed);
@@ -90,7 +96,7 @@ impl Channel {
         // A quarter more than agreed, for messages that are under way.
         let expires = now + lifetime + lifetime / 4;
         self.tokens.push(Token { id, keys, expires });
-        if self.sending == 0 {
+        if self.sending == 0 || self.side == Side::Client {
             self.sending = id;
         }
     }
@@ -141,7 +147,9 @@ impl Channel {
             None => bytes.slice(SYMMETRIC_HEADER..),
         };
         // Ids rise, so a late chunk of the old token does not lead back to it.
-        self.sending = self.sending.max(token);
+        if self.side == Side::Server {
+            self.sending = self.sending.max(token);
+        }
         let Some((sequence, rest)) = plain.split_first_chunk::<4>() else {
             return Err(StatusCode::BadDecodingError);
         };
@@ -286,10 +294,10 @@ mod tests {
 
     const LIFETIME: Duration = Duration::from_secs(60);
 
-    /// Two ends of a channel, ours and a mirrored one that stands for the client.
+    /// Two ends of a channel.
     fn pair(policy: SecurityPolicy, mode: MessageSecurityMode) -> (Channel, Channel) {
-        let (mut server, mut client) =
-            (Channel::new(7, policy, mode), Channel::new(7, policy, mode));
+        let [mut server, mut client] =
+            [Side::Server, Side::Client].map(|side| Channel::new(side, 7, policy, mode));
         add(&mut server, &mut client, 1);
         (server, client)
     }
@@ -304,7 +312,8 @@ mod tests {
     fn frames(mut bytes: BytesMut) -> Vec<Frame> {
         let mut frames = Vec::new();
         while let Some(header) = bytes.first_chunk::<8>() {
-            let header = FrameHeader::read(*header).unwrap();
+            // Messages look alike from both sides.
+            let header = FrameHeader::read(Side::Client, *header).unwrap();
             frames.push(Frame { header, bytes: bytes.split_to(header.size).freeze() });
         }
         frames
@@ -385,8 +394,10 @@ mod tests {
             to.open(Instant::now(), &frame).map(|_| token)
         };
         add(&mut server, &mut client, 2);
+        assert_eq!(send(&mut server, &mut client), Ok(1), "the old token still works");
+        client.sending = 1;
+        assert_eq!(send(&mut client, &mut server), Ok(1), "both ways");
         assert_eq!(send(&mut server, &mut client), Ok(1));
-        assert_eq!(send(&mut client, &mut server), Ok(1), "the old token still works");
         client.sending = 2;
         assert_eq!(send(&mut client, &mut server), Ok(2));
         assert_eq!(send(&mut server, &mut client), Ok(2));
@@ -397,7 +408,8 @@ mod tests {
 
     #[test]
     fn sequence_numbers_wrap_where_the_standard_says() {
-        let mut channel = Channel::new(1, SecurityPolicy::None, MessageSecurityMode::None);
+        let mode = MessageSecurityMode::None;
+        let mut channel = Channel::new(Side::Server, 1, SecurityPolicy::None, mode);
         channel.sequence = SEQUENCE_LAST;
         assert_eq!(channel.next_sequence(), 1);
         channel.received = Some(SEQUENCE_LAST + 5);

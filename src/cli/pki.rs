@@ -8,9 +8,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::{EXIT_NO_INPUT, EXIT_SOFTWARE, EXIT_USAGE, Failure, Outcome, load};
 use crate::app::clock::Clock as _;
 use crate::app::time_text::print;
+use crate::channel::pki::{Listed, PeerCertificate, Place, Store, certificate_path, create};
 use crate::domain::time::{TICKS_PER_SECOND, Timestamp};
 use crate::server::application_uri;
-use crate::channel::pki::{Listed, PeerCertificate, Place, Store, certificate_path, create};
 use crate::sys::WallClock;
 
 /// Which certificates.

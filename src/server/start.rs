@@ -10,9 +10,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::channel::decode::raw_context;
 use super::limits::Limits;
-use crate::channel::pki::{OwnIdentity, TrustList};
 use super::push;
 use super::services::{Endpoints, Logons, Services, Setup};
 use super::space::{
@@ -23,6 +21,8 @@ use crate::app::access::Users;
 use crate::app::clock::Clock;
 use crate::app::engine::{EngineHandle, Health};
 use crate::app::refusals::Refusals;
+use crate::channel::decode::raw_context;
+use crate::channel::pki::{OwnIdentity, TrustList};
 use crate::domain::time::{Span, TICKS_PER_SECOND};
 
 /// Service level of a server that works (Part 4 §6.6.2).

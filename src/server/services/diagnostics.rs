@@ -12,9 +12,9 @@ use opcua::types::{
 use super::Services;
 use super::session::{Proof, Session};
 use super::subscription::Subscription;
+use crate::channel::time::date_time;
 use crate::domain::time::Span;
 use crate::server::space::Diagnostics;
-use crate::channel::time::date_time;
 
 /// Lines of refusals are written at most this often, however many peers are turned away.
 const REFUSAL_LINES: Duration = Duration::from_secs(1);

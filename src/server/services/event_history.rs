@@ -13,8 +13,8 @@ use super::filter::event::EventFilter;
 use super::request::HistoryItem;
 use super::session::{HistoryPlace, HistoryPoint};
 use crate::channel::decode::Reader;
-use crate::server::space::{EventHistoryRequest, EventPlace};
 use crate::channel::time::timestamp;
+use crate::server::space::{EventHistoryRequest, EventPlace};
 
 /// Events of one answer.
 const EVENTS_MAX: usize = 500;

@@ -16,8 +16,8 @@ use super::request::{HistoryItem, HistoryRead};
 use super::respond::header;
 use super::session::{HistoryPlace, HistoryPoint};
 use crate::channel::decode::{Reader, raw_body};
-use crate::server::space::{AtTimeRequest, HISTORY_READ, INSTANTS_MAX, RawHistoryRequest};
 use crate::channel::time::timestamp;
+use crate::server::space::{AtTimeRequest, HISTORY_READ, INSTANTS_MAX, RawHistoryRequest};
 use crate::server::wire::Reply;
 
 /// Encodings of details.

@@ -14,9 +14,9 @@ use super::Services;
 use super::discovery::token_policy;
 use super::session::{Identity, Proof, Session};
 use crate::app::access::{Denied, Users};
-use crate::domain::role::Role;
 use crate::channel::decode::{Reader, raw_body};
 use crate::channel::pki::{OwnIdentity, PeerCertificate};
+use crate::domain::role::Role;
 use crate::server::wire::ChannelInfo;
 
 /// Encodings of identity tokens.

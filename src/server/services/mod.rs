@@ -48,11 +48,11 @@ use self::publish::Surroundings;
 use self::registry::Registry;
 use self::sessions::Sessions;
 use super::limits::Limits;
-use crate::channel::pki::OwnIdentity;
 use super::space::{Event, Space};
-use crate::channel::time::now_date_time;
 use crate::app::clock::Clock;
 use crate::app::refusals::Refusals;
+use crate::channel::pki::OwnIdentity;
+use crate::channel::time::now_date_time;
 
 /// What the services are made of.
 pub struct Services {

@@ -14,8 +14,8 @@ use opcua::types::{Context, ResponseHeader, ServiceFault, StatusCode};
 use super::encode::{Envelope, message, publish_response};
 use super::subscription::Subscription;
 use crate::app::clock::Clock;
-use crate::server::limits::SubscriptionLimits;
 use crate::channel::time::now_date_time;
+use crate::server::limits::SubscriptionLimits;
 use crate::server::wire::{ChannelInfo, Reply};
 
 /// Last words of subscriptions that wait for a publish request.

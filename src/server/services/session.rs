@@ -11,9 +11,9 @@ use opcua::types::{
 
 use super::publish::Publishing;
 use crate::app::access::Caller;
+use crate::channel::pki::PeerCertificate;
 use crate::domain::role::Role;
 use crate::domain::time::Timestamp;
-use crate::channel::pki::PeerCertificate;
 use crate::server::space::{Asker, EventPlace, Place, Reference};
 use crate::server::wire::ChannelInfo;
 

@@ -5,8 +5,8 @@ use opcua::types::{DataValue, StatusCode};
 
 use super::history::Source;
 use super::value::data_value;
-use crate::domain::time::{Span, Timestamp, Window};
 use crate::channel::time::timestamp;
+use crate::domain::time::{Span, Timestamp, Window};
 
 /// Instants of one read at most.
 pub const INSTANTS_MAX: usize = 1000;

@@ -22,12 +22,12 @@ use super::told::{self, ConditionKind, ConditionMethod};
 use crate::app::refusals::Refusal;
 use crate::app::trace::Direction;
 use crate::app::view::KpiWindow;
+use crate::channel::time::date_time;
 use crate::domain::oee::figure::Figure;
 use crate::domain::oee::loss::LossClass;
 use crate::domain::order::JobCommand;
 use crate::domain::signal::{SignalRole, Vocabulary};
 use crate::domain::time::Timestamp;
-use crate::channel::time::date_time;
 
 /// A constant.
 pub fn constant(value: impl Into<Variant>) -> Option<Bound> {

@@ -5,11 +5,11 @@ use opcua::types::{DataValue, StatusCode, Variant};
 use super::source::{FigurePart, KpiValue};
 use super::value::{data_value, duration};
 use crate::app::view::KpiView;
+use crate::channel::time::date_time;
 use crate::domain::oee::figure::Figure;
 use crate::domain::oee::kpi::{ExactTime, Kpi, Profile};
 use crate::domain::quantity::Ratio;
 use crate::domain::time::{TICKS_PER_MILLISECOND, Timestamp};
-use crate::channel::time::date_time;
 
 pub fn kpi_value(shown: &KpiView, value: KpiValue, now: Timestamp) -> DataValue {
     let kpi = &shown.kpi;

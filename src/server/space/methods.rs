@@ -13,6 +13,7 @@ use super::told::{ConditionKind, ConditionMethod};
 use crate::app::engine::{Actor, CommandError, CommandReply, EngineHandle};
 use crate::app::trace::Direction;
 use crate::app::view::KpiWindow;
+use crate::channel::time::timestamp;
 use crate::domain::command::{Change, Command, Consumption, Outcome, RemarkCommand, Report};
 use crate::domain::id::{
     InvalidKey, LineId, LotId, MachineId, OrderId, PersonId, ProductId, ReasonId,
@@ -21,7 +22,6 @@ use crate::domain::order::{JobCommand, OrderRequest};
 use crate::domain::role::Permission;
 use crate::domain::signal::MachineState;
 use crate::domain::time::{Timestamp, Window};
-use crate::channel::time::timestamp;
 
 /// The methods.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -12,10 +12,10 @@ use opcua::types::{
 };
 
 use crate::app::clock::Clock;
-use crate::domain::time::{TICKS_PER_SECOND, Timestamp};
 use crate::channel::decode::walk::ARRAY_MAX;
-use crate::server::limits::Limits;
 use crate::channel::time::date_time;
+use crate::domain::time::{TICKS_PER_SECOND, Timestamp};
+use crate::server::limits::Limits;
 
 /// Values of one history answer.
 const HISTORY_VALUES_MAX: u32 = 1000;

@@ -9,12 +9,12 @@ use super::source::{StopValue, Subject};
 use super::structures::StopStructure;
 use super::value::duration;
 use crate::app::view::PlantView;
+use crate::channel::time::date_time;
 use crate::domain::id::MachineId;
 use crate::domain::notice::ConditionId;
 use crate::domain::oee::stops::Stop;
 use crate::domain::plant::Plant;
 use crate::domain::time::{Span, Timestamp};
-use crate::channel::time::date_time;
 
 /// A part of a stop; of none where the machine does not stand.
 pub fn stop_value(

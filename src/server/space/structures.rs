@@ -6,6 +6,7 @@ use opcua::types::{ContextOwned, DateTime, LocalizedText, UAString, Variant};
 
 use super::wire::{Structure, array, structure};
 use crate::app::explain::Row;
+use crate::channel::time::date_time;
 use crate::domain::genealogy::LotOperation;
 use crate::domain::id::MachineId;
 use crate::domain::notice::{Condition, ConditionId, Matter, Notice};
@@ -13,7 +14,6 @@ use crate::domain::oee::stops::Stop;
 use crate::domain::plant::Plant;
 use crate::domain::shift::ShiftNote;
 use crate::domain::time::{Span, Timestamp};
-use crate::channel::time::date_time;
 
 structure! {
     /// A stop of a machine (StopDataType).

@@ -19,13 +19,13 @@ use crate::app::configuration::ConfigurationBoard;
 use crate::app::connection::Connections;
 use crate::app::refusals::Refusals;
 use crate::app::view::{KpiWindow, MachineView, OrderView, PlantView};
+use crate::channel::time::date_time;
 use crate::domain::id::{LineId, MachineId};
 use crate::domain::oee::evaluate::Equipment;
 use crate::domain::order::{Order, allowed_commands};
 use crate::domain::plant::Plant;
 use crate::domain::signal::{SignalRole, Unusable, Vocabulary};
 use crate::domain::time::{Span, TICKS_PER_MILLISECOND, Timestamp};
-use crate::channel::time::date_time;
 
 /// How long the last value is still shown, as uncertain, after a link was lost.
 const LINGER: Span = Span::from_seconds(10);

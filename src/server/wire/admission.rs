@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use opcua::types::StatusCode;
 
-use crate::channel::frame::{ChunkKind, FRAME_HEADER, Frame, FrameHeader, FrameKind};
+use crate::channel::frame::{ChunkKind, FRAME_HEADER, Frame, FrameHeader, FrameKind, Side};
 
 /// Smallest frame that carries a chunk: frame header, channel id, token id, sequence header.
 const CHUNK_MIN: usize = FRAME_HEADER + 16;
@@ -97,7 +97,7 @@ impl Admission {
         let Some(header) = self.buffer.first_chunk::<FRAME_HEADER>() else {
             return Verdict::More;
         };
-        let header = match FrameHeader::read(*header) {
+        let header = match FrameHeader::read(Side::Client, *header) {
             Ok(header) => header,
             Err(status) => return refused(status, "this is no frame of OPC UA TCP"),
         };

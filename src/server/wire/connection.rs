@@ -22,12 +22,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Wire;
 use super::admission::{Admission, Phase, Refusal, Verdict};
-use crate::channel::assemble::Assembler;
-use crate::channel::symmetric::Channel;
 use super::encode::{Acknowledge, encode_message, read_hello, write_error};
-use crate::channel::frame::{Frame, FrameKind};
 use super::handler::{ChannelInfo, Outgoing, Reply};
 use crate::app::refusals;
+use crate::channel::assemble::Assembler;
+use crate::channel::frame::{Frame, FrameKind};
+use crate::channel::symmetric::Channel;
 
 /// Requests of one connection that are worked on at once; more are not read.
 const IN_WORK_MAX: usize = 16;
@@ -250,6 +250,10 @@ impl Connection {
                     channel.open(Instant::now(), &frame)?;
                 }
                 Err(End::Closed)
+            }
+            // What only servers send is refused before it gets here.
+            FrameKind::Acknowledge | FrameKind::Error => {
+                Err(StatusCode::BadTcpMessageTypeInvalid.into())
             }
         }
     }

@@ -26,9 +26,9 @@ use tokio::sync::Semaphore;
 
 use self::admission::AdmissionLimits;
 use self::gate::{Gate, GateLimits};
+use crate::app::clock::Clock;
 use crate::channel::decode::raw_context;
 use crate::channel::pki::{OwnIdentity, TrustList};
-use crate::app::clock::Clock;
 use crate::domain::time::TICKS_PER_SECOND;
 
 /// Requests with many operations that are worked on at once.

@@ -12,13 +12,15 @@ use opcua::types::{
 };
 
 use super::Wire;
-use crate::channel::asymmetric::{OpenedChunk, Sealing, open_header, open_plain, open_secured, seal};
-use crate::channel::symmetric::{Channel, Nonces};
 use super::connection::{Connection, End};
 use super::encode::{encode_message, read_open_request};
-use crate::channel::frame::Frame;
 use super::handler::ChannelInfo;
+use crate::channel::asymmetric::{
+    OpenedChunk, Sealing, open_header, open_plain, open_secured, seal,
+};
+use crate::channel::frame::{Frame, Side};
 use crate::channel::pki::{NotTrusted, PeerCertificate};
+use crate::channel::symmetric::{Channel, Nonces};
 use crate::channel::time::now_date_time;
 
 /// Shortest and longest life of a token.
@@ -84,7 +86,7 @@ impl Connection {
             0,
             self.sender.clone(),
         );
-        self.channel = Some((Channel::new(id, policy, mode), Arc::new(info)));
+        self.channel = Some((Channel::new(Side::Server, id, policy, mode), Arc::new(info)));
     }
 
     /// A channel is renewed by who has opened it, as it was opened.

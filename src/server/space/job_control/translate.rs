@@ -11,13 +11,13 @@ use super::structures::{
     Equipment, JobOrder, JobOrderAndState, JobResponse, Material, Parameter, State,
 };
 use crate::app::view::OrderView;
+use crate::channel::time::{date_time, timestamp};
 use crate::domain::genealogy::{LotOperation, LotOperationKind};
 use crate::domain::id::{LineId, LotId, OrderId, ProductId};
 use crate::domain::order::{JobState, OrderRequest};
 use crate::domain::plant::Plant;
 use crate::domain::quantity::Quantity;
 use crate::server::space::bind;
-use crate::channel::time::{date_time, timestamp};
 
 /// What material is for, as ISA-95 has it; compared without regard to case.
 const PRODUCED: &str = "Material Produced";

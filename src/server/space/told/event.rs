@@ -6,6 +6,7 @@
 use opcua::types::{ByteString, DateTime, LocalizedText, NodeId, Variant};
 
 use crate::app::view::OrderView;
+use crate::channel::time::date_time;
 use crate::domain::notice::{CountCorrection, Matter, Notice, ShiftNotice};
 use crate::domain::oee::stops::Stop;
 use crate::domain::order::{JobCommand, Order, Totals};
@@ -14,7 +15,6 @@ use crate::domain::shift::ShiftNote;
 use crate::domain::time::{TICKS_PER_MILLISECOND, Timestamp, Window};
 use crate::server::space::event::Event;
 use crate::server::space::job_control::JobControl;
-use crate::channel::time::date_time;
 
 /// Severities (Part 5 §6.4.2): from 667 on is high, below 334 low.
 mod severity {

@@ -6,6 +6,7 @@ use super::{VirtualNodes, status};
 use crate::app::ports::{NoticePage, NoticePlace};
 use crate::app::query::blocking;
 use crate::app::view::OrderView;
+use crate::channel::time::date_time;
 use crate::domain::calendar::ShiftInstance;
 use crate::domain::genealogy::{LotOperation, LotOperationKind};
 use crate::domain::id::{LineId, LotId, MachineId, OrderId, PersonId};
@@ -16,7 +17,6 @@ use crate::server::space::source::{Source, Subject};
 use crate::server::space::stops::stop_value;
 use crate::server::space::structures::{LotOperationStructure, Note, QualityRecord};
 use crate::server::space::value::order_value;
-use crate::channel::time::date_time;
 
 /// Quality records of one order that are shown.
 const RECORDS_MAX: usize = 1000;
