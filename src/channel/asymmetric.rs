@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::{BufMut as _, BytesMut};
-use opcua::crypto::{KeySize as _, PublicKey, SecurityPolicy};
+use opcua::crypto::{KeySize as _, PrivateKey, PublicKey, SecurityPolicy};
 use opcua::types::StatusCode;
 
 use super::frame::FRAME_HEADER;
@@ -158,10 +158,8 @@ pub fn without_padding(plain: &[u8], key_size: usize) -> Option<usize> {
 pub struct Sealing<'a> {
     /// Policy.
     pub policy: SecurityPolicy,
-    /// Our certificate and key.
-    pub own: &'a OwnIdentity,
-    /// Certificate of the peer; absent under policy None.
-    pub peer: Option<&'a PeerCertificate>,
+    /// Our certificate with its key and that of the peer; absent under policy None.
+    pub certificates: Option<(&'a OwnIdentity, &'a PeerCertificate)>,
 }
 
 /// Writes an opening chunk of ours.
@@ -177,9 +175,9 @@ pub fn seal(
     chunk.put_u32_le(0);
     chunk.put_u32_le(channel);
     put_byte_string(&mut chunk, sealing.policy.to_uri().as_bytes());
-    match sealing.peer {
-        Some(peer) => {
-            put_byte_string(&mut chunk, sealing.own.der.as_ref());
+    match sealing.certificates {
+        Some((own, peer)) => {
+            put_byte_string(&mut chunk, own.der.as_ref());
             put_byte_string(&mut chunk, &peer.thumbprint);
         }
         None => {
@@ -191,8 +189,8 @@ pub fn seal(
     chunk.put_u32_le(sequence);
     chunk.put_u32_le(request);
     chunk.put_slice(message);
-    if let Some(peer) = sealing.peer {
-        encrypt(sealing, &peer.key, &mut chunk, body)?;
+    if let Some((own, peer)) = sealing.certificates {
+        encrypt(sealing.policy, &own.key, &peer.key, &mut chunk, body)?;
     } else {
         put_size(&mut chunk)?;
     }
@@ -202,13 +200,13 @@ pub fn seal(
 }
 
 fn encrypt(
-    sealing: &Sealing<'_>,
+    policy: SecurityPolicy,
+    own: &PrivateKey,
     key: &PublicKey,
     chunk: &mut BytesMut,
     body: usize,
 ) -> Result<(), StatusCode> {
-    let policy = sealing.policy;
-    let signature_size = sealing.own.key.size();
+    let signature_size = own.size();
     let info = policy.asymmetric_padding_info(key);
     let unpadded = chunk.len() - body + signature_size + info.minimum_padding;
     let padding = (info.block_size - unpadded % info.block_size) % info.block_size;
@@ -222,7 +220,7 @@ fn encrypt(
     let size = u32::try_from(body + cipher_size).map_err(|_| StatusCode::BadTcpInternalError)?;
     chunk[4..8].copy_from_slice(&size.to_le_bytes());
     let mut signature = vec![0; signature_size];
-    policy.asymmetric_sign(&sealing.own.key, chunk, &mut signature)?;
+    policy.asymmetric_sign(own, chunk, &mut signature)?;
     chunk.put_slice(&signature);
     let mut cipher = vec![0; cipher_size];
     policy.asymmetric_encrypt(key, &chunk[body..], &mut cipher)?;

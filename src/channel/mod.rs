@@ -9,5 +9,6 @@ pub mod asymmetric;
 pub mod decode;
 pub mod frame;
 pub mod pki;
+pub mod signature;
 pub mod symmetric;
 pub mod time;

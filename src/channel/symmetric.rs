@@ -225,21 +225,32 @@ impl Channel {
         for left in (0..count).rev() {
             let (part, after) = rest.split_at(body_max.min(rest.len()));
             rest = after;
-            self.seal_chunk(request, part, left == 0, out)?;
+            let kind = if left == 0 { b"MSGF" } else { b"MSGC" };
+            self.seal_chunk(kind, request, part, out)?;
         }
         Ok(())
     }
 
-    fn seal_chunk(
+    /// Writes the message with which a client closes the channel; it has one chunk.
+    pub fn seal_goodbye(
         &mut self,
         request: u32,
+        message: &[u8],
+        out: &mut BytesMut,
+    ) -> Result<(), StatusCode> {
+        self.seal_chunk(b"CLOF", request, message, out)
+    }
+
+    fn seal_chunk(
+        &mut self,
+        kind: &[u8; 4],
+        request: u32,
         part: &[u8],
-        is_final: bool,
         out: &mut BytesMut,
     ) -> Result<(), StatusCode> {
         let sequence = self.next_sequence();
         let start = out.len();
-        out.put_slice(if is_final { b"MSGF" } else { b"MSGC" });
+        out.put_slice(kind);
         out.put_u32_le(0);
         out.put_u32_le(self.id);
         out.put_u32_le(self.sending);

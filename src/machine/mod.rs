@@ -6,6 +6,7 @@
 //! here decides what a value means for production.
 
 mod backoff;
+pub mod client;
 mod collector;
 mod connect;
 mod link;

@@ -9,8 +9,8 @@ pub use raw::raw_context;
 use std::io::Cursor;
 
 use opcua::types::{
-    BinaryDecodable, Context, DataValue, ExtensionObject, NodeId, RequestHeader, StatusCode,
-    UAString, Variant,
+    BinaryDecodable, Context, DataValue, DiagnosticInfo, ExtensionObject, NodeId, RequestHeader,
+    ResponseHeader, StatusCode, UAString, Variant,
 };
 
 use self::walk::Walk;
@@ -67,6 +67,11 @@ impl<'a> Reader<'a> {
         self.walked(Walk::extension_object)
     }
 
+    /// What a peer tells for those who look for faults in it.
+    pub fn diagnostic_info(&mut self) -> Result<DiagnosticInfo, StatusCode> {
+        self.walked(Walk::diagnostic_info)
+    }
+
     /// A text; null is empty.
     pub fn text(&mut self) -> Result<String, StatusCode> {
         let text: UAString = self.plain()?;
@@ -97,11 +102,12 @@ impl<'a> Reader<'a> {
 
     /// The header of a request.
     pub fn header(&mut self) -> Result<RequestHeader, StatusCode> {
-        let start = self.at;
-        let mut over = Walk::new(self.bytes, start, self.cost);
-        over.request_header()?;
-        self.cost = over.cost();
-        self.plain()
+        self.walked(Walk::request_header)
+    }
+
+    /// The header of a response.
+    pub fn response_header(&mut self) -> Result<ResponseHeader, StatusCode> {
+        self.walked(Walk::response_header)
     }
 
     /// The type id in front of a message.

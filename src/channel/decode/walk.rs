@@ -139,6 +139,22 @@ impl<'a> Walk<'a> {
         self.extension_object()
     }
 
+    /// The header of a response: time, handle, result, diagnostics, texts, additional header.
+    pub fn response_header(&mut self) -> Result<(), StatusCode> {
+        self.skip(8 + 4 + 4)?;
+        self.diagnostic_info()?;
+        let texts = self.length()?;
+        // No text is shorter than its length.
+        if texts > self.left() / 4 {
+            return Err(MALFORMED);
+        }
+        for _ in 0..texts {
+            self.spend(VARIANT_COST)?;
+            self.string()?;
+        }
+        self.extension_object()
+    }
+
     /// An extension object, whose body stays as it is.
     pub fn extension_object(&mut self) -> Result<(), StatusCode> {
         self.node_id()?;
@@ -149,7 +165,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn diagnostic_info(&mut self) -> Result<(), StatusCode> {
+    /// Diagnostic information with all that is in it.
+    pub fn diagnostic_info(&mut self) -> Result<(), StatusCode> {
         for _ in 0..DEPTH_MAX {
             let mask = self.byte()?;
             for bit in [0x01, 0x02, 0x08, 0x04] {

@@ -11,7 +11,7 @@ mod store;
 mod trust;
 mod verify;
 
-pub use certificate::{PeerCertificate, fingerprint};
+pub use certificate::{PeerCertificate, fingerprint, split_chain};
 pub use own::{OwnIdentity, certificate_path, create};
 pub use store::{Listed, Place, Store};
 pub use trust::{NotTrusted, TrustList};

@@ -16,6 +16,7 @@ use super::session::{Identity, Proof, Session};
 use crate::app::access::{Denied, Users};
 use crate::channel::decode::{Reader, raw_body};
 use crate::channel::pki::{OwnIdentity, PeerCertificate};
+use crate::channel::signature::verify;
 use crate::domain::role::Role;
 use crate::server::wire::ChannelInfo;
 
@@ -163,7 +164,7 @@ impl Services {
         if !(from..=to).contains(&now) {
             return Err(StatusCode::BadIdentityTokenRejected);
         }
-        verify_signature(policy, &certificate, &self.own, signature, nonce)
+        verify(policy, &certificate, self.own.der.as_ref(), nonce, signature)
             .map_err(|_| StatusCode::BadUserSignatureInvalid)?;
         Ok(Identity::of(caller, Proof::Certificate(certificate.fingerprint)))
     }
@@ -171,26 +172,6 @@ impl Services {
 
 fn check_policy(sent: &UAString, known: &str) -> Result<(), StatusCode> {
     if sent.as_ref() == known { Ok(()) } else { Err(StatusCode::BadIdentityTokenInvalid) }
-}
-
-/// Whether a certificate's owner has signed our certificate and nonce.
-pub fn verify_signature(
-    policy: SecurityPolicy,
-    certificate: &PeerCertificate,
-    own: &OwnIdentity,
-    signature: &SignatureData,
-    nonce: &ByteString,
-) -> Result<(), StatusCode> {
-    const WRONG: StatusCode = StatusCode::BadApplicationSignatureInvalid;
-    let is_algorithm = signature.algorithm.as_ref() == policy.asymmetric_signature_algorithm();
-    if !is_algorithm || signature.signature.len() != certificate.key.size() {
-        return Err(WRONG);
-    }
-    let signed = [own.der.as_ref(), nonce.as_ref()].concat();
-    let key = &certificate.key;
-    policy
-        .asymmetric_verify_signature(key, &signed, signature.signature.as_ref())
-        .map_err(|_| WRONG)
 }
 
 /// A password on its way (Part 4 §7.36.2.2).

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use opcua::crypto::{KeySize as _, SecurityPolicy};
+use opcua::crypto::SecurityPolicy;
 use opcua::types::{
     ActivateSessionRequest, ActivateSessionResponse, ByteString, CancelRequest, CancelResponse,
     CloseSessionRequest, CloseSessionResponse, CreateSessionRequest, CreateSessionResponse, Guid,
@@ -12,9 +12,10 @@ use opcua::types::{
 
 use super::Services;
 use super::dispatch::Asked;
-use super::identity::{may_rebind, verify_signature};
+use super::identity::may_rebind;
 use super::respond::header;
 use super::session::{Beginning, Identity, Session};
+use crate::channel::signature;
 use crate::server::space::Asker;
 use crate::server::wire::{ChannelInfo, Reply};
 
@@ -137,17 +138,13 @@ impl Services {
         let Some(certificate) = &channel.certificate else {
             return Ok(SignatureData::default());
         };
-        let signed = [certificate.der.as_ref(), nonce.as_ref()].concat();
-        let (own, policy) = (self.own.clone(), channel.policy);
+        let (own, policy, nonce) = (self.own.clone(), channel.policy, nonce.clone());
+        let certificate = certificate.der.clone();
         let signing = tokio::task::spawn_blocking(move || {
-            let mut signature = vec![0; own.key.size()];
-            policy.asymmetric_sign(&own.key, &signed, &mut signature).map(|_| signature)
+            signature::sign(policy, &own.key, certificate.as_ref(), &nonce)
         });
-        let signature = signing.await.map_err(|_| StatusCode::BadInternalError)?;
-        Ok(SignatureData {
-            algorithm: policy.asymmetric_signature_algorithm().into(),
-            signature: ByteString::from(signature.map_err(|_| StatusCode::BadInternalError)?),
-        })
+        let signed = signing.await.map_err(|_| StatusCode::BadInternalError)?;
+        signed.map_err(|_| StatusCode::BadInternalError)
     }
 
     pub(super) async fn activate_session(
@@ -192,7 +189,8 @@ impl Services {
         }
         if let Some(certificate) = &channel.certificate {
             let signature = &request.client_signature;
-            verify_signature(channel.policy, certificate, &self.own, signature, &nonce)?;
+            let own = self.own.der.as_ref();
+            signature::verify(channel.policy, certificate, own, &nonce, signature)?;
         }
         let user = self.identify(channel, request, &nonce).await?;
         if bound != channel.id && !may_rebind(session, channel, &user) {

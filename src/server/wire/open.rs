@@ -145,7 +145,8 @@ impl Connection {
         let mut message = Vec::new();
         encode_message(&response.into(), &wire.context.context(), &mut message)?;
         let own = wire.own();
-        let sealing = Sealing { policy: info.policy, own: &own, peer: info.certificate.as_ref() };
+        let certificates = info.certificate.as_ref().map(|peer| (&*own, peer));
+        let sealing = Sealing { policy: info.policy, certificates };
         let numbers = (channel.next_sequence(), opened.request);
         seal(&sealing, channel.id(), numbers, &message, &mut self.out)?;
         if self.admission.phase() != super::admission::Phase::Open {
