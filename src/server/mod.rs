@@ -12,5 +12,5 @@ pub mod wire;
 
 pub use start::{
     Content, Mode, Offer, PlantServer, Policy, RunningServer, ServerOptions, application_uri,
-    decoding, serve, start, uris,
+    serve, start, uris,
 };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opcua::crypto::SecurityPolicy;
-use opcua::types::{DecodingOptions, DepthGauge, MessageSecurityMode, NamespaceMap};
+use opcua::types::{MessageSecurityMode, NamespaceMap};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ use crate::app::access::Users;
 use crate::app::clock::Clock;
 use crate::app::engine::{EngineHandle, Health};
 use crate::app::refusals::Refusals;
-use crate::channel::decode::raw_context;
+use crate::channel::decode::{decoding, raw_context};
 use crate::channel::pki::{OwnIdentity, TrustList};
 use crate::domain::time::{Span, TICKS_PER_SECOND};
 
@@ -35,8 +35,6 @@ const SESSION_TICK: Duration = Duration::from_secs(1);
 const SHUTDOWN_NOTICE: Duration = Duration::from_secs(1);
 /// Days before the end of our certificate at which it is warned of.
 const EXPIRY_WARNINGS: [i64; 3] = [7, 30, 90];
-/// Longest text that is read from a client, in bytes.
-const STRING_MAX: usize = 4 << 20;
 
 /// How a channel may be protected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -239,18 +237,6 @@ impl RunningServer {
                 tracing::warn!(%error, "the OPC UA server ended badly");
             }
         }
-    }
-}
-
-/// Decoding limits for clients that have logged on; lengths are checked against what is there.
-pub fn decoding() -> DecodingOptions {
-    DecodingOptions {
-        max_string_length: STRING_MAX,
-        max_byte_string_length: STRING_MAX,
-        max_array_length: crate::channel::decode::walk::ARRAY_MAX,
-        // The walk before decoding has the last word on nesting.
-        decoding_depth_gauge: DepthGauge::new(crate::channel::decode::walk::DEPTH_MAX as u64),
-        ..DecodingOptions::default()
     }
 }
 

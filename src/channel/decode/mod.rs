@@ -9,8 +9,8 @@ pub use raw::raw_context;
 use std::io::Cursor;
 
 use opcua::types::{
-    BinaryDecodable, Context, DataValue, DiagnosticInfo, ExtensionObject, NodeId, RequestHeader,
-    ResponseHeader, StatusCode, UAString, Variant,
+    BinaryDecodable, Context, DataValue, DecodingOptions, DepthGauge, DiagnosticInfo,
+    ExtensionObject, NodeId, RequestHeader, ResponseHeader, StatusCode, UAString, Variant,
 };
 
 use self::walk::Walk;
@@ -18,6 +18,21 @@ use self::walk::Walk;
 const MALFORMED: StatusCode = StatusCode::BadDecodingError;
 /// Elements for which room is made before they are read.
 const ROOM_MAX: usize = 10_000;
+
+/// Longest text and byte string that is decoded, in bytes.
+const STRING_MAX: usize = 4 << 20;
+
+/// Decoding limits for peers that have proved themselves; lengths are checked against what is there.
+pub fn decoding() -> DecodingOptions {
+    DecodingOptions {
+        max_string_length: STRING_MAX,
+        max_byte_string_length: STRING_MAX,
+        max_array_length: walk::ARRAY_MAX,
+        // The walk before decoding has the last word on nesting.
+        decoding_depth_gauge: DepthGauge::new(walk::DEPTH_MAX as u64),
+        ..DecodingOptions::default()
+    }
+}
 
 /// Reads one message.
 pub struct Reader<'a> {
