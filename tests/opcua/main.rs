@@ -5,6 +5,9 @@
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
 mod attributes;
+#[path = "../shared/chaos.rs"]
+mod chaos;
+mod client;
 mod corpus;
 #[expect(clippy::expect_used, reason = "a test fails by panicking")]
 #[path = "../fuzz/drivers.rs"]

@@ -312,6 +312,17 @@ pub fn test_limits() -> Limits {
 }
 
 pub async fn start(pki: &Path, limits: Limits, count: usize) -> TestServer {
+    let secured = Offer { policy: Policy::Basic256Sha256, mode: Mode::SignAndEncrypt };
+    start_with(pki, limits, count, vec![Offer::OPEN, secured]).await
+}
+
+/// A server with these endpoints.
+pub async fn start_with(
+    pki: &Path,
+    limits: Limits,
+    count: usize,
+    offers: Vec<Offer>,
+) -> TestServer {
     let clock: Arc<dyn Clock> = Arc::new(WallClock);
     let uri = application_uri("Test");
     let mut namespaces = NamespaceMap::new();
@@ -328,10 +339,7 @@ pub async fn start(pki: &Path, limits: Limits, count: usize) -> TestServer {
         host: "127.0.0.1".into(),
         pki: pki.to_owned(),
         nodesets: std::path::PathBuf::new(),
-        offers: vec![
-            Offer::OPEN,
-            Offer { policy: Policy::Basic256Sha256, mode: Mode::SignAndEncrypt },
-        ],
+        offers,
         anonymous: false,
         trust_all_clients: true,
         site: "Test".into(),

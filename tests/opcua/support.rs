@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use linewright::server::Offer;
 use linewright::server::limits::Limits;
 use opcua::core::ResponseMessage;
 use opcua::types::{
@@ -15,7 +16,7 @@ use opcua::types::{
 };
 
 use super::raw::{Raw, result};
-use super::space::{TestServer, start, test_limits};
+use super::space::{TestServer, start, start_with, test_limits};
 
 /// Our key is made once for all tests: that takes seconds.
 fn pki_template() -> &'static Path {
@@ -55,6 +56,14 @@ impl Running {
         let pki = tempfile::tempdir().unwrap();
         copy_keys(pki_template(), pki.path());
         let server = start(pki.path(), limits, 10).await;
+        Running { server, _pki: pki }
+    }
+
+    /// A server with these endpoints.
+    pub async fn offering(offers: Vec<Offer>) -> Running {
+        let pki = tempfile::tempdir().unwrap();
+        copy_keys(pki_template(), pki.path());
+        let server = start_with(pki.path(), test_limits(), 10, offers).await;
         Running { server, _pki: pki }
     }
 

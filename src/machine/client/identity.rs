@@ -46,6 +46,11 @@ impl fmt::Debug for User {
 }
 
 impl User {
+    /// Whether nothing is told that others must not hear.
+    pub fn has_no_secret(&self) -> bool {
+        matches!(self, User::Anonymous)
+    }
+
     fn kind(&self) -> UserTokenType {
         match self {
             User::Anonymous => UserTokenType::Anonymous,

@@ -6,6 +6,7 @@
 mod answer;
 mod attribute;
 mod connection;
+mod dialer;
 mod endpoint;
 mod failure;
 mod greet;
@@ -19,12 +20,11 @@ mod view;
 
 pub use attribute::{Called, HistoryPage};
 pub use connection::Connection;
-pub use endpoint::{choose, offered};
+pub use dialer::{Dialer, Found, Target};
 pub use failure::{Failure, FailureKind};
 pub use identity::User;
 pub use limits::Limits;
-pub use open::Parties;
-pub use session::{APPLICATION_URI, Manners, Passport, Session};
+pub use session::{APPLICATION_URI, PATIENCE, Passport, Session};
 pub use subscription::{Message, Notification, Published, Subscribed, Watching};
 pub use target::{Protection, host_and_port};
 pub use view::{Browsed, REFERENCES_MAX};

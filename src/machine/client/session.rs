@@ -23,6 +23,7 @@ use super::failure::Failure;
 use super::identity::{Challenge, User, present};
 use super::limits::Limits;
 use super::open::{Parties, off_the_workers};
+use crate::channel::pki::PeerCertificate;
 use crate::channel::signature::{sign, verify};
 
 /// Our name among applications; it stands in our certificate too.
@@ -57,6 +58,8 @@ pub struct Manners {
     pub user: User,
     /// The endpoint as it was found; absent without protection, when nothing was asked before.
     pub endpoint: Option<EndpointDescription>,
+    /// The machine's certificate, judged; it may have one on an unprotected connection too.
+    pub machine: Option<PeerCertificate>,
 }
 
 /// A session that is active on a connection.
@@ -93,19 +96,20 @@ impl Session {
     ) -> Result<Session, Failure> {
         let handles = AtomicU32::new(1);
         let mut session = Session { connection, parties, context, passport, handles };
-        session.activate(&manners.user).await?;
+        session.activate(manners).await?;
         Ok(session)
     }
 
-    async fn activate(&mut self, user: &User) -> Result<(), Failure> {
-        let (parties, user) = (self.parties.clone(), user.clone());
+    async fn activate(&mut self, manners: &Manners) -> Result<(), Failure> {
+        let (parties, user) = (self.parties.clone(), manners.user.clone());
+        let machine = manners.machine.clone();
         let (endpoint, nonce) = (self.passport.endpoint.clone(), self.passport.nonce.clone());
         let proving = move || {
             let certificates = parties.certificates.as_ref();
             let challenge = Challenge {
                 protection: parties.protection,
                 endpoint: &endpoint,
-                certificate: certificates.map(|(_, peer)| peer),
+                certificate: machine.as_ref(),
                 nonce: &nonce,
             };
             let token = present(&user, &challenge)?;
