@@ -1,9 +1,12 @@
-//! Waits between attempts to connect: doubling up to a limit, with jitter, for ever.
+//! Waits between attempts to connect: at once after a connection that worked, then doubling up to a
+//! minute, with jitter, for ever.
 
 use std::time::Duration;
 
-const FIRST: Duration = Duration::from_millis(500);
-const LONGEST: Duration = Duration::from_secs(30);
+/// Not even the first attempt is made by all machines at the same time.
+const AT_ONCE: Duration = Duration::from_millis(100);
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// The next wait.
 pub struct Backoff {
@@ -20,13 +23,13 @@ impl Backoff {
     /// Between half of the present step and all of it; the next step is twice as long.
     pub fn wait(&mut self) -> Duration {
         let wait = self.next.mul_f64(0.5 + self.random.f64() / 2.0);
-        self.next = (self.next * 2).min(LONGEST);
+        self.next = (self.next * 2).clamp(FIRST, LONGEST);
         wait
     }
 
     /// Begins anew after a connection that worked.
     pub fn reset(&mut self) {
-        self.next = FIRST;
+        self.next = AT_ONCE;
     }
 }
 
@@ -41,6 +44,7 @@ mod tests {
         assert!(waits[0] <= FIRST && waits[0] >= FIRST / 2);
         assert!(waits[20..].iter().all(|wait| *wait >= LONGEST / 2 && *wait <= LONGEST));
         backoff.reset();
-        assert!(backoff.wait() <= FIRST);
+        assert!(backoff.wait() <= AT_ONCE);
+        assert!(backoff.wait() >= FIRST / 2);
     }
 }

@@ -246,3 +246,24 @@ fn a_reconnect_that_seems_to_lie_before_the_loss_still_ends_the_gap() {
     let gap = kpi(&core, 0, 200 * SECOND).time.of(LossClass::NoData);
     assert_eq!(gap, Span::from_ticks(50 * SECOND + 1));
 }
+
+#[test]
+fn a_link_that_comes_back_at_the_instant_of_its_loss_has_missed_nothing() {
+    let mut core = run_with_stop(MICRO_STOP);
+    let minute = 60 * SECOND;
+    let linked = |seq, up| {
+        let (machine, at) = (machine(), at(20 * minute));
+        linewright::domain::command::Input::Linked(LinkChange { machine, at, seq, up })
+    };
+    feed(&mut core, &count(SignalRole::Good, 10 * minute, 20));
+    feed(&mut core, &linked(1, false));
+    assert_eq!(kpi(&core, 0, 60 * minute).time.of(LossClass::NoData).ticks(), 40 * minute);
+    // What the machine has kept meanwhile is told afterwards.
+    feed(&mut core, &count(SignalRole::Good, 21 * minute, 22));
+    feed(&mut core, &linked(2, true));
+    feed(&mut core, &count(SignalRole::Good, 30 * minute, 50));
+    let kpi = kpi(&core, 0, 60 * minute);
+    assert_eq!(kpi.time.of(LossClass::NoData), Span::ZERO);
+    assert_eq!((kpi.production.parts.good, kpi.production.unattributed.good), (50, 0));
+    assert_eq!(kpi.coverage(), Ratio::new(1, 1));
+}

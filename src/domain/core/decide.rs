@@ -93,10 +93,11 @@ impl Core {
         if known { Ok(()) } else { Err(Rejection::UnknownMachine(machine.clone())) }
     }
 
-    /// A change of the link with a time after the change before it, `None` when it changes nothing.
+    /// A change of the link with a time not before the change before it, `None` when it changes nothing.
     ///
     /// The clock of a machine is known to some milliseconds only, so a quick reconnect may seem to
-    /// lie before the loss.
+    /// lie before the loss. Whoever says that a link is up again at the very instant at which it was lost
+    /// says that nothing was missed meanwhile: the gap is closed and has no length.
     fn in_sequence(&self, change: &LinkChange) -> Option<LinkChange> {
         let last = self.evidence.get(&change.machine).and_then(|evidence| evidence.links.last());
         let mut change = change.clone();
@@ -104,7 +105,10 @@ impl Core {
             if last.value == change.up {
                 return None;
             }
-            change.at = change.at.max(last.at + Span::from_ticks(1));
+            let is_closed = change.up && change.at == last.at;
+            if !is_closed {
+                change.at = change.at.max(last.at + Span::from_ticks(1));
+            }
         }
         Some(change)
     }

@@ -1,0 +1,320 @@
+//! What a subscription tells, message by message, none missing and none twice (Part 4 §5.14.1 and
+//! §6.7).
+//!
+//! A flow outlives its connection: whoever comes back asks for what was not heard, and only when the
+//! machine does not have that any more is something lost. It never hides a loss.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use opcua::types::{StatusCode, SubscriptionAcknowledgement};
+use tokio::time::Instant;
+
+use super::client::{Failure, FailureKind, Message, Published, Session, Subscribed};
+
+/// Requests to publish that are under way, so that a machine can always tell.
+const ASKED: usize = 3;
+/// Messages that are asked for again at most; who has missed more reads everything anew.
+const AGAIN_MAX: u32 = 1000;
+/// Messages that may wait for one before them.
+const WAITING_MAX: usize = 64;
+/// A machine that is silent for less than this is not silent yet.
+const SILENCE_MIN: Duration = Duration::from_secs(2);
+/// How much longer than the keep-alives of all requests an answer may take.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Why a flow ends.
+#[derive(Debug)]
+pub enum FlowEnd {
+    /// The connection does not work; the machine may still have what comes next.
+    Broken(Failure),
+    /// The subscription is gone, or has lost something: begin anew.
+    Lost(String),
+}
+
+/// A subscription and how far it was heard.
+#[derive(Debug)]
+pub struct Flow {
+    subscription: Subscribed,
+    /// Number of the next message.
+    next: u32,
+    heard: Vec<u32>,
+    /// Messages that came before one that is missing.
+    early: BTreeMap<u32, Message>,
+    ready: VecDeque<Message>,
+}
+
+/// The number after another; there is no zero (Part 4 §7.26).
+fn after(number: u32) -> u32 {
+    number.checked_add(1).unwrap_or(1)
+}
+
+/// How far a number is ahead of another; what is behind is very far ahead.
+fn ahead(number: u32, of: u32) -> u32 {
+    match number >= of {
+        true => number - of,
+        // Numbers begin again at 1.
+        false => number.wrapping_sub(of).wrapping_sub(1),
+    }
+}
+
+impl Flow {
+    /// The flow of a new subscription.
+    pub fn new(subscription: Subscribed) -> Flow {
+        Flow {
+            subscription,
+            next: 1,
+            heard: Vec::new(),
+            early: BTreeMap::new(),
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// Its subscription.
+    pub fn subscription(&self) -> &Subscribed {
+        &self.subscription
+    }
+
+    /// After how long without a word a machine does not live any more: two keep-alives.
+    pub fn silence(&self) -> Duration {
+        let Subscribed { publishing, keep_alive, .. } = self.subscription;
+        (publishing * keep_alive.saturating_mul(2)).max(SILENCE_MIN)
+    }
+
+    fn acknowledgements(&mut self) -> Vec<SubscriptionAcknowledgement> {
+        let id = self.subscription.id;
+        let heard = self.heard.drain(..);
+        heard
+            .map(|number| SubscriptionAcknowledgement {
+                subscription_id: id,
+                sequence_number: number,
+            })
+            .collect()
+    }
+
+    /// Takes a message; gives the numbers of those that are missing before it.
+    fn take(&mut self, message: Message) -> Vec<u32> {
+        let is_keep_alive = message.notifications.is_empty();
+        let distance = ahead(message.sequence, self.next);
+        if distance > u32::MAX / 2 {
+            // It was heard before; the machine may forget it.
+            if !is_keep_alive {
+                self.heard.push(message.sequence);
+            }
+            return Vec::new();
+        }
+        let missing = self.missing_before(message.sequence, distance.min(AGAIN_MAX + 1));
+        if !is_keep_alive {
+            self.early.insert(message.sequence, message);
+            self.settle();
+        }
+        missing
+    }
+
+    fn missing_before(&self, number: u32, distance: u32) -> Vec<u32> {
+        let numbers = std::iter::successors(Some(self.next), |number| Some(after(*number)));
+        let before = numbers.take(distance as usize).take_while(|one| *one != number);
+        before.filter(|one| !self.early.contains_key(one)).collect()
+    }
+
+    /// Moves what has nothing missing before it to what is ready.
+    fn settle(&mut self) {
+        while let Some(message) = self.early.remove(&self.next) {
+            self.heard.push(self.next);
+            self.next = after(self.next);
+            self.ready.push_back(message);
+        }
+    }
+
+    /// Has messages told again that were not heard.
+    async fn ask_again(&mut self, session: &Session, missing: Vec<u32>) -> Result<(), FlowEnd> {
+        if missing.len() > AGAIN_MAX as usize || self.early.len() > WAITING_MAX {
+            return Err(FlowEnd::Lost("too many messages of the machine were missed".into()));
+        }
+        for number in missing {
+            match session.republish(self.subscription.id, number).await {
+                Ok(message) => {
+                    self.early.insert(number, message);
+                }
+                Err(failure) if failure.kind == FailureKind::Refused => {
+                    let text = format!("the machine does not have message {number} any more");
+                    return Err(FlowEnd::Lost(text));
+                }
+                Err(failure) => return Err(FlowEnd::Broken(failure)),
+            }
+        }
+        self.settle();
+        Ok(())
+    }
+
+    /// After a change of connection or session: hears what was told while nobody listened.
+    pub async fn catch_up(&mut self, session: &Session) -> Result<(), FlowEnd> {
+        for _ in 0..AGAIN_MAX {
+            match session.republish(self.subscription.id, self.next).await {
+                Ok(message) => {
+                    self.early.insert(self.next, message);
+                    self.settle();
+                }
+                Err(failure) if failure.kind != FailureKind::Refused => {
+                    return Err(FlowEnd::Broken(failure));
+                }
+                Err(failure) if failure.status == StatusCode::BadSubscriptionIdInvalid => {
+                    let text = "the machine does not have the subscription any more";
+                    return Err(FlowEnd::Lost(text.into()));
+                }
+                // There is none; a machine that cannot do this shows a gap in the numbers instead.
+                Err(_) => return Ok(()),
+            }
+        }
+        Err(FlowEnd::Lost("too many messages of the machine were missed".into()))
+    }
+}
+
+type Asking<'s> =
+    std::pin::Pin<Box<dyn Future<Output = Result<Published, Failure>> + Send + 's>>;
+
+/// A flow over a connection.
+pub struct Listening<'s> {
+    session: &'s Session,
+    asked: FuturesUnordered<Asking<'s>>,
+    wanted: usize,
+    last_word: Instant,
+}
+
+impl<'s> Listening<'s> {
+    /// Begins to listen.
+    pub fn new(session: &'s Session) -> Listening<'s> {
+        let (asked, last_word) = (FuturesUnordered::new(), Instant::now());
+        Listening { session, asked, wanted: ASKED, last_word }
+    }
+
+    /// Waits for the next message with something in it. What it has given before counts as taken.
+    ///
+    /// Waiting can be given up and begun again without a loss.
+    pub async fn next(&mut self, flow: &mut Flow) -> Result<Message, FlowEnd> {
+        loop {
+            if let Some(message) = flow.ready.pop_front() {
+                return Ok(message);
+            }
+            self.ask(flow);
+            let silent_at = self.last_word + flow.silence();
+            let published = match tokio::time::timeout_at(silent_at, self.asked.next()).await {
+                Ok(Some(published)) => published,
+                Ok(None) => continue,
+                Err(_) => {
+                    let text = "the machine has hung: it keeps the connection, yet is silent";
+                    return Err(FlowEnd::Broken(Failure::silent(text)));
+                }
+            };
+            match published {
+                Ok(published) => self.take(flow, published).await?,
+                Err(failure) => self.refused(failure)?,
+            }
+        }
+    }
+
+    fn ask(&mut self, flow: &mut Flow) {
+        while self.asked.len() < self.wanted {
+            let Subscribed { publishing, keep_alive, .. } = flow.subscription;
+            let waiting = u32::try_from(self.wanted + 1).unwrap_or(u32::MAX);
+            let patience = publishing * keep_alive.saturating_mul(waiting) + GRACE;
+            self.asked.push(Box::pin(self.session.publish(flow.acknowledgements(), patience)));
+        }
+    }
+
+    async fn take(&mut self, flow: &mut Flow, published: Published) -> Result<(), FlowEnd> {
+        self.last_word = Instant::now();
+        if published.subscription != flow.subscription.id {
+            return Ok(());
+        }
+        let missing = flow.take(published.message);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let asked = flow.ask_again(self.session, missing).await;
+        self.last_word = Instant::now();
+        asked
+    }
+
+    fn refused(&mut self, failure: Failure) -> Result<(), FlowEnd> {
+        if failure.kind != FailureKind::Refused {
+            return Err(FlowEnd::Broken(failure));
+        }
+        match failure.status {
+            StatusCode::BadTooManyPublishRequests if self.wanted > 1 => {
+                self.wanted = self.asked.len().max(1);
+                Ok(())
+            }
+            // The machine has let the request wait for long enough.
+            StatusCode::BadTimeout | StatusCode::BadRequestTimeout => Ok(()),
+            StatusCode::BadNoSubscription | StatusCode::BadSubscriptionIdInvalid => {
+                Err(FlowEnd::Lost("the machine has ended the subscription".into()))
+            }
+            _ => Err(FlowEnd::Broken(failure)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opcua::types::DateTime;
+
+    use super::super::client::Notification;
+    use super::*;
+
+    fn flow() -> Flow {
+        let publishing = Duration::from_millis(100);
+        Flow::new(Subscribed { id: 1, publishing, keep_alive: 10, lifetime: 100 })
+    }
+
+    fn message(sequence: u32) -> Message {
+        let notifications = vec![Notification::Changes(Vec::new())];
+        Message { sequence, sent: DateTime::null(), notifications }
+    }
+
+    fn keep_alive(sequence: u32) -> Message {
+        Message { sequence, sent: DateTime::null(), notifications: Vec::new() }
+    }
+
+    fn ready(flow: &mut Flow) -> Vec<u32> {
+        flow.ready.drain(..).map(|message| message.sequence).collect()
+    }
+
+    #[test]
+    fn messages_come_once_and_in_order_whatever_the_order_of_arrival() {
+        let mut flow = flow();
+        assert!(flow.take(message(1)).is_empty());
+        assert_eq!(flow.take(message(4)), [2, 3]);
+        assert_eq!(ready(&mut flow), [1]);
+        assert_eq!(flow.take(message(3)), [2], "the third has come meanwhile");
+        assert!(flow.take(message(2)).is_empty());
+        assert_eq!(ready(&mut flow), [2, 3, 4]);
+        assert!(flow.take(message(3)).is_empty());
+        assert_eq!(ready(&mut flow), [0_u32; 0], "it was heard before");
+        let heard: Vec<_> = flow.acknowledgements().iter().map(|a| a.sequence_number).collect();
+        assert_eq!(heard, [1, 2, 3, 4, 3]);
+    }
+
+    #[test]
+    fn a_keep_alive_shows_what_was_missed_and_takes_no_number() {
+        let mut flow = flow();
+        assert!(flow.take(keep_alive(1)).is_empty());
+        assert_eq!(flow.take(keep_alive(3)), [1, 2]);
+        assert!(flow.take(message(1)).is_empty());
+        assert_eq!((ready(&mut flow), flow.next), (vec![1], 2));
+        assert_eq!(flow.heard, [1]);
+    }
+
+    #[test]
+    fn numbers_begin_again_at_one() {
+        let mut flow = flow();
+        flow.next = u32::MAX;
+        assert_eq!(flow.take(message(2)), [u32::MAX, 1]);
+        assert!(flow.take(message(1)) == [u32::MAX]);
+        assert!(flow.take(message(u32::MAX)).is_empty());
+        assert_eq!(ready(&mut flow), [u32::MAX, 1, 2]);
+        assert_eq!(flow.next, 3);
+    }
+}
