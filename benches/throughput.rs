@@ -24,7 +24,8 @@ use linewright::domain::plant::{Area, Line, Machine, NoOrderPolicy, Plant, RootC
 use linewright::domain::signal::counter::CounterRule;
 use linewright::domain::signal::{Signal, SignalRole, SignalRule};
 use linewright::domain::time::{Span, Timestamp};
-use linewright::machine::{self, MachineConnection, MachineLink, Node, Protection, Watched};
+use linewright::machine::client::{Credentials, Dialer, Protection, Target};
+use linewright::machine::{self, MachineConnection, MachineLink, Node, Watched};
 use linewright::sim::{MachineKind, PLAIN_NAMESPACE, SimulatedMachine, Tag, TagValue};
 use linewright::store::RedbStore;
 use linewright::sys::WallClock;
@@ -177,10 +178,12 @@ fn plant() -> Arc<Plant> {
 
 /// Links of all machines to an engine.
 fn connect(machines: &Machines, engine: &EngineHandle, stop: &CancellationToken) {
+    let clock = Arc::new(WallClock);
     let link = MachineLink {
         engine: engine.clone(),
         connections: Connections::default(),
-        clock: Arc::new(WallClock),
+        dialer: Arc::new(Dialer::new(&std::env::temp_dir(), clock.clone())),
+        clock,
         stop: stop.clone(),
     };
     let rule = SignalRule::Count(CounterRule::default());
@@ -190,14 +193,17 @@ fn connect(machines: &Machines, engine: &EngineHandle, stop: &CancellationToken)
             Node { namespace: Some(PLAIN_NAMESPACE.into()), identifier: "s=GoodCount".into() };
         let connection = MachineConnection {
             machine: MachineId::parse(&format!("B{number}")).unwrap(),
-            endpoint: format!("opc.tcp://{}", machine.address()),
-            protection: Protection::None,
-            user: None,
+            targets: vec![Target {
+                url: format!("opc.tcp://{}", machine.address()),
+                protection: Protection::NONE,
+                pinned: None,
+                credentials: Credentials::Anonymous,
+                name: "bench".into(),
+            }],
             publishing_interval: PUBLISHING,
             sampling_interval: Span::ZERO,
             clock_skew_max: Span::from_seconds(10),
             items: vec![(Watched::Signal(signal.clone()), node)],
-            pki: std::env::temp_dir().join("linewright-bench-pki"),
         };
         machine::start(link.clone(), connection);
     }

@@ -45,13 +45,14 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("jiff::", &["app"]),
     ("argon2::", &["app"]),
     ("tokio::", &["app", "cli", "http", "machine", "server", "sim"]),
-    ("tracing::", &["app", "cli", "machine", "server", "sim"]),
+    ("tracing::", &["app", "channel", "cli", "machine", "server", "sim"]),
     ("SystemTime::now", &["sys"]),
     ("Instant::now", &["channel", "machine", "server"]),
-    ("x509_cert::", &["channel", "server"]),
-    ("rsa::", &["channel", "server"]),
+    ("x509_cert::", &["channel"]),
+    ("rsa::", &["channel"]),
     ("socket2::", &["server"]),
     ("opcua::server", &["sim"]),
+    ("opcua::client", &[]),
 ];
 
 /// What the pure core may never name.

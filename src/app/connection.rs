@@ -44,12 +44,18 @@ pub struct Connection {
     pub since: Timestamp,
     /// How often it has come up.
     pub connects: u64,
+    /// How often of these nothing was missed meanwhile.
+    pub resumed: u64,
     /// Values received.
     pub values: u64,
     /// When the last value arrived.
     pub last_value: Option<Timestamp>,
-    /// The machine's clock less ours, as seen at the last connect.
+    /// The machine's clock less ours.
     pub clock_skew: Span,
+    /// How long the slowest of the newest changes has taken to us.
+    pub lag: Span,
+    /// Which product the machine's server says it is.
+    pub product: String,
     /// Items that are watched.
     pub items: u64,
 }

@@ -55,7 +55,7 @@ pub fn run(options: &DemoOptions) -> Outcome {
             let simulated =
                 plant.endpoints.iter().find(|(key, _)| *key == machine.machine.as_str());
             if let Some((_, address)) = simulated {
-                machine.endpoint = format!("opc.tcp://{address}");
+                machine.reach.endpoints = vec![format!("opc.tcp://{address}")];
             }
         }
         let erp_lines = lines(&settings);

@@ -9,6 +9,7 @@ mod links;
 mod load;
 mod nodesets;
 mod pki;
+mod reach;
 mod reload;
 mod replay;
 mod run;

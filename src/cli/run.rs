@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::links::Links;
 use super::serve::store_failure;
-use super::{EXIT_SOFTWARE, EXIT_TEMPORARY, EXIT_UNAVAILABLE, Failure, load, reload, users};
+use super::{EXIT_SOFTWARE, EXIT_TEMPORARY, EXIT_UNAVAILABLE, Failure, load, reach, reload, users};
 use crate::app::access::Users;
 use crate::app::clock::Clock;
 use crate::app::configuration::{ConfigurationBoard, Reading};
@@ -26,7 +26,8 @@ use crate::config::settings::{ChannelMode, MachineSettings, Security, Settings};
 use crate::domain::id::MachineId;
 use crate::domain::plant::Plant;
 use crate::http::{self, Bridge};
-use crate::machine::{MachineConnection, MachineLink, Node, Protection, Watched};
+use crate::machine::client::Dialer;
+use crate::machine::{MachineConnection, MachineLink, Node, Watched};
 use crate::server::limits::Limits;
 use crate::server::space::{SpaceInputs, Targets};
 use crate::server::{self, Mode, Offer, PlantServer, Policy, ServerOptions};
@@ -103,7 +104,9 @@ impl Running {
         };
         let bridge = tokio::spawn(http::serve(bridge, state, stop.clone()));
         let connections = inputs.connections.clone();
-        let mut links = Links::new(MachineLink { engine, connections, clock, stop: stop.clone() });
+        let dialer = Arc::new(Dialer::new(&settings.data.join("pki/client"), clock.clone()));
+        let link = MachineLink { engine, connections, clock, dialer, stop: stop.clone() };
+        let mut links = Links::new(link);
         links.start(connections_of(&settings));
         Ok(Running {
             opcua: opcua_address,
@@ -279,10 +282,9 @@ async fn bind(address: SocketAddr, what: &str) -> Result<TcpListener, Failure> {
 fn server_options(settings: &Settings) -> ServerOptions {
     let opcua = &settings.opcua;
     let mut offers = Vec::new();
-    for policy in &opcua.policies {
-        for mode in &opcua.modes {
-            offers.push(Offer { policy: policy_of(*policy), mode: mode_of(*mode) });
-        }
+    for policy in opcua.policies.iter().filter_map(|policy| policy_of(*policy)) {
+        let modes = opcua.modes.iter();
+        offers.extend(modes.map(|mode| Offer { policy, mode: mode_of(*mode) }));
     }
     if opcua.open_endpoint {
         offers.push(Offer::OPEN);
@@ -311,12 +313,14 @@ fn trust_command(data: &Path) -> String {
     format!("linewright pki trust --data {}", data.display())
 }
 
-fn policy_of(security: Security) -> Policy {
+/// What can be offered; what is not safe any more never is.
+fn policy_of(security: Security) -> Option<Policy> {
     match security {
-        Security::None => Policy::None,
-        Security::Basic256Sha256 => Policy::Basic256Sha256,
-        Security::Aes128Sha256RsaOaep => Policy::Aes128Sha256RsaOaep,
-        Security::Aes256Sha256RsaPss => Policy::Aes256Sha256RsaPss,
+        Security::None => Some(Policy::None),
+        Security::Basic256Sha256 => Some(Policy::Basic256Sha256),
+        Security::Aes128Sha256RsaOaep => Some(Policy::Aes128Sha256RsaOaep),
+        Security::Aes256Sha256RsaPss => Some(Policy::Aes256Sha256RsaPss),
+        Security::Basic256 | Security::Basic128Rsa15 => None,
     }
 }
 
@@ -355,19 +359,11 @@ fn connections_of(settings: &Settings) -> Vec<MachineConnection> {
 fn connection(settings: &Settings, machine: &MachineSettings) -> MachineConnection {
     MachineConnection {
         machine: machine.machine.clone(),
-        endpoint: machine.endpoint.clone(),
-        protection: match machine.security {
-            Security::None => Protection::None,
-            Security::Basic256Sha256 => Protection::Basic256Sha256,
-            Security::Aes128Sha256RsaOaep => Protection::Aes128Sha256RsaOaep,
-            Security::Aes256Sha256RsaPss => Protection::Aes256Sha256RsaPss,
-        },
-        user: machine.user.clone(),
+        targets: reach::targets(&machine.reach, &format!("Linewright {}", machine.machine)),
         publishing_interval: machine.publishing_interval,
         sampling_interval: machine.sampling_interval,
         clock_skew_max: machine.clock_skew_max,
         items: items(&settings.plant, machine),
-        pki: settings.data.join("pki/client"),
     }
 }
 

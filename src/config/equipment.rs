@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::section::{Placed, Section};
-use super::settings::{MachineSettings, Security, Surroundings};
-use super::signals;
+use super::settings::{MachineSettings, Surroundings};
+use super::{reach, signals};
 use crate::domain::id::{AreaId, LineId, MachineId, ProductId, ReasonId};
 use crate::domain::plant::{Area, Buffer, Line, Machine, NoOrderPolicy, RootCause, Station};
 use crate::domain::time::Span;
@@ -158,11 +158,7 @@ pub fn machines(
         let id = section.required_key("id", MachineId::parse);
         let name = section.text("name");
         let line = section.required_key("line", LineId::parse);
-        let wanted = "a URL such as \"opc.tcp://192.168.0.10:4840\"";
-        let endpoint =
-            section.required("endpoint", wanted, |text| is_endpoint(text).then(|| text.to_owned()));
-        let security = read_security(&section);
-        let user = read_user(&section, surroundings);
+        let reach = reach::read(&section, surroundings);
         let micro_stop = section.duration("micro_stop_below");
         if let Some(long) = micro_stop.as_ref().filter(|m| m.value > MICRO_STOP_MAX) {
             let advice = "write one hour at most; longer stops are real ones";
@@ -202,9 +198,7 @@ pub fn machines(
         };
         let settings = MachineSettings {
             machine: id.value,
-            endpoint: endpoint.map_or_else(String::new, |endpoint| endpoint.value),
-            security,
-            user,
+            reach,
             publishing_interval,
             sampling_interval,
             clock_skew_max,
@@ -257,78 +251,6 @@ fn read_silence(section: &Section<'_>, micro_stop_below: Span) -> Option<Span> {
         section.problems().add(silence.span.clone(), message, advice);
     }
     Some(silence.value)
-}
-
-/// Whether a text is `opc.tcp://host`, with or without port and path.
-fn is_endpoint(text: &str) -> bool {
-    let Some(rest) = text.strip_prefix("opc.tcp://") else {
-        return false;
-    };
-    let authority = rest.split_once('/').map_or(rest, |(authority, _)| authority);
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (authority, None),
-    };
-    !host.is_empty()
-        && !host.contains(char::is_whitespace)
-        && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
-}
-
-fn read_security(section: &Section<'_>) -> Security {
-    let wanted = "\"none\", \"Basic256Sha256\", \"Aes128_Sha256_RsaOaep\" or \
-                  \"Aes256_Sha256_RsaPss\"";
-    let security = section.required("security", wanted, |text| match text {
-        "none" => Some(Security::None),
-        "Basic256Sha256" => Some(Security::Basic256Sha256),
-        "Aes128_Sha256_RsaOaep" => Some(Security::Aes128Sha256RsaOaep),
-        "Aes256_Sha256_RsaPss" => Some(Security::Aes256Sha256RsaPss),
-        _ => None,
-    });
-    security.map_or(Security::Basic256Sha256, |security| security.value)
-}
-
-fn read_user(section: &Section<'_>, surroundings: &dyn Surroundings) -> Option<(String, String)> {
-    let user = section.text("user");
-    let file = section.text("password_file");
-    let variable = section.text("password_env");
-    let problems = section.problems();
-    let password = match (&file, &variable) {
-        (Some(file), None) => match surroundings.file(&file.value) {
-            Ok(password) => Some(password),
-            Err(error) => {
-                let message = format!("password file {:?} cannot be read: {error}", file.value);
-                problems.add(file.span.clone(), message, "create it, readable for this user only");
-                None
-            }
-        },
-        (None, Some(variable)) => {
-            let password = surroundings.variable(&variable.value);
-            if password.is_none() {
-                let message = format!("environment variable {} is not set", variable.value);
-                problems.add(variable.span.clone(), message, "set it before the start");
-            }
-            password
-        }
-        (Some(file), Some(_)) => {
-            let message = "both `password_file` and `password_env` are given";
-            problems.add(file.span.clone(), message, "keep one of them");
-            None
-        }
-        (None, None) => None,
-    };
-    match (user, password, file.is_some() || variable.is_some()) {
-        (Some(user), Some(password), _) => Some((user.value, password)),
-        (Some(user), None, false) => {
-            let message = format!("user {:?} has no password", user.value);
-            problems.add(user.span, message, "add `password_file` or `password_env`");
-            None
-        }
-        (None, Some(_), _) => {
-            problems.add(section.span(), "a password is given without `user`", "add `user`");
-            None
-        }
-        _ => None,
-    }
 }
 
 /// Completes a line with its machines.

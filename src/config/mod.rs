@@ -10,6 +10,7 @@ mod node;
 mod plant;
 pub mod problem;
 mod products;
+mod reach;
 mod section;
 mod server;
 pub mod settings;

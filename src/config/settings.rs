@@ -92,12 +92,16 @@ pub struct HttpSettings {
 pub enum Security {
     /// Not at all.
     None,
-    /// Basic256Sha256, signed and encrypted.
+    /// Basic256Sha256.
     Basic256Sha256,
-    /// Aes128_Sha256_RsaOaep, signed and encrypted.
+    /// Aes128_Sha256_RsaOaep.
     Aes128Sha256RsaOaep,
-    /// Aes256_Sha256_RsaPss, signed and encrypted.
+    /// Aes256_Sha256_RsaPss.
     Aes256Sha256RsaPss,
+    /// Basic256, which is not safe any more.
+    Basic256,
+    /// Basic128Rsa15, which is not safe any more.
+    Basic128Rsa15,
 }
 
 impl Security {
@@ -108,8 +112,61 @@ impl Security {
             Security::Basic256Sha256 => "Basic256Sha256",
             Security::Aes128Sha256RsaOaep => "Aes128_Sha256_RsaOaep",
             Security::Aes256Sha256RsaPss => "Aes256_Sha256_RsaPss",
+            Security::Basic256 => "Basic256",
+            Security::Basic128Rsa15 => "Basic128Rsa15",
         }
     }
+}
+
+/// As whom we log on to a machine.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// As nobody.
+    Anonymous,
+    /// With a name and a password.
+    Password {
+        /// Name.
+        name: String,
+        /// Password.
+        password: String,
+    },
+    /// With a certificate and its key, in these files.
+    Certificate {
+        /// Certificate, DER or PEM.
+        certificate: PathBuf,
+        /// Private key, PEM.
+        key: PathBuf,
+    },
+    /// With a token in this file, which is read for every connection.
+    Token(PathBuf),
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Credentials::Anonymous => out.write_str("anonymous"),
+            Credentials::Password { name, .. } => write!(out, "user {name}"),
+            Credentials::Certificate { certificate, .. } => {
+                write!(out, "certificate {}", certificate.display())
+            }
+            Credentials::Token(file) => write!(out, "token {}", file.display()),
+        }
+    }
+}
+
+/// How a machine is reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reach {
+    /// URLs of its endpoints; what follows the first stands by.
+    pub endpoints: Vec<String>,
+    /// How the connection is protected.
+    pub security: Security,
+    /// Whether it is encrypted too; says nothing without security.
+    pub mode: ChannelMode,
+    /// SHA-256 of the certificate that it must show, or the first digits of it.
+    pub certificate: Option<String>,
+    /// As whom we log on.
+    pub credentials: Credentials,
 }
 
 /// How to reach one machine.
@@ -117,12 +174,8 @@ impl Security {
 pub struct MachineSettings {
     /// The machine.
     pub machine: MachineId,
-    /// URL of its endpoint.
-    pub endpoint: String,
-    /// How the connection is protected.
-    pub security: Security,
-    /// User name and password, where it wants them.
-    pub user: Option<(String, String)>,
+    /// How it is reached.
+    pub reach: Reach,
     /// Publishing interval that is asked for.
     pub publishing_interval: Span,
     /// Sampling interval that is asked for; zero for every change.

@@ -7,6 +7,8 @@ use std::time::Duration;
 const AT_ONCE: Duration = Duration::from_millis(100);
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
+/// A connection that ended sooner may end as soon again.
+const WORKED: Duration = Duration::from_secs(5);
 
 /// The next wait.
 pub struct Backoff {
@@ -27,9 +29,10 @@ impl Backoff {
         wait
     }
 
-    /// Begins anew after a connection that worked.
-    pub fn reset(&mut self) {
-        self.next = AT_ONCE;
+    /// Begins anew after a connection that worked; one that did not work for long is not called again
+    /// at once.
+    pub fn reset(&mut self, worked: Duration) {
+        self.next = if worked >= WORKED { AT_ONCE } else { FIRST };
     }
 }
 
@@ -43,8 +46,12 @@ mod tests {
         let waits: Vec<_> = (0..100).map(|_| backoff.wait()).collect();
         assert!(waits[0] <= FIRST && waits[0] >= FIRST / 2);
         assert!(waits[20..].iter().all(|wait| *wait >= LONGEST / 2 && *wait <= LONGEST));
-        backoff.reset();
+        backoff.reset(WORKED);
         assert!(backoff.wait() <= AT_ONCE);
-        assert!(backoff.wait() >= FIRST / 2);
+        for _ in 0..3 {
+            backoff.reset(Duration::from_secs(1));
+            let wait = backoff.wait();
+            assert!(wait >= FIRST / 2 && wait <= FIRST);
+        }
     }
 }

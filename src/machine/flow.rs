@@ -5,6 +5,8 @@
 //! machine does not have that any more is something lost. It never hides a loss.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -44,6 +46,7 @@ pub struct Flow {
     /// Messages that came before one that is missing.
     early: BTreeMap<u32, Message>,
     ready: VecDeque<Message>,
+    more: bool,
 }
 
 /// The number after another; there is no zero (Part 4 §7.26).
@@ -69,7 +72,13 @@ impl Flow {
             heard: Vec::new(),
             early: BTreeMap::new(),
             ready: VecDeque::new(),
+            more: false,
         }
+    }
+
+    /// Whether the machine has kept something that was not heard yet.
+    pub fn has_more(&self) -> bool {
+        self.more || !self.ready.is_empty()
     }
 
     /// Its subscription.
@@ -172,31 +181,31 @@ impl Flow {
     }
 }
 
-type Asking<'s> =
-    std::pin::Pin<Box<dyn Future<Output = Result<Published, Failure>> + Send + 's>>;
+type Asking = Pin<Box<dyn Future<Output = Result<Published, Failure>> + Send>>;
 
 /// A flow over a connection.
-pub struct Listening<'s> {
-    session: &'s Session,
-    asked: FuturesUnordered<Asking<'s>>,
+pub struct Listening {
+    session: Arc<Session>,
+    asked: FuturesUnordered<Asking>,
     wanted: usize,
     last_word: Instant,
 }
 
-impl<'s> Listening<'s> {
+impl Listening {
     /// Begins to listen.
-    pub fn new(session: &'s Session) -> Listening<'s> {
+    pub fn new(session: Arc<Session>) -> Listening {
         let (asked, last_word) = (FuturesUnordered::new(), Instant::now());
         Listening { session, asked, wanted: ASKED, last_word }
     }
 
-    /// Waits for the next message with something in it. What it has given before counts as taken.
+    /// Waits for the next message; none where the machine only says that it lives. What was given
+    /// before counts as taken.
     ///
     /// Waiting can be given up and begun again without a loss.
-    pub async fn next(&mut self, flow: &mut Flow) -> Result<Message, FlowEnd> {
+    pub async fn next(&mut self, flow: &mut Flow) -> Result<Option<Message>, FlowEnd> {
         loop {
             if let Some(message) = flow.ready.pop_front() {
-                return Ok(message);
+                return Ok(Some(message));
             }
             self.ask(flow);
             let silent_at = self.last_word + flow.silence();
@@ -209,18 +218,26 @@ impl<'s> Listening<'s> {
                 }
             };
             match published {
-                Ok(published) => self.take(flow, published).await?,
+                Ok(published) => {
+                    self.take(flow, published).await?;
+                    return Ok(flow.ready.pop_front());
+                }
                 Err(failure) => self.refused(failure)?,
             }
         }
     }
 
     fn ask(&mut self, flow: &mut Flow) {
+        if self.asked.is_empty() {
+            // Nobody is silent who was not asked.
+            self.last_word = Instant::now();
+        }
         while self.asked.len() < self.wanted {
             let Subscribed { publishing, keep_alive, .. } = flow.subscription;
             let waiting = u32::try_from(self.wanted + 1).unwrap_or(u32::MAX);
             let patience = publishing * keep_alive.saturating_mul(waiting) + GRACE;
-            self.asked.push(Box::pin(self.session.publish(flow.acknowledgements(), patience)));
+            let (session, heard) = (self.session.clone(), flow.acknowledgements());
+            self.asked.push(Box::pin(async move { session.publish(heard, patience).await }));
         }
     }
 
@@ -229,11 +246,12 @@ impl<'s> Listening<'s> {
         if published.subscription != flow.subscription.id {
             return Ok(());
         }
+        flow.more = published.more;
         let missing = flow.take(published.message);
         if missing.is_empty() {
             return Ok(());
         }
-        let asked = flow.ask_again(self.session, missing).await;
+        let asked = flow.ask_again(&self.session, missing).await;
         self.last_word = Instant::now();
         asked
     }

@@ -1,19 +1,40 @@
-//! The link to one machine: connect, watch, and when it breaks begin again, for ever.
+//! The link to one machine: connect, listen, and when it breaks come back, for ever.
+//!
+//! Whoever comes back goes on where he was as far as the machine allows (Part 4 §6.7): with the
+//! same session, else with the same subscription in another session, else with everything read
+//! anew and the machine's own history. What then is still missing is a marked gap.
 
+use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
+use opcua::types::StatusCode;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::MachineConnection;
+use super::arrive::{Arrival, Held, arrive};
+use super::backfill;
 use super::backoff::Backoff;
-use super::session;
+use super::client::{Dialer, Failure, Found, Notification, Session, Subscribed, Target};
+use super::flow::{Flow, FlowEnd, Listening};
+use super::forward::Forward;
+use super::items::{self, BRIDGED, Item};
+use super::survey::{Pulse, Survey};
+use super::{MachineConnection, duration};
 use crate::app::clock::Clock;
-use crate::app::connection::{ConnectionState, Connections};
-use crate::app::engine::{EngineHandle, MachineInput};
-use crate::domain::evidence::LinkChange;
-use crate::domain::time::Timestamp;
+use crate::app::connection::{Connection, ConnectionState, Connections};
+use crate::app::engine::EngineHandle;
 
+/// How long the first values of all items may take.
+const FIRST_VALUES: Duration = Duration::from_secs(5);
+/// How often a machine is asked how it is.
+const PULSE: Duration = Duration::from_secs(5);
+/// How often a subscription without news says that it lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// What every link works with.
 #[derive(Clone)]
 pub struct MachineLink {
@@ -23,59 +44,353 @@ pub struct MachineLink {
     pub connections: Connections,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// How machines are reached.
+    pub dialer: Arc<Dialer>,
     /// Ends all links.
     pub stop: CancellationToken,
 }
 
 /// Starts the task of a machine.
 pub fn start(link: MachineLink, connection: MachineConnection) -> JoinHandle<()> {
-    tokio::spawn(run(link, connection))
+    tokio::spawn(async move {
+        let machine = connection.machine.clone();
+        if let Err(error) = run(link, Arc::new(connection)).await {
+            tracing::error!(%machine, %error, "what the machine tells cannot be stored any more");
+        }
+    })
 }
 
-async fn run(link: MachineLink, connection: MachineConnection) {
-    let machine = connection.machine.clone();
-    link.connections.update(&machine, |board| {
-        board.endpoint = connection.endpoint.clone();
-        board.since = link.clock.now();
-    });
-    // Until the link is up for the first time nothing is known, whatever arrives before.
-    tell_down(&link, &connection, link.clock.now() - connection.clock_skew_max).await;
+/// Why a stay with a machine has ended.
+enum End {
+    /// The machine or the connection; come back.
+    Broken(String),
+    /// Nothing can be stored any more.
+    Stopped(String),
+}
+
+impl From<String> for End {
+    fn from(error: String) -> End {
+        End::Stopped(error)
+    }
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> End {
+        End::Broken(failure.to_string())
+    }
+}
+
+async fn run(link: MachineLink, connection: Arc<MachineConnection>) -> Result<(), String> {
+    let machine = &connection.machine;
+    let forward = Forward::new(link.clone(), connection.clone()).await?;
     let seed = machine.as_str().bytes().fold(17_u64, |seed, b| seed * 31 + u64::from(b));
     let mut backoff = Backoff::new(seed);
+    let mut stay = Stay {
+        link: link.clone(),
+        connection: connection.clone(),
+        forward,
+        endpoint: 0,
+        held: None,
+        session: None,
+    };
+    link.connections.update(machine, |board| board.since = link.clock.now());
     let mut last_logged = String::new();
     while !link.stop.is_cancelled() {
-        let ended = session::run(&link, &connection).await;
-        if let Some(lost_at) = ended.lost_at {
-            backoff.reset();
-            tell_down(&link, &connection, lost_at).await;
-        }
-        if link.stop.is_cancelled() {
-            return;
+        let began = Instant::now();
+        let end = tokio::select! {
+            end = stay.once() => end,
+            () = link.stop.cancelled() => return stay.leave().await,
+        };
+        let was_up = stay.forward.is_up();
+        stay.forward.down().await?;
+        let error = match end {
+            End::Broken(error) => error,
+            End::Stopped(error) => return Err(error),
+        };
+        stay.session = None;
+        if was_up {
+            backoff.reset(began.elapsed());
+        } else {
+            stay.endpoint += 1;
         }
         // The same error again and again is one line in the log; the board always shows it.
-        if ended.error != last_logged {
-            tracing::warn!(%machine, endpoint = connection.endpoint, "{}", ended.error);
-            last_logged.clone_from(&ended.error);
+        if error != last_logged {
+            tracing::warn!(%machine, endpoint = stay.target().url, "{error}");
+            last_logged.clone_from(&error);
         }
-        link.connections.update(&machine, |board| {
-            if board.state != ConnectionState::Connecting {
-                board.since = link.clock.now();
-            }
-            board.state = ConnectionState::Connecting;
-            board.last_error = ended.error;
-        });
+        stay.show_broken(error);
         tokio::select! {
             () = tokio::time::sleep(backoff.wait()) => {}
             () = link.stop.cancelled() => {}
         }
     }
+    Ok(())
 }
 
-/// Nothing is known about the machine from the last contact on.
-async fn tell_down(link: &MachineLink, connection: &MachineConnection, at: Timestamp) {
-    let machine = connection.machine.clone();
-    let change = LinkChange { machine, at, seq: 0, up: false };
-    if let Err(error) = link.engine.deliver(MachineInput::Linked(change)).await {
-        tracing::error!(machine = %connection.machine, %error, "the end of the link is not stored");
+/// With a machine, from one connection to the next.
+struct Stay {
+    link: MachineLink,
+    connection: Arc<MachineConnection>,
+    forward: Forward,
+    /// Which of its endpoints is used, counted on.
+    endpoint: usize,
+    /// What the machine may still have of us, and at which endpoint.
+    held: Option<(usize, Box<Held>)>,
+    session: Option<Arc<Session>>,
+}
+
+impl Stay {
+    /// The endpoint that is used; the others stand by.
+    fn target(&self) -> &Target {
+        let targets = &self.connection.targets;
+        &targets[self.endpoint % targets.len()]
     }
+
+    /// Connects and listens until that ends.
+    async fn once(&mut self) -> End {
+        match self.try_once().await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        }
+    }
+
+    async fn try_once(&mut self) -> Result<Infallible, End> {
+        let url = self.target().url.clone();
+        self.show(|board| board.endpoint = url);
+        let (session, held) = match self.arrive().await? {
+            Arrival::Again(session, held) => (Arc::new(*session), Ok(held)),
+            Arrival::New(session, found) => (Arc::new(*session), Err(found)),
+        };
+        self.session = Some(session.clone());
+        let survey = Survey::of(&session, &*self.link.clock).await?;
+        let mut listening = Listening::new(session.clone());
+        match held {
+            Ok(held) if held.survey.namespaces == survey.namespaces => {
+                self.forward.measure(survey.clock.as_ref());
+                self.held = Some((self.endpoint, held));
+                self.go_on(&session, &mut listening).await
+            }
+            // What was watched is somewhere else now.
+            Ok(held) => {
+                session.unsubscribe(held.flow.subscription().id).await?;
+                self.begin(&session, &mut listening, held.found, survey).await
+            }
+            Err(found) => self.begin(&session, &mut listening, *found, survey).await,
+        }
+    }
+
+    async fn arrive(&mut self) -> Result<Arrival, Failure> {
+        let target = self.target().clone();
+        let number = self.endpoint % self.connection.targets.len();
+        // What another endpoint holds stays held there until this one works.
+        let here =
+            self.held.take_if(|(endpoint, _)| *endpoint % self.connection.targets.len() == number);
+        let mut held = here.map(|(_, held)| held);
+        let arrived = arrive(&self.link.dialer, &target, &mut held).await;
+        if let Some(held) = held {
+            self.held = Some((number, held));
+        }
+        arrived
+    }
+
+    /// Goes on where we were.
+    async fn go_on(
+        &mut self,
+        session: &Arc<Session>,
+        listening: &mut Listening,
+    ) -> Result<Infallible, End> {
+        if let Some((_, held)) = &mut self.held {
+            held.passport = session.passport().clone();
+            let caught_up = held.flow.catch_up(session).await;
+            self.flowing(session, caught_up).await?;
+        }
+        let mut missing = BTreeSet::new();
+        // What the machine has kept is heard before anything is said to be known.
+        loop {
+            self.hear(session, listening, &mut missing).await?;
+            if !self.held.as_ref().is_some_and(|(_, held)| held.flow.has_more()) {
+                break;
+            }
+        }
+        self.forward.up_without_gap().await?;
+        self.listen(session, listening, missing).await
+    }
+
+    /// What has broken can be taken up again; what is lost is lost, and everything is read anew.
+    async fn flowing<T>(&mut self, session: &Session, heard: Result<T, FlowEnd>) -> Result<T, End> {
+        match heard {
+            Ok(heard) => Ok(heard),
+            Err(FlowEnd::Broken(failure)) => Err(failure.into()),
+            Err(FlowEnd::Lost(why)) => {
+                self.held = None;
+                session.close().await;
+                Err(End::Broken(why))
+            }
+        }
+    }
+
+    /// Reads everything anew.
+    async fn begin(
+        &mut self,
+        session: &Arc<Session>,
+        listening: &mut Listening,
+        found: Found,
+        survey: Survey,
+    ) -> Result<Infallible, End> {
+        if survey.namespaces.is_empty() {
+            return Err(End::Broken("the machine has no namespace array".into()));
+        }
+        self.forward.begin(survey.clock.as_ref());
+        let product = survey.product_text();
+        self.show(|board| board.product = product);
+        let subscribed = self.subscribe(session).await?;
+        let items =
+            items::watch(session, subscribed.id, &self.connection, &survey.namespaces).await?;
+        let mut missing = BTreeSet::new();
+        for (index, item) in items.iter().enumerate() {
+            match item {
+                Item::Watched(_) => drop(missing.insert(index)),
+                Item::Refused(status, why) => {
+                    self.forward.cannot_watch(index, *status, why).await?;
+                }
+            }
+        }
+        let started = survey.started;
+        let (flow, passport) = (Flow::new(subscribed), session.passport().clone());
+        self.held = Some((self.endpoint, Box::new(Held { found, passport, flow, survey })));
+        self.first_values(session, listening, &mut missing).await?;
+        let (forward, connection) = (&mut self.forward, &self.connection);
+        let is_whole = backfill::fill(session, forward, connection, &items, started).await?;
+        match is_whole {
+            true => self.forward.up_without_gap().await?,
+            false => self.forward.up().await?,
+        }
+        self.listen(session, listening, missing).await
+    }
+
+    async fn subscribe(&self, session: &Session) -> Result<Subscribed, Failure> {
+        let publishing = duration(self.connection.publishing_interval);
+        let keep_alive = intervals(KEEP_ALIVE, publishing);
+        // It ends as late as the session does, and after three keep-alives at least (Part 4 §5.14.2).
+        let lifetime = intervals(BRIDGED, publishing).max(keep_alive.saturating_mul(3));
+        session.subscribe(publishing, keep_alive, lifetime).await
+    }
+
+    /// Waits for the first values of what is missing, not for ever.
+    async fn first_values(
+        &mut self,
+        session: &Session,
+        listening: &mut Listening,
+        missing: &mut BTreeSet<usize>,
+    ) -> Result<(), End> {
+        let deadline = Instant::now() + FIRST_VALUES;
+        while !missing.is_empty() {
+            match tokio::time::timeout_at(deadline, self.hear(session, listening, missing)).await {
+                Ok(heard) => heard?,
+                Err(_) => break,
+            }
+        }
+        for index in missing.iter() {
+            let status = StatusCode::BadWaitingForInitialData;
+            self.forward.cannot_watch(*index, status, "no first value arrived").await?;
+        }
+        Ok(())
+    }
+
+    /// Listens until something ends.
+    async fn listen(
+        &mut self,
+        session: &Arc<Session>,
+        listening: &mut Listening,
+        mut missing: BTreeSet<usize>,
+    ) -> Result<Infallible, End> {
+        let (mut pulses, _pulse) = pulse(session.clone(), self.link.clock.clone());
+        loop {
+            tokio::select! {
+                heard = self.hear(session, listening, &mut missing) => heard?,
+                Some(pulse) = pulses.recv() => {
+                    let pulse = pulse?;
+                    self.forward.measure(pulse.clock.as_ref());
+                    if let Some(state) = pulse.not_running {
+                        let text = format!("the machine's server is not running (state {state})");
+                        return Err(End::Broken(text));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Hears the next message.
+    async fn hear(
+        &mut self,
+        session: &Session,
+        listening: &mut Listening,
+        missing: &mut BTreeSet<usize>,
+    ) -> Result<(), End> {
+        let Some((_, held)) = &mut self.held else {
+            return Err(End::Broken("there is no subscription".into()));
+        };
+        let heard = listening.next(&mut held.flow).await;
+        let Some(message) = self.flowing(session, heard).await? else {
+            self.forward.heard();
+            return Ok(());
+        };
+        let ended = message.notifications.iter().find_map(|one| match one {
+            Notification::Status(status) => Some(*status),
+            _ => None,
+        });
+        self.forward.message(message, missing).await?;
+        match ended {
+            None => Ok(()),
+            Some(status) => {
+                let text = format!("the machine has ended the subscription ({status})");
+                self.flowing(session, Err(FlowEnd::Lost(text))).await
+            }
+        }
+    }
+
+    /// Goes away politely: machines have few sessions and keep them for long.
+    async fn leave(&mut self) -> Result<(), String> {
+        if let Some(session) = self.session.take() {
+            session.close().await;
+        }
+        self.forward.down().await
+    }
+
+    fn show(&self, change: impl FnOnce(&mut Connection)) {
+        self.link.connections.update(&self.connection.machine, change);
+    }
+
+    fn show_broken(&self, error: String) {
+        self.show(|board| {
+            if board.state != ConnectionState::Connecting {
+                board.since = self.link.clock.now();
+            }
+            board.state = ConnectionState::Connecting;
+            board.last_error = error;
+        });
+    }
+}
+
+/// Publishing intervals in a time.
+fn intervals(time: Duration, publishing: Duration) -> u32 {
+    let count = time.as_millis().div_ceil(publishing.as_millis().max(1));
+    u32::try_from(count).unwrap_or(u32::MAX).max(1)
+}
+
+/// Asks a machine how it is, now and then, beside what it tells.
+fn pulse(
+    session: Arc<Session>,
+    clock: Arc<dyn Clock>,
+) -> (mpsc::Receiver<Result<Pulse, Failure>>, AbortOnDropHandle<()>) {
+    let (tell, pulses) = mpsc::channel(1);
+    let task = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(PULSE).await;
+            if tell.send(Pulse::of(&session, &*clock).await).await.is_err() {
+                return;
+            }
+        }
+    });
+    (pulses, AbortOnDropHandle::new(task))
 }

@@ -1,41 +1,36 @@
 //! Machines: the OPC UA client side.
 //!
-//! One task a machine, so that a slow or broken one never delays another. `link` keeps trying for
-//! ever, `connect` opens a session, `session` carries it to its end, `collector` takes values off the
-//! stack, `node` finds what is watched, `value` reduces OPC UA values to what a signal can be. Nothing
-//! here decides what a value means for production.
+//! One task a machine, so that a slow or broken one never delays another. `link` keeps coming back for
+//! ever, by the way that `arrive` finds; `survey` asks a machine about itself, `items` asks for what is
+//! watched, `flow` hears what it tells, and `forward` makes facts of it, with `clock`, `value` and
+//! `problems`; `backfill` reads what was missed. `client` speaks OPC UA. Nothing here decides what a
+//! value means for production.
 
+mod arrive;
+mod backfill;
 mod backoff;
 pub mod client;
-mod collector;
-mod connect;
+mod clock;
+mod flow;
+mod forward;
+mod items;
 mod link;
 mod node;
-mod session;
+mod problems;
+mod survey;
 mod value;
 
 pub use link::{MachineLink, start};
 pub use node::Node;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::time::Duration;
+
+use client::Target;
 
 use crate::domain::id::MachineId;
 use crate::domain::signal::Signal;
 use crate::domain::time::Span;
-
-/// How a connection is protected.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Protection {
-    /// Not at all.
-    None,
-    /// Basic256Sha256, signed and encrypted.
-    Basic256Sha256,
-    /// Aes128_Sha256_RsaOaep, signed and encrypted.
-    Aes128Sha256RsaOaep,
-    /// Aes256_Sha256_RsaPss, signed and encrypted.
-    Aes256Sha256RsaPss,
-}
 
 /// What is watched at a node.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -60,12 +55,8 @@ impl fmt::Display for Watched {
 pub struct MachineConnection {
     /// The machine.
     pub machine: MachineId,
-    /// URL of its endpoint.
-    pub endpoint: String,
-    /// How the connection is protected.
-    pub protection: Protection,
-    /// User name and password.
-    pub user: Option<(String, String)>,
+    /// How it is reached; what follows the first stands by. Never empty.
+    pub targets: Vec<Target>,
     /// Publishing interval that is asked for.
     pub publishing_interval: Span,
     /// Sampling interval that is asked for; zero for every change.
@@ -74,6 +65,9 @@ pub struct MachineConnection {
     pub clock_skew_max: Span,
     /// What is watched.
     pub items: Vec<(Watched, Node)>,
-    /// Where our certificate and the trusted ones are.
-    pub pki: PathBuf,
+}
+
+/// A span as the network counts it.
+fn duration(span: Span) -> Duration {
+    Duration::from_nanos(span.ticks().unsigned_abs().saturating_mul(100))
 }

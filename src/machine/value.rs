@@ -1,22 +1,16 @@
 //! OPC UA values reduced to what a signal can be; times in ticks of our own epoch.
 
-use opcua::types::{DataValue, DateTime, StatusCode, Variant};
+use opcua::types::{DataValue, StatusCode, Variant};
 
+use crate::channel::time::timestamp;
 use crate::domain::quantity::Quantity;
 use crate::domain::signal::RawValue;
 use crate::domain::time::Timestamp;
 
-/// Ticks between 1601-01-01, where OPC UA counts from, and 1970-01-01.
-const EPOCH_DIFFERENCE: i64 = 116_444_736_000_000_000;
 /// Longest text that is kept of a value.
 const TEXT_MAX: usize = 256;
 /// The info bits that say that a queue has overflowed (Part 4 §7.39.1).
 const OVERFLOW_BITS: u32 = 0x0000_0480;
-
-/// An OPC UA time in our ticks; `None` for the null time.
-pub fn timestamp(time: &DateTime) -> Option<Timestamp> {
-    (!time.is_null()).then(|| Timestamp::from_ticks(time.ticks() - EPOCH_DIFFERENCE))
-}
 
 /// The source time of a value, else its server time.
 pub fn source_time(value: &DataValue) -> Option<Timestamp> {
@@ -94,13 +88,6 @@ pub fn number(value: &DataValue) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_converted_to_the_tick_and_null_is_no_time() {
-        let unix_epoch = DateTime::ymd(1970, 1, 1);
-        assert_eq!(timestamp(&unix_epoch), Some(Timestamp::from_ticks(0)));
-        assert_eq!(timestamp(&DateTime::null()), None);
-    }
 
     #[test]
     fn a_float_without_fraction_is_a_count_and_an_array_is_not() {

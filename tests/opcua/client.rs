@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use linewright::channel::pki::{OwnIdentity, PeerCertificate, Place, Store, create};
 use linewright::machine::client::{
-    Dialer, Failure, FailureKind, Message, Notification, PATIENCE, Protection, Session, Target,
-    User,
+    Credentials, Dialer, Failure, FailureKind, Message, Notification, PATIENCE, Protection,
+    Session, Target,
 };
 use linewright::server::{Mode, Offer, Policy};
 use linewright::sys::WallClock;
@@ -67,15 +67,15 @@ impl Ours {
 }
 
 fn target(url: String, protection: Protection) -> Target {
-    let user = match protection.is_secured() {
+    let credentials = match protection.is_secured() {
         true => ann("right"),
-        false => User::Anonymous,
+        false => Credentials::Anonymous,
     };
-    Target { url, protection, pinned: None, user, name: "test".into() }
+    Target { url, protection, pinned: None, credentials, name: "test".into() }
 }
 
-fn ann(password: &str) -> User {
-    User::Password { name: "ann".into(), password: password.into() }
+fn ann(password: &str) -> Credentials {
+    Credentials::Password { name: "ann".into(), password: password.into() }
 }
 
 fn url(running: &Running) -> String {
@@ -148,10 +148,10 @@ async fn users_log_on_as_they_are_configured_and_refusals_say_what_to_change() {
     let running = Running::new().await;
     let ours = Ours::trusting(&running);
     let mut target = target(url(&running), SECURED);
-    target.user = ann("wrong");
+    target.credentials = ann("wrong");
     let refused = ours.log_on(&target).await.err().unwrap();
     assert_eq!(refused.status, StatusCode::BadUserAccessDenied);
-    target.user = User::Anonymous;
+    target.credentials = Credentials::Anonymous;
     let refused = ours.log_on(&target).await.err().unwrap();
     assert!(refused.text.contains("change `user`"), "{refused}");
     // A certificate of a user: known to the server by its fingerprint.
@@ -164,7 +164,10 @@ async fn users_log_on_as_they_are_configured_and_refusals_say_what_to_change() {
         password_hash: None,
         certificates: vec![own.certificate.fingerprint.clone()],
     };
-    target.user = User::Certificate(Arc::new(own));
+    target.credentials = Credentials::Certificate {
+        certificate: pki.path().join("own/cert.der"),
+        key: pki.path().join("private/private.pem"),
+    };
     assert!(ours.log_on(&target).await.is_err(), "nobody knows the certificate yet");
     running.server.users.replace(vec![known]);
     ours.log_on(&target).await.unwrap();
@@ -174,7 +177,7 @@ async fn users_log_on_as_they_are_configured_and_refusals_say_what_to_change() {
 async fn a_password_is_told_to_no_machine_that_is_not_trusted() {
     let running = Running::new().await;
     let mut target = target(url(&running), Protection::NONE);
-    target.user = ann("right");
+    target.credentials = ann("right");
     let refused = Ours::new().log_on(&target).await.err().unwrap();
     assert_eq!(refused.kind, FailureKind::Untrusted, "{refused}");
     // Over the open endpoint of a machine that is known it is encrypted, if the machine takes it.

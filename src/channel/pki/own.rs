@@ -50,25 +50,31 @@ impl OwnIdentity {
         if !certificate.exists() && !key.exists() {
             create(root, uri, hosts)?;
         }
-        let problem = |path: &Path, what: String| {
-            format!(
-                "{}: {what}; restore it, or make a new pair with linewright pki new-cert",
-                path.display()
-            )
-        };
-        protect(&key).map_err(|error| problem(&key, error))?;
-        let pem = fs::read(&key).map_err(|error| problem(&key, error.to_string()))?;
-        let private = PrivateKey::from_pem(&pem)
-            .map_err(|_| problem(&key, "is no RSA private key in PEM".into()))?;
-        let der = fs::read(&certificate).map_err(|e| problem(&certificate, e.to_string()))?;
-        let parsed = PeerCertificate::from_file(&der)
-            .map_err(|_| problem(&certificate, "is no certificate with an RSA key".into()))?;
-        if !belongs(&private, &parsed) {
-            return Err(problem(&certificate, "does not belong to the private key".into()));
+        let own = OwnIdentity::load(&certificate, &key).map_err(|problem| {
+            format!("{problem}; restore it, or make a new pair with linewright pki new-cert")
+        })?;
+        if own.certificate.application_uri().as_deref() != Some(uri) {
+            return Err(format!(
+                "{}: is not for {uri}, the URI of this application; make a new pair with linewright \
+                 pki new-cert",
+                certificate.display()
+            ));
         }
-        if parsed.application_uri().as_deref() != Some(uri) {
-            let what = format!("is not for {uri}, the URI of this server");
-            return Err(problem(&certificate, what));
+        Ok(own)
+    }
+
+    /// Reads a certificate and its key.
+    pub fn load(certificate: &Path, key: &Path) -> Result<OwnIdentity, String> {
+        let problem = |path: &Path, what: String| format!("{}: {what}", path.display());
+        protect(key).map_err(|error| problem(key, error))?;
+        let pem = fs::read(key).map_err(|error| problem(key, error.to_string()))?;
+        let private = PrivateKey::from_pem(&pem)
+            .map_err(|_| problem(key, "is no RSA private key in PEM".into()))?;
+        let der = fs::read(certificate).map_err(|e| problem(certificate, e.to_string()))?;
+        let parsed = PeerCertificate::from_file(&der)
+            .map_err(|_| problem(certificate, "is no certificate with an RSA key".into()))?;
+        if !belongs(&private, &parsed) {
+            return Err(problem(certificate, "does not belong to the private key".into()));
         }
         Ok(OwnIdentity {
             key: private,

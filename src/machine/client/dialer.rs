@@ -15,7 +15,7 @@ use super::failure::Failure;
 use super::identity::User;
 use super::open::Parties;
 use super::session::{APPLICATION_URI, Manners, Passport, Session};
-use super::target::Protection;
+use super::target::{Credentials, Target};
 use crate::app::clock::Clock;
 use crate::channel::assemble::Budget;
 use crate::channel::decode::{decoding, raw_context};
@@ -24,22 +24,6 @@ use crate::domain::time::TICKS_PER_SECOND;
 
 /// Bytes of messages of several chunks that may be unfinished, of all machines together.
 const UNFINISHED_MAX: usize = 256 << 20;
-
-/// Which machine is meant, and how we come to it.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// URL of the endpoint.
-    pub url: String,
-    /// How the connection is protected.
-    pub protection: Protection,
-    /// SHA-256 of its certificate in hexadecimal digits, or the first of them; then no other is
-    /// accepted, and this one whatever the trust list says.
-    pub pinned: Option<String>,
-    /// As whom we log on.
-    pub user: User,
-    /// Name of the session, for the people at the machine.
-    pub name: String,
-}
 
 /// A machine as it was found: what is needed to come back without asking again.
 #[derive(Clone)]
@@ -78,13 +62,14 @@ impl Dialer {
 
     /// Finds the endpoint that is meant, and judges the certificate of the machine.
     pub async fn find(&self, target: &Target) -> Result<Found, Failure> {
-        let needs_no_proof = !target.protection.is_secured() && target.user.has_no_secret();
+        let user = user(&target.credentials).await?;
+        let needs_no_proof = !target.protection.is_secured() && user.has_no_secret();
         let mut found = Found {
             parties: Arc::new(Parties::unprotected()),
             manners: Manners {
                 url: target.url.clone(),
                 name: target.name.clone(),
-                user: target.user.clone(),
+                user,
                 endpoint: None,
                 machine: None,
             },
@@ -177,6 +162,26 @@ impl Dialer {
             }
             Failure::untrusted(refused.status, text)
         })
+    }
+}
+
+/// Reads what stands in files anew for every connection: it may have been renewed.
+async fn user(credentials: &Credentials) -> Result<User, Failure> {
+    let unusable = |text: String| Failure::untrusted(StatusCode::BadIdentityTokenInvalid, text);
+    match credentials.clone() {
+        Credentials::Anonymous => Ok(User::Anonymous),
+        Credentials::Password { name, password } => Ok(User::Password { name, password }),
+        Credentials::Certificate { certificate, key } => {
+            let load = move || OwnIdentity::load(&certificate, &key);
+            let loaded = tokio::task::spawn_blocking(load).await;
+            let loaded = loaded.unwrap_or_else(|error| Err(error.to_string()));
+            loaded.map(|own| User::Certificate(Arc::new(own))).map_err(unusable)
+        }
+        Credentials::Token(file) => {
+            let token = tokio::fs::read_to_string(&file).await;
+            let token = token.map_err(|e| unusable(format!("{}: {e}", file.display())))?;
+            Ok(User::Token(token.trim().to_owned()))
+        }
     }
 }
 

@@ -20,11 +20,11 @@ mod view;
 
 pub use attribute::{Called, HistoryPage};
 pub use connection::Connection;
-pub use dialer::{Dialer, Found, Target};
+pub use dialer::{Dialer, Found};
 pub use failure::{Failure, FailureKind};
 pub use identity::User;
 pub use limits::Limits;
 pub use session::{APPLICATION_URI, PATIENCE, Passport, Session};
 pub use subscription::{Message, Notification, Published, Subscribed, Watching};
-pub use target::{Protection, host_and_port};
+pub use target::{Credentials, Mode, Policy, Protection, Target, host_and_port};
 pub use view::{Browsed, REFERENCES_MAX};

@@ -71,6 +71,8 @@ pub struct Published {
     pub subscription: u32,
     /// Messages that can be had again.
     pub available: Vec<u32>,
+    /// Whether there is more to be told at once.
+    pub more: bool,
     /// The message.
     pub message: Message,
 }
@@ -257,9 +259,8 @@ fn revised(reader: &mut Reader<'_>, status: StatusCode, id: u32) -> Result<Watch
 fn published(reader: &mut Reader<'_>) -> Result<Published, StatusCode> {
     let subscription = reader.plain()?;
     let available = reader.array(Reader::plain)?;
-    // Whether more is there: it comes with the next request, which is under way already.
-    let _: bool = reader.plain()?;
-    Ok(Published { subscription, available, message: message(reader)? })
+    let more = reader.plain()?;
+    Ok(Published { subscription, available, more, message: message(reader)? })
 }
 
 fn message(reader: &mut Reader<'_>) -> Result<Message, StatusCode> {

@@ -1,0 +1,66 @@
+//! Coming to a machine, or coming back to it as far as it allows (Part 4 §6.7).
+
+use super::client::{Dialer, Failure, FailureKind, Found, Passport, Session, Target};
+use super::flow::Flow;
+use super::survey::Survey;
+
+/// What a machine may still have of us after a connection has ended.
+pub struct Held {
+    /// The machine as it was found.
+    pub found: Found,
+    /// The session.
+    pub passport: Passport,
+    /// The subscription, and how far it was heard.
+    pub flow: Flow,
+    /// What the machine said of itself.
+    pub survey: Survey,
+}
+
+/// How we have come to a machine.
+pub enum Arrival {
+    /// With the subscription that we had.
+    Again(Box<Session>, Box<Held>),
+    /// With nothing but a session.
+    New(Box<Session>, Box<Found>),
+}
+
+/// Comes to a machine. What it may still have of us stays held as long as it cannot be reached.
+pub async fn arrive(
+    dialer: &Dialer,
+    target: &Target,
+    held: &mut Option<Box<Held>>,
+) -> Result<Arrival, Failure> {
+    if let Some(had) = held.take() {
+        return match come_back(dialer, &had).await {
+            Ok((session, true)) => Ok(Arrival::Again(Box::new(session), had)),
+            Ok((session, false)) => Ok(Arrival::New(Box::new(session), Box::new(had.found))),
+            Err(failure) => {
+                let may_work_later = [FailureKind::Lost, FailureKind::Silent];
+                if may_work_later.contains(&failure.kind) {
+                    *held = Some(had);
+                }
+                Err(failure)
+            }
+        };
+    }
+    let found = dialer.find(target).await?;
+    let session = dialer.log_on(&found).await?;
+    Ok(Arrival::New(Box::new(session), Box::new(found)))
+}
+
+/// Goes on with the session that we had, else begins another; whether the subscription is with it.
+async fn come_back(dialer: &Dialer, had: &Held) -> Result<(Session, bool), Failure> {
+    match dialer.go_on(&had.found, had.passport.clone()).await {
+        Ok(session) => return Ok((session, true)),
+        Err(failure) if failure.kind != FailureKind::Refused => return Err(failure),
+        // The machine has forgotten the session, or does not let it change its channel.
+        Err(_) => {}
+    }
+    let session = dialer.log_on(&had.found).await?;
+    match session.transfer(had.flow.subscription().id).await {
+        Ok(transferred) => Ok((session, transferred.is_ok())),
+        // Many machines cannot do it at all.
+        Err(failure) if failure.kind == FailureKind::Refused => Ok((session, false)),
+        Err(failure) => Err(failure),
+    }
+}

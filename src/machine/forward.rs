@@ -1,0 +1,465 @@
+//! What a machine tells, as facts for the engine: when it was so, what it means, and what cannot be
+//! used and why. It outlives connections, so that what is told twice is known.
+//!
+//! A time that cannot be is not believed, and nothing is dropped without a word.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use opcua::types::{DataValue, StatusCode};
+
+use super::client::{Message, Notification};
+use super::clock::{MachineClock, Reading as ClockReading};
+use super::items::index;
+use super::link::MachineLink;
+use super::problems::{Noted, Problems};
+use super::value;
+use super::{MachineConnection, Watched};
+use crate::app::connection::{Connection, ConnectionState, ProcessValue};
+use crate::app::engine::MachineInput;
+use crate::domain::evidence::{LinkChange, Observation};
+use crate::domain::signal::counter::CounterKind;
+use crate::domain::signal::{RawValue, Reading, Signal, SignalRole, SignalRule, Unusable, is_bad};
+use crate::domain::time::{Span, Timestamp};
+
+/// Times before this are not believed, whatever they are about.
+const OLDEST_BELIEVED: Span = Span::from_seconds(366 * 24 * 3600);
+const TICK: Span = Span::from_ticks(1);
+
+/// How a value came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// The first one of an item: it holds now, whenever it changed.
+    First,
+    /// A change.
+    Change,
+    /// From the machine's own history.
+    History,
+}
+
+/// What an item has told.
+#[derive(Clone, Debug)]
+struct Memory {
+    name: String,
+    /// What its times are called.
+    times: String,
+    last: Option<DataValue>,
+    /// Time of its newest value, on the machine's clock.
+    newest: Option<Timestamp>,
+    /// Source time of what it told last before the link was lost.
+    before: Option<Timestamp>,
+}
+
+/// Everything that is known of what a machine has told.
+pub struct Forward {
+    link: MachineLink,
+    connection: Arc<MachineConnection>,
+    clock: MachineClock,
+    items: Vec<Memory>,
+    problems: Problems,
+    /// When this begin was, on the machine's clock.
+    began: Timestamp,
+    /// When something was last heard, by our clock.
+    last_contact: Timestamp,
+    /// When the link was last told to have changed, on the machine's clock.
+    changed: Timestamp,
+    is_up: bool,
+    /// Since when nothing is known, if something was known before.
+    lost: Option<Timestamp>,
+}
+
+impl Forward {
+    /// Nothing is known: until the link is up for the first time, whatever arrives before.
+    pub async fn new(
+        link: MachineLink,
+        connection: Arc<MachineConnection>,
+    ) -> Result<Forward, String> {
+        let now = link.clock.now();
+        let items = connection.items.iter();
+        let items = items.map(|(watched, _)| Memory {
+            name: watched.to_string(),
+            times: format!("the clock of {watched}"),
+            last: None,
+            newest: None,
+            before: None,
+        });
+        let clock = MachineClock::new(connection.clock_skew_max);
+        let changed = now - connection.clock_skew_max;
+        let forward = Forward {
+            items: items.collect(),
+            problems: Problems::default(),
+            clock,
+            began: now,
+            last_contact: now,
+            changed,
+            is_up: false,
+            lost: None,
+            link,
+            connection,
+        };
+        forward.link_changed(changed, false).await?;
+        Ok(forward)
+    }
+
+    /// Our time on the machine's clock.
+    fn machine_now(&self) -> Timestamp {
+        self.clock.at_machine(self.link.clock.now())
+    }
+
+    /// Something was heard of the machine.
+    pub fn heard(&mut self) {
+        self.last_contact = self.link.clock.now();
+    }
+
+    /// Takes a reading of the machine's clock.
+    pub fn measure(&mut self, reading: Option<&ClockReading>) {
+        let Some(reading) = reading else { return };
+        let was_believed = !self.clock.is_not_believed();
+        if let Some(jump) = self.clock.measure(reading) {
+            let machine = &self.connection.machine;
+            tracing::warn!(%machine, "the clock of the machine has jumped by {jump}");
+        }
+        let (skew, is_believed) = (self.clock.skew(), !self.clock.is_not_believed());
+        if is_believed != was_believed || !is_believed {
+            let limit = self.connection.clock_skew_max;
+            let why = "is off by more than";
+            let text = format!("{why} {limit}; the times at which values arrive are used instead");
+            self.note_about("the clock of the machine", (!is_believed).then_some(&*text));
+        }
+        self.show(|board| board.clock_skew = skew);
+    }
+
+    /// A connection on which everything is read anew begins.
+    pub fn begin(&mut self, reading: Option<&ClockReading>) {
+        self.problems.clear();
+        self.measure(reading);
+        self.heard();
+        self.began = self.machine_now();
+    }
+
+    /// Whether the link is up.
+    pub fn is_up(&self) -> bool {
+        self.is_up
+    }
+
+    /// Since when something is missed, if anything was known before.
+    pub fn lost(&self) -> Option<Timestamp> {
+        self.lost
+    }
+
+    /// Whether times of the machine can be used.
+    pub fn believes_times(&self) -> bool {
+        !self.clock.is_not_believed()
+    }
+
+    /// The times of what an item told last before the link was lost, and first after it.
+    pub fn missed(&self, item: usize) -> Option<(Timestamp, Timestamp)> {
+        let memory = self.items.get(item)?;
+        Some((memory.before?, memory.last.as_ref().and_then(value::source_time)?))
+    }
+
+    /// The link is up, and something was missed before or nothing is known to have been.
+    pub async fn up(&mut self) -> Result<(), String> {
+        let at = self.began.max(self.changed + TICK);
+        self.come_up(at).await
+    }
+
+    /// The link is up, and nothing was missed.
+    pub async fn up_without_gap(&mut self) -> Result<(), String> {
+        let at = self.lost.unwrap_or(self.began);
+        self.come_up(at).await
+    }
+
+    async fn come_up(&mut self, at: Timestamp) -> Result<(), String> {
+        let without_gap = self.lost == Some(at);
+        self.link_changed(at, true).await?;
+        (self.changed, self.is_up, self.lost) = (at, true, None);
+        let (now, machine) = (self.link.clock.now(), &self.connection.machine);
+        let text = self.problems.text();
+        match (text.is_empty(), without_gap) {
+            (true, false) => tracing::info!(%machine, "connected"),
+            (true, true) => tracing::info!(%machine, "connected again, nothing was missed"),
+            (false, _) => tracing::warn!(%machine, "connected, but {text}"),
+        }
+        let items = self.items.len() as u64;
+        self.show(|board| {
+            board.since = now;
+            board.connects += 1;
+            board.resumed += u64::from(without_gap);
+            board.items = items;
+        });
+        self.show_problems();
+        Ok(())
+    }
+
+    /// The link is down; from the last contact on nothing is known.
+    pub async fn down(&mut self) -> Result<(), String> {
+        if !self.is_up {
+            return Ok(());
+        }
+        let at = self.clock.at_machine(self.last_contact).max(self.changed + TICK);
+        (self.changed, self.is_up, self.lost) = (at, false, Some(at));
+        for memory in &mut self.items {
+            memory.before = memory.last.as_ref().and_then(value::source_time);
+        }
+        self.link_changed(at, false).await
+    }
+
+    async fn link_changed(&self, at: Timestamp, up: bool) -> Result<(), String> {
+        let machine = self.connection.machine.clone();
+        self.deliver(MachineInput::Linked(LinkChange { machine, at, seq: 0, up })).await
+    }
+
+    fn show(&self, change: impl FnOnce(&mut Connection)) {
+        self.link.connections.update(&self.connection.machine, change);
+    }
+
+    fn show_problems(&self) {
+        let text = self.problems.text();
+        self.show(|board| {
+            board.state = match text.is_empty() {
+                true => ConnectionState::Connected,
+                false => ConnectionState::Degraded,
+            };
+            board.last_error = text;
+        });
+    }
+
+    fn note(&mut self, item: usize, problem: Option<&str>) {
+        let noted = self.problems.note(&self.items[item].name, problem, self.link.clock.now());
+        let name = &self.items[item].name;
+        self.noted(noted, name, problem);
+    }
+
+    fn note_about(&mut self, what: &str, problem: Option<&str>) {
+        let noted = self.problems.note(what, problem, self.link.clock.now());
+        self.noted(noted, what, problem);
+    }
+
+    fn noted(&self, noted: Noted, what: &str, problem: Option<&str>) {
+        if let (Noted::Logged, Some(why)) = (noted, problem) {
+            tracing::warn!(machine = %self.connection.machine, "{what}: {why}");
+        }
+        if noted != Noted::Same && self.is_up {
+            self.show_problems();
+        }
+    }
+
+    /// Forwards what a message tells. Items of `missing` tell their first value, and are taken out.
+    pub async fn message(
+        &mut self,
+        message: Message,
+        missing: &mut BTreeSet<usize>,
+    ) -> Result<(), String> {
+        self.heard();
+        let (mut values, mut slowest) = (0, Span::ZERO);
+        for notification in message.notifications {
+            let Notification::Changes(changes) = notification else { continue };
+            for (handle, arrived) in changes {
+                // A handle that was never given says nothing about anything.
+                let Some(item) = index(handle).filter(|index| *index < self.items.len()) else {
+                    continue;
+                };
+                let origin = match missing.remove(&item) {
+                    true => Origin::First,
+                    false => Origin::Change,
+                };
+                values += 1;
+                if origin == Origin::Change {
+                    slowest = slowest.max(self.lag(&arrived));
+                }
+                self.value(item, arrived, origin).await?;
+            }
+        }
+        if values > 0 {
+            let now = self.last_contact;
+            self.show(|board| {
+                board.values += values;
+                board.last_value = Some(now);
+                board.lag = slowest;
+            });
+        }
+        Ok(())
+    }
+
+    /// How long a change has taken to us.
+    fn lag(&self, arrived: &DataValue) -> Span {
+        let changed = value::source_time(arrived).filter(|_| self.believes_times());
+        let lag = changed.map(|at| self.clock.at_machine(self.last_contact) - at);
+        lag.unwrap_or(Span::ZERO).max(Span::ZERO)
+    }
+
+    /// Forwards a value.
+    pub async fn value(
+        &mut self,
+        item: usize,
+        arrived: DataValue,
+        origin: Origin,
+    ) -> Result<(), String> {
+        if origin != Origin::First && self.is_known(item, &arrived) {
+            return Ok(());
+        }
+        let connection = self.connection.clone();
+        let watched = &connection.items[item].0;
+        let at = self.time(item, watched, &arrived, origin);
+        match watched {
+            Watched::Signal(signal) => self.signal(item, signal, at, &arrived).await?,
+            Watched::ProcessValue(name) => self.process_value(item, name, at, &arrived),
+        }
+        let memory = &mut self.items[item];
+        memory.newest = memory.newest.max(Some(at));
+        if origin != Origin::History {
+            memory.last = Some(arrived);
+        }
+        Ok(())
+    }
+
+    /// Whether an item told just this before: the same value of the same time.
+    fn is_known(&self, item: usize, arrived: &DataValue) -> bool {
+        let Some(last) = &self.items[item].last else { return false };
+        arrived.source_timestamp.is_some()
+            && last.source_timestamp == arrived.source_timestamp
+            && value::status(last) == value::status(arrived)
+            && last.value == arrived.value
+    }
+
+    /// When a value was so. A source time that cannot be is not believed, and that is shown.
+    fn time(
+        &mut self,
+        item: usize,
+        watched: &Watched,
+        arrived: &DataValue,
+        origin: Origin,
+    ) -> Timestamp {
+        let now = self.machine_now();
+        let source = value::source_time(arrived).filter(|_| self.believes_times());
+        let why = source.and_then(|source| self.disbelief(item, source, now, origin));
+        let noted = self.problems.note(&self.items[item].times, why, self.link.clock.now());
+        self.noted(noted, &self.items[item].times, why);
+        let at = match why {
+            None => source.unwrap_or(now),
+            Some(_) => now,
+        };
+        // A batch was told when it was told: the same report read again is known.
+        let is_batch = matches!(
+            watched,
+            Watched::Signal(Signal { rule: SignalRule::Count(rule), .. })
+                if rule.kind == CounterKind::Batch
+        );
+        // What is read first holds now; that is what ends a gap.
+        if origin == Origin::First && !is_batch { at.max(self.began) } else { at }
+    }
+
+    /// Why a time of a machine cannot be.
+    fn disbelief(
+        &self,
+        item: usize,
+        source: Timestamp,
+        now: Timestamp,
+        origin: Origin,
+    ) -> Option<&'static str> {
+        if source > now + self.connection.clock_skew_max {
+            return Some("has told times that have not come yet; ours are used instead");
+        }
+        // A value that has not changed for years is read first with the time of its change.
+        if origin == Origin::First {
+            return None;
+        }
+        if source < now - OLDEST_BELIEVED {
+            return Some("has told times more than a year ago; ours are used instead");
+        }
+        // Changes of an item come in order, so time went back there. The first value counts from when
+        // it was read, which may be after a change that was under way.
+        let newest = self.items[item].last.as_ref().and_then(value::source_time);
+        let went_back = newest.is_some_and(|newest| source < newest && newest <= now);
+        (origin == Origin::Change && went_back)
+            .then_some("has told times that go back; ours are used instead")
+    }
+
+    fn process_value(&mut self, item: usize, name: &str, at: Timestamp, arrived: &DataValue) {
+        let number = value::number(arrived);
+        let status = match value::status(arrived) {
+            status if number.is_none() && !is_bad(status) => StatusCode::BadTypeMismatch.bits(),
+            status => status,
+        };
+        let problem = is_bad(status).then(|| StatusCode::from(status).to_string());
+        self.note(item, problem.as_deref());
+        let shown = ProcessValue { value: number, status, at };
+        self.link.connections.show(&self.connection.machine, name, shown);
+    }
+
+    async fn signal(
+        &mut self,
+        item: usize,
+        signal: &Signal,
+        at: Timestamp,
+        arrived: &DataValue,
+    ) -> Result<(), String> {
+        if value::has_overflowed(arrived) {
+            self.mark_lost(item, signal.role).await?;
+        }
+        let status = value::status(arrived);
+        let raw = value::raw_value(arrived);
+        let reading = signal.read(&raw, status);
+        let problem = match &reading {
+            Reading::Unusable(Unusable::BadStatus) => Some(StatusCode::from(status).to_string()),
+            Reading::Unusable(why) => Some(format!("{}, {raw}", why.as_str())),
+            _ => None,
+        };
+        self.note(item, problem.as_deref());
+        self.observe(signal.role, at, status, (raw, reading)).await
+    }
+
+    /// Values were lost in the machine's queue: what held after the last one is not known. Counters go
+    /// on where they are.
+    async fn mark_lost(&mut self, item: usize, role: SignalRole) -> Result<(), String> {
+        if role.is_counter() {
+            return Ok(());
+        }
+        let Some(last) = self.items[item].newest else { return Ok(()) };
+        let raw = RawValue::Other("values lost in the queue".into());
+        let reading = Reading::Unusable(Unusable::BadStatus);
+        self.observe(role, last + TICK, StatusCode::BadDataLost.bits(), (raw, reading)).await
+    }
+
+    /// An item that cannot be watched; from now on nothing is known about it.
+    pub async fn cannot_watch(
+        &mut self,
+        item: usize,
+        status: StatusCode,
+        why: &str,
+    ) -> Result<(), String> {
+        self.note(item, Some(why));
+        let at = self.began;
+        let connection = self.connection.clone();
+        match &connection.items[item].0 {
+            Watched::Signal(signal) => {
+                let raw = RawValue::Other(why.to_owned());
+                let reading = Reading::Unusable(Unusable::BadStatus);
+                self.observe(signal.role, at, status.bits(), (raw, reading)).await
+            }
+            Watched::ProcessValue(name) => {
+                let shown = ProcessValue { value: None, status: status.bits(), at };
+                self.link.connections.show(&self.connection.machine, name, shown);
+                Ok(())
+            }
+        }
+    }
+
+    async fn observe(
+        &self,
+        role: SignalRole,
+        at: Timestamp,
+        status: u32,
+        (raw, reading): (RawValue, Reading),
+    ) -> Result<(), String> {
+        let machine = self.connection.machine.clone();
+        let received = self.link.clock.now();
+        let observation = Observation { machine, role, at, received, seq: 0, status, raw, reading };
+        self.deliver(MachineInput::Observed(observation)).await
+    }
+
+    async fn deliver(&self, input: MachineInput) -> Result<(), String> {
+        self.link.engine.deliver(input).await.map_err(|error| error.to_string())
+    }
+}
