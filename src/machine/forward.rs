@@ -46,6 +46,8 @@ struct Memory {
     last: Option<DataValue>,
     /// Time of its newest value, on the machine's clock.
     newest: Option<Timestamp>,
+    /// Newest of its source times that were believed.
+    believed: Option<Timestamp>,
     /// Source time of what it told last before the link was lost.
     before: Option<Timestamp>,
 }
@@ -81,6 +83,7 @@ impl Forward {
             times: format!("the clock of {watched}"),
             last: None,
             newest: None,
+            believed: None,
             before: None,
         });
         let clock = MachineClock::new(connection.clock_skew_max);
@@ -265,10 +268,10 @@ impl Forward {
                     false => Origin::Change,
                 };
                 values += 1;
-                if origin == Origin::Change {
-                    slowest = slowest.max(self.lag(&arrived));
+                let at = self.value(item, arrived, origin).await?;
+                if let (Some(at), Origin::Change) = (at, origin) {
+                    slowest = slowest.max(self.clock.at_machine(self.last_contact) - at);
                 }
-                self.value(item, arrived, origin).await?;
             }
         }
         if values > 0 {
@@ -282,22 +285,15 @@ impl Forward {
         Ok(())
     }
 
-    /// How long a change has taken to us.
-    fn lag(&self, arrived: &DataValue) -> Span {
-        let changed = value::source_time(arrived).filter(|_| self.believes_times());
-        let lag = changed.map(|at| self.clock.at_machine(self.last_contact) - at);
-        lag.unwrap_or(Span::ZERO).max(Span::ZERO)
-    }
-
-    /// Forwards a value.
+    /// Forwards a value; gives the time that it has, if it was not known.
     pub async fn value(
         &mut self,
         item: usize,
         arrived: DataValue,
         origin: Origin,
-    ) -> Result<(), String> {
+    ) -> Result<Option<Timestamp>, String> {
         if origin != Origin::First && self.is_known(item, &arrived) {
-            return Ok(());
+            return Ok(None);
         }
         let connection = self.connection.clone();
         let watched = &connection.items[item].0;
@@ -311,7 +307,7 @@ impl Forward {
         if origin != Origin::History {
             memory.last = Some(arrived);
         }
-        Ok(())
+        Ok(Some(at))
     }
 
     /// Whether an item told just this before: the same value of the same time.
@@ -336,9 +332,13 @@ impl Forward {
         let why = source.and_then(|source| self.disbelief(item, source, now, origin));
         let noted = self.problems.note(&self.items[item].times, why, self.link.clock.now());
         self.noted(noted, &self.items[item].times, why);
-        let at = match why {
-            None => source.unwrap_or(now),
-            Some(_) => now,
+        let at = match (why, source) {
+            (None, Some(source)) => {
+                let believed = &mut self.items[item].believed;
+                *believed = (*believed).max(Some(source));
+                source
+            }
+            _ => now,
         };
         // A batch was told when it was told: the same report read again is known.
         let is_batch = matches!(
@@ -370,8 +370,7 @@ impl Forward {
         }
         // Changes of an item come in order, so time went back there. The first value counts from when
         // it was read, which may be after a change that was under way.
-        let newest = self.items[item].last.as_ref().and_then(value::source_time);
-        let went_back = newest.is_some_and(|newest| source < newest && newest <= now);
+        let went_back = self.items[item].believed.is_some_and(|newest| source < newest);
         (origin == Origin::Change && went_back)
             .then_some("has told times that go back; ours are used instead")
     }

@@ -15,6 +15,7 @@ mod drivers;
 mod events;
 mod hostile;
 mod items;
+mod links;
 mod pki;
 mod raw;
 mod secured;

@@ -51,6 +51,8 @@ pub struct TestSpace {
     above: HashMap<NodeId, NodeId>,
     /// How often a value was asked for.
     pub reads: AtomicUsize,
+    /// What `recorded` variables were, in the order of their times.
+    pub history: RwLock<HashMap<NodeId, Vec<DataValue>>>,
     /// Whether the store answers; what is asked of it meanwhile waits. Only `stored` is in it.
     pub store: tokio::sync::watch::Sender<bool>,
 }
@@ -108,7 +110,7 @@ impl Builder<'_> {
             type_definition: VariableTypeId::BaseDataVariableType.into(),
             data_type: data_type.into(),
             value_rank,
-            historizing: false,
+            historizing: path.starts_with("recorded"),
         };
         self.node(path, &id("root"), kind, protection);
         self.0.set(&id(path), value_at(value, DateTime::from(1000)));
@@ -136,6 +138,7 @@ impl TestSpace {
             references: HashMap::new(),
             above: HashMap::new(),
             reads: AtomicUsize::new(0),
+            history: RwLock::default(),
             store: tokio::sync::watch::Sender::new(true),
         };
         let mut builder = Builder(&mut space);
@@ -144,6 +147,8 @@ impl TestSpace {
             let path = format!("variable/{number}");
             builder.variable(&path, (DataTypeId::Double, (number as f64).into()), Protection::Open);
         }
+        builder.variable("recorded state", (DataTypeId::String, "run".into()), Protection::Open);
+        builder.variable("recorded count", (DataTypeId::Int32, 1_i32.into()), Protection::Open);
         let writable = Protection::Writable(Permission::Report);
         builder.variable("number", (DataTypeId::Int32, 1_i32.into()), Protection::Open);
         builder.variable("stored", (DataTypeId::Int32, 1_i32.into()), Protection::Open);
@@ -191,6 +196,11 @@ impl TestSpace {
 
     pub fn set(&self, id: &NodeId, value: DataValue) {
         self.set_shared(id, Arc::new(value));
+    }
+
+    /// Writes a value down in the history.
+    pub fn record(&self, id: &NodeId, value: DataValue) {
+        self.history.write().unwrap().entry(id.clone()).or_default().push(value);
     }
 
     pub fn set_shared(&self, id: &NodeId, value: Arc<DataValue>) {
@@ -272,8 +282,19 @@ impl Space for TestSpace {
         CallOutcome { status: StatusCode::BadMethodInvalid, ..CallOutcome::default() }
     }
 
-    async fn history(&self, _: &NodeId, _: &RawHistoryRequest) -> Result<HistoryPage, StatusCode> {
-        Err(StatusCode::BadHistoryOperationUnsupported)
+    async fn history(
+        &self,
+        id: &NodeId,
+        request: &RawHistoryRequest,
+    ) -> Result<HistoryPage, StatusCode> {
+        let history = self.history.read().unwrap();
+        let all = history.get(id).ok_or(StatusCode::BadHistoryOperationUnsupported)?;
+        let is_wanted = |value: &&DataValue| {
+            let at = linewright::channel::time::timestamp(&value.source_timestamp.unwrap());
+            request.start <= at && at <= request.end
+        };
+        let values = all.iter().filter(is_wanted).cloned().collect();
+        Ok(HistoryPage { values, next: None })
     }
 
     fn notifiers(&self, source: &NodeId) -> Vec<NodeId> {
@@ -323,11 +344,25 @@ pub async fn start_with(
     count: usize,
     offers: Vec<Offer>,
 ) -> TestServer {
+    start_as(pki, limits, count, offers, &[]).await
+}
+
+/// A server that has further namespaces before that of its nodes.
+pub async fn start_as(
+    pki: &Path,
+    limits: Limits,
+    count: usize,
+    offers: Vec<Offer>,
+    further: &[&str],
+) -> TestServer {
     let clock: Arc<dyn Clock> = Arc::new(WallClock);
     let uri = application_uri("Test");
     let mut namespaces = NamespaceMap::new();
     namespaces.add_namespace(&uri);
     namespaces.add_namespace("urn:test");
+    for uri in further {
+        namespaces.add_namespace(uri);
+    }
     let state = ServerState::new(clock.clone(), &uri, uris(&namespaces), limits);
     let standard = StandardSpace::new(state.clone(), clock.clone(), &mut namespaces);
     let space = Arc::new(TestSpace::new(standard, count));

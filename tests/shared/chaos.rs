@@ -40,6 +40,7 @@ pub enum Fault {
 pub struct Cable {
     /// Where clients connect.
     pub address: SocketAddr,
+    server: watch::Sender<SocketAddr>,
     fault: watch::Sender<Fault>,
     connections: Arc<AtomicUsize>,
     _task: AbortOnDropHandle<()>,
@@ -53,6 +54,7 @@ impl Cable {
         let (fault, faults) = watch::channel(Fault::None);
         let connections = Arc::new(AtomicUsize::new(0));
         let count = connections.clone();
+        let (server, leads_to) = watch::channel(server);
         let task = tokio::spawn(async move {
             loop {
                 let Ok((client, _)) = listener.accept().await else { continue };
@@ -60,15 +62,21 @@ impl Cable {
                     continue;
                 }
                 count.fetch_add(1, Ordering::Relaxed);
+                let server = *leads_to.borrow();
                 tokio::spawn(pass(client, server, faults.clone()));
             }
         });
-        Cable { address, fault, connections, _task: AbortOnDropHandle::new(task) }
+        Cable { address, server, fault, connections, _task: AbortOnDropHandle::new(task) }
     }
 
     /// URL of the server through the cable.
     pub fn url(&self) -> String {
         format!("opc.tcp://{}", self.address)
+    }
+
+    /// Lets what connects from now on come to another server.
+    pub fn lead_to(&self, server: SocketAddr) {
+        self.server.send_replace(server);
     }
 
     /// Lets it fail, or be whole again.

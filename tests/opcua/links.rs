@@ -1,0 +1,454 @@
+//! Links to machines over cables that fail: what a machine counted is what the plant has counted, and
+//! what nobody can know is a gap.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use linewright::app::clock::Clock as _;
+use linewright::app::connection::Connections;
+use linewright::app::engine::{self, EngineHandle};
+use linewright::app::query::Queries;
+use linewright::app::time_text::IanaZone;
+use linewright::app::view::MachineView;
+use linewright::domain::calendar::Calendar;
+use linewright::domain::id::{AreaId, LineId, MachineId, SiteId};
+use linewright::domain::oee::evaluate::Equipment;
+use linewright::domain::oee::kpi::Kpi;
+use linewright::domain::oee::loss::LossClass;
+use linewright::domain::plant::{Area, Line, Machine, NoOrderPolicy, Plant, RootCause};
+use linewright::domain::signal::counter::CounterRule;
+use linewright::domain::signal::{
+    MachineState, Signal, SignalRole, SignalRule, StateMap, StateRule,
+};
+use linewright::domain::time::{Span, Timestamp, Window};
+use linewright::machine::client::{Credentials, Dialer, Protection, Target};
+use linewright::machine::{self, MachineConnection, MachineLink, Node, Watched};
+use linewright::server::Offer;
+use linewright::store::RedbStore;
+use linewright::sys::WallClock;
+use opcua::types::{DataValue, DateTime, NodeId, StatusCode};
+use tokio_util::sync::CancellationToken;
+
+use super::chaos::{Cable, Fault};
+use super::space::{id, start_as, test_limits, value_at};
+use super::support::Running;
+
+fn machine_id() -> MachineId {
+    MachineId::parse("M1").unwrap()
+}
+
+fn signals() -> Vec<Signal> {
+    let words = [("run", MachineState::Running), ("stop", MachineState::Down)];
+    let map = StateMap::Values(BTreeMap::from(words.map(|(word, state)| (word.to_owned(), state))));
+    let state = SignalRule::State(StateRule { map, hold: Span::ZERO });
+    let good = SignalRule::Count(CounterRule::default());
+    vec![
+        Signal { role: SignalRole::State, rule: state },
+        Signal { role: SignalRole::Good, rule: good },
+    ]
+}
+
+fn plant() -> Arc<Plant> {
+    let (line, area) = (LineId::parse("L").unwrap(), AreaId::parse("A").unwrap());
+    let machine = Machine {
+        id: machine_id(),
+        name: "M1".into(),
+        line: line.clone(),
+        micro_stop_below: Span::from_seconds(5),
+        explain_from: Span::from_seconds(5),
+        silence_after: None,
+        stuck_after: None,
+        priority: 0,
+        signals: signals(),
+    };
+    let configured = Line {
+        bottleneck_by_product: BTreeMap::new(),
+        stations: Vec::new(),
+        buffers: Vec::new(),
+        root_cause: RootCause::Equipment,
+        id: line.clone(),
+        name: "L".into(),
+        area: area.clone(),
+        bottleneck: machine_id(),
+        outfeed: machine_id(),
+        machines: vec![machine_id()],
+        default_product: None,
+        no_order: NoOrderPolicy::Loss,
+    };
+    Arc::new(Plant {
+        closing_grace: Span::from_seconds(900),
+        site: SiteId::parse("S").unwrap(),
+        site_name: "S".into(),
+        time_zone: "UTC".into(),
+        areas: vec![Area { id: area, name: "A".into() }],
+        lines: BTreeMap::from([(line, configured)]),
+        machines: BTreeMap::from([(machine_id(), machine)]),
+        products: BTreeMap::new(),
+        reasons: BTreeMap::new(),
+        calendar: Calendar::new(vec![], Arc::new(IanaZone::find("UTC").unwrap())),
+        confirmation_interval: Span::from_seconds(60),
+    })
+}
+
+/// A plant that listens to one machine.
+struct Listening {
+    engine: EngineHandle,
+    connections: Connections,
+    stop: CancellationToken,
+    link: Option<tokio::task::JoinHandle<()>>,
+    began: Timestamp,
+    _directory: tempfile::TempDir,
+}
+
+/// Where the signals of the machine are.
+#[derive(Clone, Copy)]
+enum Nodes {
+    Plain,
+    Recorded,
+}
+
+impl Nodes {
+    fn ids(self) -> [NodeId; 2] {
+        match self {
+            Nodes::Plain => [id("text"), id("number")],
+            Nodes::Recorded => [id("recorded state"), id("recorded count")],
+        }
+    }
+}
+
+impl Listening {
+    async fn to(urls: &[String], nodes: Nodes) -> Listening {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Arc::new(WallClock);
+        let store = Box::new(RedbStore::open(directory.path()).unwrap());
+        let (engine, _) = engine::start(plant(), store, clock.clone()).unwrap();
+        let connections = Connections::default();
+        let stop = CancellationToken::new();
+        let link = MachineLink {
+            engine: engine.clone(),
+            connections: connections.clone(),
+            dialer: Arc::new(Dialer::new(directory.path(), clock.clone())),
+            clock,
+            stop: stop.clone(),
+        };
+        let target = |url: &String| Target {
+            url: url.clone(),
+            protection: Protection::NONE,
+            pinned: None,
+            credentials: Credentials::Anonymous,
+            name: "test".into(),
+        };
+        let items = signals().into_iter().zip(nodes.ids()).map(|(signal, node)| {
+            let identifier = node.identifier.to_string();
+            (Watched::Signal(signal), Node { namespace: Some("urn:test".into()), identifier })
+        });
+        let connection = MachineConnection {
+            machine: machine_id(),
+            targets: urls.iter().map(target).collect(),
+            publishing_interval: Span::from_millis(50),
+            sampling_interval: Span::ZERO,
+            clock_skew_max: Span::from_seconds(10),
+            items: items.collect(),
+        };
+        let link = machine::start(link, connection);
+        let listening = Listening {
+            engine,
+            connections,
+            stop,
+            link: Some(link),
+            began: WallClock.now(),
+            _directory: directory,
+        };
+        listening.until(|machine| machine.linked && machine.state.is_some()).await;
+        Listening { began: WallClock.now(), ..listening }
+    }
+
+    async fn until(&self, is_so: impl Fn(&MachineView) -> bool) {
+        let mut views = self.engine.views();
+        let waiting = views.wait_for(|view| {
+            view.machines.get(&machine_id()).is_some_and(|machine| is_so(machine))
+        });
+        let seen = tokio::time::timeout(Duration::from_secs(30), waiting).await;
+        let board = self.connections.of(&machine_id());
+        assert!(seen.is_ok(), "{:?} {board:?}", self.engine.view().machines.get(&machine_id()));
+    }
+
+    async fn until_counted(&self, count: u64) {
+        let counted = |machine: &MachineView| {
+            machine.linked && machine.counters.get(&SignalRole::Good).map(|c| c.0) == Some(count)
+        };
+        self.until(counted).await;
+    }
+
+    async fn until_lost(&self) {
+        self.until(|machine| !machine.linked).await;
+    }
+
+    /// Figures since the begin.
+    async fn kpi(&self) -> Kpi {
+        let window = Window { from: self.began, to: WallClock.now() };
+        let equipment = Equipment::Machine(machine_id());
+        Queries::new(self.engine.clone()).kpi(&equipment, window).await.unwrap()
+    }
+
+    /// Nothing was missed since the begin, in which the machine has made so many parts.
+    async fn has_all(&self, parts: i64) {
+        let kpi = self.kpi().await;
+        assert_eq!(kpi.time.of(LossClass::NoData), Span::ZERO);
+        assert_eq!((kpi.production.parts.good, kpi.production.unattributed.good), (parts, 0));
+    }
+
+    fn resumed(&self) -> (u64, u64) {
+        let board = self.connections.of(&machine_id());
+        (board.connects, board.resumed)
+    }
+
+    async fn end(mut self) {
+        self.stop.cancel();
+        self.link.take().unwrap().await.unwrap();
+        self.engine.stop().await;
+    }
+}
+
+/// The machine makes parts, each with its own time.
+fn make(running: &Running, numbers: std::ops::RangeInclusive<i32>) {
+    for number in numbers {
+        running.push(&id("number"), value_at(number, DateTime::now()));
+    }
+}
+
+fn say(running: &Running, state: &str) {
+    running.push(&id("text"), value_at(state, DateTime::now()));
+}
+
+async fn ready(running: &Running) {
+    say(running, "run");
+    make(running, 0..=0);
+}
+
+#[tokio::test]
+async fn what_a_machine_makes_while_the_cable_is_cut_is_told_afterwards_and_there_is_no_gap() {
+    let running = Running::new().await;
+    ready(&running).await;
+    let cable = Cable::to(running.server.address).await;
+    let plant = Listening::to(&[cable.url()], Nodes::Plain).await;
+    make(&running, 1..=100);
+    plant.until_counted(100).await;
+    for round in 1..=3 {
+        cable.set(Fault::Cut);
+        plant.until_lost().await;
+        say(&running, "stop");
+        make(&running, round * 100 + 1..=round * 100 + 100);
+        say(&running, "run");
+        cable.set(Fault::None);
+        plant.until_counted(u64::try_from(round).unwrap() * 100 + 100).await;
+    }
+    plant.has_all(400).await;
+    assert_eq!(plant.kpi().await.stops.micro_stops, 3, "each stop in between was told");
+    assert_eq!(plant.resumed(), (4, 3));
+    plant.end().await;
+    let sessions = || running.server.server.services().usage().sessions;
+    super::support::until(|| sessions() == 0).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_within_a_message_loses_none() {
+    let running = Running::new().await;
+    ready(&running).await;
+    let cable = Cable::to(running.server.address).await;
+    let plant = Listening::to(&[cable.url()], Nodes::Plain).await;
+    let mut made = 0;
+    for bytes in [1, 40, 100, 200, 333, 1000, 2500] {
+        cable.set(Fault::CutAfter(bytes));
+        make(&running, made + 1..=made + 50);
+        made += 50;
+        plant.until_lost().await;
+        cable.set(Fault::None);
+        plant.until_counted(u64::try_from(made).unwrap()).await;
+    }
+    plant.has_all(made.into()).await;
+    plant.end().await;
+}
+
+#[tokio::test]
+async fn a_machine_that_hangs_is_noticed_and_what_it_then_tells_is_not_lost() {
+    let running = Running::new().await;
+    ready(&running).await;
+    let cable = Cable::to(running.server.address).await;
+    let plant = Listening::to(&[cable.url()], Nodes::Plain).await;
+    for fault in [Fault::BlackHole, Fault::Deaf, Fault::HalfClosed] {
+        make(&running, 1..=1);
+        cable.set(fault);
+        plant.until_lost().await;
+        make(&running, 2..=60);
+        cable.set(Fault::None);
+        plant.until_counted(60).await;
+    }
+    let kpi = plant.kpi().await;
+    assert_eq!(kpi.time.of(LossClass::NoData), Span::ZERO);
+    plant.end().await;
+}
+
+#[tokio::test]
+async fn a_slow_cable_loses_nothing() {
+    let running = Running::new().await;
+    ready(&running).await;
+    let cable = Cable::to(running.server.address).await;
+    let plant = Listening::to(&[cable.url()], Nodes::Plain).await;
+    for fault in [Fault::Delay(Duration::from_millis(100)), Fault::Throttle(20_000)] {
+        cable.set(fault);
+        make(&running, 1..=200);
+        plant.until_counted(200).await;
+        make(&running, 0..=0);
+        plant.until_counted(0).await;
+    }
+    assert_eq!(plant.resumed(), (1, 0), "it was never lost");
+    plant.end().await;
+}
+
+#[tokio::test]
+async fn a_machine_that_starts_anew_leaves_a_gap_and_its_namespaces_may_have_moved() {
+    let running = Running::new().await;
+    ready(&running).await;
+    let cable = Cable::to(running.server.address).await;
+    let plant = Listening::to(&[cable.url()], Nodes::Plain).await;
+    make(&running, 1..=10);
+    plant.until_counted(10).await;
+    // Another one with the same nodes, in a namespace with another index.
+    let pki = tempfile::tempdir().unwrap();
+    super::support::copy_keys(running._pki.path(), pki.path());
+    let moved = ["urn:moved:one", "urn:moved:two"];
+    let server = start_as(pki.path(), test_limits(), 1, vec![Offer::OPEN], &moved).await;
+    let next = Running { server, _pki: pki };
+    say(&next, "run");
+    next.push(&id("number"), value_at(25_i32, DateTime::now()));
+    cable.lead_to(next.server.address);
+    cable.set(Fault::Cut);
+    plant.until_lost().await;
+    cable.set(Fault::None);
+    plant.until_counted(25).await;
+    let kpi = plant.kpi().await;
+    assert!(kpi.time.of(LossClass::NoData) > Span::ZERO, "nobody knows what happened meanwhile");
+    assert_eq!((kpi.production.parts.good, kpi.production.unattributed.good), (10, 15));
+    assert_eq!(plant.resumed(), (2, 0));
+    plant.end().await;
+}
+
+/// A value that the machine writes down, whoever listens.
+fn record(running: &Running, node: &NodeId, value: DataValue) {
+    running.server.space.record(node, value.clone());
+    running.push(node, value);
+}
+
+/// Ends the session and subscription of the machine's clients as if it had lost them.
+async fn forget_clients(cable: &Cable, running: &Running) -> Running {
+    let pki = tempfile::tempdir().unwrap();
+    super::support::copy_keys(running._pki.path(), pki.path());
+    let server = super::space::start_with(pki.path(), test_limits(), 1, vec![Offer::OPEN]).await;
+    let next = Running { server, _pki: pki };
+    for node in Nodes::Recorded.ids() {
+        for value in running.server.space.history.read().unwrap().get(&node).unwrap() {
+            record(&next, &node, value.clone());
+        }
+    }
+    cable.lead_to(next.server.address);
+    next
+}
+
+#[tokio::test]
+async fn the_history_of_a_machine_tells_what_was_missed() {
+    let running = Running::new().await;
+    let [state, count] = Nodes::Recorded.ids();
+    record(&running, &state, value_at("run", DateTime::now()));
+    record(&running, &count, value_at(0_i32, DateTime::now()));
+    let cable = Cable::to(running.server.address).await;
+    let plant = Listening::to(&[cable.url()], Nodes::Recorded).await;
+    for number in 1..=10 {
+        record(&running, &count, value_at(number, DateTime::now()));
+    }
+    plant.until_counted(10).await;
+    cable.set(Fault::Cut);
+    plant.until_lost().await;
+    for number in 11..=300 {
+        if number == 100 || number == 200 {
+            let word = if number == 100 { "stop" } else { "run" };
+            record(&running, &state, value_at(word, DateTime::now()));
+        }
+        record(&running, &count, value_at(number, DateTime::now()));
+    }
+    let next = forget_clients(&cable, &running).await;
+    cable.set(Fault::None);
+    plant.until_counted(300).await;
+    let kpi = plant.kpi().await;
+    // The machine's server has started meanwhile, so it may not have seen everything: what its history
+    // knows is told, and the gap stays one.
+    assert!(kpi.time.of(LossClass::NoData) > Span::ZERO);
+    assert_eq!(kpi.production.parts.good + kpi.production.unattributed.good, 300);
+    record(&next, &count, value_at(301_i32, DateTime::now()));
+    plant.until_counted(301).await;
+    plant.end().await;
+}
+
+#[tokio::test]
+async fn a_standby_endpoint_takes_over_when_the_first_is_gone() {
+    let running = Running::new().await;
+    ready(&running).await;
+    let [first, standby] =
+        [Cable::to(running.server.address).await, Cable::to(running.server.address).await];
+    let plant = Listening::to(&[first.url(), standby.url()], Nodes::Plain).await;
+    make(&running, 1..=5);
+    plant.until_counted(5).await;
+    assert_eq!(standby.connections(), 0);
+    first.set(Fault::Cut);
+    plant.until_lost().await;
+    make(&running, 6..=9);
+    plant.until_counted(9).await;
+    let board = plant.connections.of(&machine_id());
+    assert_eq!(board.endpoint, standby.url());
+    plant.end().await;
+}
+
+#[tokio::test]
+async fn times_that_cannot_be_are_not_believed_and_that_is_shown() {
+    let running = Running::new().await;
+    ready(&running).await;
+    let cable = Cable::to(running.server.address).await;
+    let plant = Listening::to(&[cable.url()], Nodes::Plain).await;
+    make(&running, 1..=10);
+    plant.until_counted(10).await;
+    let hour = 36_000_000_000;
+    let now = DateTime::now().ticks();
+    // In an hour, an hour ago, in 1990.
+    for (number, ticks) in (11..).zip([now + hour, now - hour, 122_760_000_000_000_000]) {
+        running.push(&id("number"), value_at(number, DateTime::from(ticks)));
+        plant.until_counted(u64::try_from(number).unwrap()).await;
+        let board = plant.connections.of(&machine_id());
+        assert!(board.last_error.contains("the clock of signal good"), "{board:?}");
+    }
+    plant.has_all(13).await;
+    make(&running, 14..=14);
+    plant.until_counted(14).await;
+    let board = plant.connections.of(&machine_id());
+    assert_eq!(board.last_error, "", "{board:?}");
+    plant.end().await;
+}
+
+#[tokio::test]
+async fn a_value_that_is_told_twice_counts_once_and_a_bad_one_is_no_value() {
+    let running = Running::new().await;
+    ready(&running).await;
+    let cable = Cable::to(running.server.address).await;
+    let plant = Listening::to(&[cable.url()], Nodes::Plain).await;
+    make(&running, 1..=3);
+    plant.until_counted(3).await;
+    let bad = StatusCode::BadSensorFailure;
+    let failed = DataValue { status: Some(bad), ..value_at("run", DateTime::now()) };
+    running.push(&id("text"), failed);
+    plant.until(|machine| machine.state.is_none()).await;
+    let board = plant.connections.of(&machine_id());
+    assert!(board.last_error.contains("signal state"), "{board:?}");
+    say(&running, "run");
+    plant.until(|machine| machine.state == Some(MachineState::Running)).await;
+    plant.end().await;
+}
