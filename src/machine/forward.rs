@@ -292,7 +292,7 @@ impl Forward {
         arrived: DataValue,
         origin: Origin,
     ) -> Result<Option<Timestamp>, String> {
-        if origin != Origin::First && self.is_known(item, &arrived) {
+        if origin == Origin::Change && self.is_known(item, &arrived) {
             return Ok(None);
         }
         let connection = self.connection.clone();

@@ -391,6 +391,39 @@ async fn the_history_of_a_machine_tells_what_was_missed() {
 }
 
 #[tokio::test]
+async fn history_that_reaches_over_a_gap_closes_it() {
+    let mut limits = test_limits();
+    let short = Duration::from_secs(2);
+    (limits.sessions.timeout_min, limits.sessions.timeout_max) = (short, short);
+    limits.subscriptions.lifetime_max = short;
+    let running = Running::with(limits).await;
+    let [state, count] = Nodes::Recorded.ids();
+    record(&running, &state, value_at("run", DateTime::now()));
+    record(&running, &count, value_at(0_i32, DateTime::now()));
+    let cable = Cable::to(running.server.address).await;
+    let plant = Listening::to(&[cable.url()], Nodes::Recorded).await;
+    record(&running, &count, value_at(1_i32, DateTime::now()));
+    plant.until_counted(1).await;
+    cable.set(Fault::Cut);
+    plant.until_lost().await;
+    for number in 2..=1500 {
+        if number == 100 || number == 200 {
+            let word = if number == 100 { "stop" } else { "run" };
+            record(&running, &state, value_at(word, DateTime::now()));
+        }
+        record(&running, &count, value_at(number, DateTime::now()));
+    }
+    // The machine forgets us, and what it has kept for us.
+    let usage = || running.server.server.services().usage();
+    super::support::until(|| usage().sessions == 0 && usage().subscriptions == 0).await;
+    cable.set(Fault::None);
+    plant.until_counted(1500).await;
+    plant.has_all(1500).await;
+    assert_eq!(plant.kpi().await.stops.micro_stops, 1);
+    plant.end().await;
+}
+
+#[tokio::test]
 async fn a_standby_endpoint_takes_over_when_the_first_is_gone() {
     let running = Running::new().await;
     ready(&running).await;
