@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand. Data go to stdout, talk to stderr.
 
+mod browse;
 mod check_config;
 mod demo;
 mod explain;
@@ -73,7 +74,12 @@ enum Command {
     CheckConfig {
         /// Configuration file
         file: PathBuf,
+        /// Ask every machine whether it is as it is configured, too
+        #[arg(long)]
+        online: bool,
     },
+    /// Show what a machine has: nodes, types and values
+    Browse(browse::BrowseOptions),
     /// Feed a recorded log through the core and print the figures as JSON
     Replay(replay::ReplayOptions),
     /// Print all that is behind a figure, from the data directory of a stopped plant
@@ -105,7 +111,8 @@ pub fn main() -> ExitCode {
         Command::Serve { config } => serve::run(&config),
         Command::Demo(options) => demo::run(&options),
         Command::Simulate(options) => simulate::run(&options),
-        Command::CheckConfig { file } => check_config::run(&file),
+        Command::CheckConfig { file, online } => check_config::run(&file, online),
+        Command::Browse(options) => browse::run(&options),
         Command::Replay(options) => replay::run(&options),
         Command::Explain(options) => explain::run(&options),
         Command::Export { config } => export::run(&config),
@@ -120,6 +127,18 @@ pub fn main() -> ExitCode {
             eprintln!("linewright: {}", failure.text);
             ExitCode::from(failure.code)
         }
+    }
+}
+
+/// Writes to standard output; who reads it may stop at any time.
+fn say(text: &str) -> Outcome {
+    use std::io::{ErrorKind, Write as _};
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::new(EXIT_SOFTWARE, format!("standard output: {error}")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -1,7 +1,16 @@
-//! How machines are reached, in the words of the client.
+//! How machines are reached: those of the configuration, and any other that a command is about.
 
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::{EXIT_UNAVAILABLE, EXIT_USAGE, Failure, load};
 use crate::config::settings::{self, ChannelMode, Reach, Security};
-use crate::machine::client::{Credentials, Mode, Policy, Protection, Target};
+use crate::machine::client::{
+    self, Credentials, Dialer, Mode, Policy, Protection, Session, Target,
+};
+use crate::sys::WallClock;
 
 /// The endpoints of a machine, the first one first, for sessions of this name.
 pub fn targets(reach: &Reach, name: &str) -> Vec<Target> {
@@ -43,4 +52,104 @@ fn credentials(configured: &settings::Credentials) -> Credentials {
         }
         settings::Credentials::Token(file) => Credentials::Token(file),
     }
+}
+
+/// Which machine a command is about: one of the configuration, or any other by its URL.
+#[derive(Args, Debug)]
+pub struct Machine {
+    /// URL of a machine (opc.tcp://host:port), or with --config the id of one
+    pub machine: String,
+    /// Configuration file in which the machine is
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// How the connection is protected: none, Basic256Sha256, Aes128_Sha256_RsaOaep, Aes256_Sha256_RsaPss
+    #[arg(long, default_value = "none", conflicts_with = "config")]
+    pub security: String,
+    /// Signed only, not encrypted
+    #[arg(long, conflicts_with = "config")]
+    pub sign_only: bool,
+    /// SHA-256 of the machine's certificate, or its first 16 digits or more
+    #[arg(long, conflicts_with = "config")]
+    pub certificate: Option<String>,
+    /// User; the password is in the environment variable LINEWRIGHT_PASSWORD
+    #[arg(long, conflicts_with = "config")]
+    pub user: Option<String>,
+    /// Data directory whose client certificate and trusted ones are used
+    #[arg(long, conflicts_with = "config")]
+    pub data: Option<PathBuf>,
+}
+
+/// The variable in which the password of a user is.
+const PASSWORD: &str = "LINEWRIGHT_PASSWORD";
+
+impl Machine {
+    /// How it is reached, and with which certificates.
+    pub fn target(&self) -> Result<(Target, Dialer), Failure> {
+        let wrong = |text: String| Failure::new(EXIT_USAGE, text);
+        let name = "Linewright (engineer)";
+        if let Some(config) = &self.config {
+            let settings = load::from_file(config)?;
+            let found = settings.machines.iter().find(|one| one.machine.as_str() == self.machine);
+            let machine = found.ok_or_else(|| {
+                wrong(format!("{} has no machine {}", config.display(), self.machine))
+            })?;
+            let target = targets(&machine.reach, name).into_iter().next();
+            let target =
+                target.ok_or_else(|| wrong(format!("{} has no endpoint", self.machine)))?;
+            return Ok((target, dialer(&settings.data)));
+        }
+        let all = [
+            Security::None,
+            Security::Basic256Sha256,
+            Security::Aes128Sha256RsaOaep,
+            Security::Aes256Sha256RsaPss,
+            Security::Basic256,
+            Security::Basic128Rsa15,
+        ];
+        let security = all.into_iter().find(|one| one.as_str() == self.security);
+        let security = security.ok_or_else(|| {
+            let names = all.map(Security::as_str).join(", ");
+            wrong(format!("--security {}: write one of {names}", self.security))
+        })?;
+        let mode = if self.sign_only { ChannelMode::Sign } else { ChannelMode::SignAndEncrypt };
+        if !self.machine.starts_with("opc.tcp://") {
+            let text = "write a URL such as opc.tcp://192.168.0.10:4840, or give --config";
+            return Err(wrong(format!("{}: {text}", self.machine)));
+        }
+        let credentials = match &self.user {
+            None => Credentials::Anonymous,
+            Some(name) => {
+                let password = std::env::var(PASSWORD);
+                let password =
+                    password.map_err(|_| wrong(format!("set {PASSWORD} to the password")))?;
+                Credentials::Password { name: name.clone(), password }
+            }
+        };
+        let target = Target {
+            url: self.machine.clone(),
+            protection: protection(security, mode),
+            pinned: self.certificate.clone(),
+            credentials,
+            name: name.into(),
+        };
+        let data = self.data.clone().unwrap_or_else(|| PathBuf::from("."));
+        Ok((target, dialer(&data)))
+    }
+
+    /// Connects to it.
+    pub async fn log_on(&self) -> Result<Session, Failure> {
+        let (target, dialer) = self.target()?;
+        let found = dialer.find(&target).await.map_err(|failure| unreachable(&target, &failure))?;
+        let session = dialer.log_on(&found).await;
+        session.map_err(|failure| unreachable(&target, &failure))
+    }
+}
+
+fn unreachable(target: &Target, failure: &client::Failure) -> Failure {
+    Failure::new(EXIT_UNAVAILABLE, format!("{}: {failure}", target.url))
+}
+
+/// The client with the certificates of a data directory.
+pub fn dialer(data: &Path) -> Dialer {
+    Dialer::new(&data.join("pki/client"), Arc::new(WallClock))
 }

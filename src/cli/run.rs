@@ -352,7 +352,8 @@ fn targets(settings: &Settings) -> Targets {
     shares.collect()
 }
 
-fn connections_of(settings: &Settings) -> Vec<MachineConnection> {
+/// How all machines of a configuration are reached and read.
+pub fn connections_of(settings: &Settings) -> Vec<MachineConnection> {
     settings.machines.iter().map(|machine| connection(settings, machine)).collect()
 }
 

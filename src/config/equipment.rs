@@ -180,7 +180,7 @@ pub fn machines(
         let signals = signals::read(&section, reasons);
         let process_values = signals::read_process_values(&section);
         let nameplate = read_nameplate(&section);
-        let span = section.span();
+        let (span, problems) = (section.span(), section.problems());
         section.finish();
         let (Some(id), Some(line)) = (id, line) else {
             continue;
@@ -197,6 +197,7 @@ pub fn machines(
             signals: signals.iter().map(|(signal, _)| signal.clone()).collect(),
         };
         let settings = MachineSettings {
+            line: problems.place(id.span.start).0,
             machine: id.value,
             reach,
             publishing_interval,

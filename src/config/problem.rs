@@ -55,11 +55,20 @@ impl<'a> Problems<'a> {
         found.sort();
         found.dedup();
         let list = found.into_iter().map(|(offset, message, advice)| {
-            let before = &self.text[..offset.min(self.text.len())];
-            let line = before.matches('\n').count() + 1;
-            let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
+            let (line, column) = place(self.text, offset);
             Problem { file: self.file.to_owned(), line, column, message, advice }
         });
         list.collect()
     }
+
+    /// Line and column of a place in the text, both from 1.
+    pub fn place(&self, offset: usize) -> (usize, usize) {
+        place(self.text, offset)
+    }
+}
+
+fn place(text: &str, offset: usize) -> (usize, usize) {
+    let before = &text[..offset.min(text.len())];
+    let line = before.matches('\n').count() + 1;
+    (line, before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1)
 }

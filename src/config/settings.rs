@@ -174,6 +174,8 @@ pub struct Reach {
 pub struct MachineSettings {
     /// The machine.
     pub machine: MachineId,
+    /// Line of the file where it is configured, from 1.
+    pub line: usize,
     /// How it is reached.
     pub reach: Reach,
     /// Publishing interval that is asked for.

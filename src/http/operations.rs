@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Bridge;
 use crate::app::connection::ConnectionState;
 use crate::app::engine::Health;
-use crate::domain::time::TICKS_PER_SECOND;
+use crate::domain::time::{Span, TICKS_PER_SECOND};
 
 /// `GET /livez`: the process answers.
 pub async fn livez() -> Json<Value> {
@@ -66,6 +66,15 @@ pub async fn metrics(State(bridge): State<Bridge>) -> Response {
     gauge("mes_machine_values", "Values received since the start", &values);
     let connects = rows(&|board| board.connects as f64);
     gauge("mes_machine_connects", "Connections made since the start", &connects);
+    let resumed = rows(&|board| board.resumed as f64);
+    let help = "Connections since the start before which nothing was missed";
+    gauge("mes_machine_resumed", help, &resumed);
+    let seconds = |span: Span| span.ticks() as f64 / TICKS_PER_SECOND as f64;
+    let lag = rows(&|board| seconds(board.lag));
+    let help = "How long the slowest of the newest changes of a machine has taken";
+    gauge("mes_machine_lag_seconds", help, &lag);
+    let skew = rows(&|board| seconds(board.clock_skew));
+    gauge("mes_machine_clock_skew_seconds", "The machine's clock less ours", &skew);
     let age = rows(&|board| {
         board
             .last_value

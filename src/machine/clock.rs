@@ -1,7 +1,8 @@
 //! The clock of a machine, as seen from here: how far it is off, and whether it jumps.
 //!
 //! An answer says what time it was at the machine somewhere between question and answer, so the
-//! quickest answers know it best.
+//! quickest answers know it best. Some machines count their clock on only once a second: what they
+//! say may be too early by that, and never too late, so of quick answers the latest time is right.
 
 use std::collections::VecDeque;
 
@@ -9,8 +10,11 @@ use crate::domain::time::{Span, TICKS_PER_MILLISECOND, Timestamp};
 
 /// Answers that are remembered.
 const REMEMBERED: usize = 8;
-/// A difference beyond what the answers leave open is a jump if it is larger than this.
-const JUMP: i64 = 100 * TICKS_PER_MILLISECOND;
+/// A difference beyond what the answers leave open is a jump if it is larger than this, which is more
+/// than a clock that counts seconds can be behind itself.
+const JUMP: i64 = 1500 * TICKS_PER_MILLISECOND;
+/// Answers that took no longer than twice the quickest one and this are quick as well.
+const QUICK: i64 = 20 * TICKS_PER_MILLISECOND;
 
 /// How a machine's clock stands to ours.
 #[derive(Clone, Debug)]
@@ -54,8 +58,9 @@ impl MachineClock {
         }
         self.answers.truncate(REMEMBERED - 1);
         self.answers.push_front((difference, took));
-        let best = self.answers.iter().min_by_key(|(_, took)| *took);
-        self.skew = best.map_or(Span::ZERO, |(difference, _)| *difference);
+        let quickest = self.answers.iter().map(|(_, took)| took.ticks()).min().unwrap_or(0);
+        let quick = self.answers.iter().filter(|(_, took)| took.ticks() <= 2 * quickest + QUICK);
+        self.skew = quick.map(|(difference, _)| *difference).max().unwrap_or(Span::ZERO);
         jump
     }
 
@@ -96,6 +101,15 @@ mod tests {
         assert_eq!(read(&mut clock, 6000, 2, 503), None);
         assert_eq!(clock.skew(), Span::from_millis(503));
         assert_eq!(clock.at_machine(Timestamp::from_ticks(0)).ticks(), 503 * TICKS_PER_MILLISECOND);
+    }
+
+    #[test]
+    fn a_clock_that_counts_seconds_is_not_taken_for_a_slow_one_or_for_one_that_jumps() {
+        let mut clock = MachineClock::new(Span::from_seconds(10));
+        for (at, behind) in [(0, 20), (5300, 320), (10_990, 990), (16_100, 100)] {
+            assert_eq!(read(&mut clock, at, 4, -behind), None);
+        }
+        assert_eq!(clock.skew(), Span::from_millis(-20));
     }
 
     #[test]

@@ -24,6 +24,8 @@ use crate::domain::time::{Span, Timestamp};
 
 /// Times before this are not believed, whatever they are about.
 const OLDEST_BELIEVED: Span = Span::from_seconds(366 * 24 * 3600);
+/// How long it is shown that a time was not believed.
+const DISBELIEF_SHOWN: Span = Span::from_seconds(60);
 const TICK: Span = Span::from_ticks(1);
 
 /// How a value came.
@@ -48,6 +50,8 @@ struct Memory {
     newest: Option<Timestamp>,
     /// Newest of its source times that were believed.
     believed: Option<Timestamp>,
+    /// When one of them was not, by our clock; absent when that is long ago.
+    disbelieved: Option<Timestamp>,
     /// Source time of what it told last before the link was lost.
     before: Option<Timestamp>,
 }
@@ -84,6 +88,7 @@ impl Forward {
             last: None,
             newest: None,
             believed: None,
+            disbelieved: None,
             before: None,
         });
         let clock = MachineClock::new(connection.clock_skew_max);
@@ -330,8 +335,7 @@ impl Forward {
         let now = self.machine_now();
         let source = value::source_time(arrived).filter(|_| self.believes_times());
         let why = source.and_then(|source| self.disbelief(item, source, now, origin));
-        let noted = self.problems.note(&self.items[item].times, why, self.link.clock.now());
-        self.noted(noted, &self.items[item].times, why);
+        self.note_times(item, why);
         let at = match (why, source) {
             (None, Some(source)) => {
                 let believed = &mut self.items[item].believed;
@@ -348,6 +352,20 @@ impl Forward {
         );
         // What is read first holds now; that is what ends a gap.
         if origin == Origin::First && !is_batch { at.max(self.began) } else { at }
+    }
+
+    /// Shows that times of an item cannot be; for a while also when they are right again, so that
+    /// somebody can see it.
+    fn note_times(&mut self, item: usize, why: Option<&'static str>) {
+        let now = self.link.clock.now();
+        let memory = &mut self.items[item];
+        match (why, memory.disbelieved) {
+            (Some(_), _) => memory.disbelieved = Some(now),
+            (None, Some(last)) if now - last > DISBELIEF_SHOWN => memory.disbelieved = None,
+            (None, _) => return,
+        }
+        let noted = self.problems.note(&self.items[item].times, why, now);
+        self.noted(noted, &self.items[item].times, why);
     }
 
     /// Why a time of a machine cannot be.

@@ -3,14 +3,17 @@
 //! One task a machine, so that a slow or broken one never delays another. `link` keeps coming back for
 //! ever, by the way that `arrive` finds; `survey` asks a machine about itself, `items` asks for what is
 //! watched, `flow` hears what it tells, and `forward` makes facts of it, with `clock`, `value` and
-//! `problems`; `backfill` reads what was missed. `client` speaks OPC UA. Nothing here decides what a
+//! `problems`; `backfill` reads what was missed. For engineers, `explore` looks around, with
+//! `text`, and `check` tries what is configured. `client` speaks OPC UA. Nothing here decides what a
 //! value means for production.
 
 mod arrive;
 mod backfill;
 mod backoff;
+mod check;
 pub mod client;
 mod clock;
+pub mod explore;
 mod flow;
 mod forward;
 mod items;
@@ -18,10 +21,13 @@ mod link;
 mod node;
 mod problems;
 mod survey;
+pub mod text;
 mod value;
 
+pub use check::check;
 pub use link::{MachineLink, start};
 pub use node::Node;
+pub use survey::Survey;
 
 use std::fmt;
 use std::time::Duration;

@@ -1,15 +1,13 @@
 //! What must be known of a machine before any of its values can be understood: its clock, its
 //! namespaces, since when its server runs, and whose product it is.
 
-use opcua::types::{
-    AttributeId, DataValue, NodeId, ReadValueId, TimestampsToReturn, VariableId, Variant,
-};
+use opcua::types::{AttributeId, DataValue, DateTime, NodeId, ReadValueId, VariableId, Variant};
 
 use super::client::{Failure, Session};
 use super::clock::Reading;
 use crate::app::clock::Clock;
 use crate::channel::time::timestamp;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Span, Timestamp};
 
 /// Longest text of a machine about itself.
 const TEXT_MAX: usize = 100;
@@ -64,12 +62,12 @@ impl Survey {
             VariableId::Server_ServerStatus_BuildInfo_SoftwareVersion,
         ]);
         let asked = clock.now();
-        let said = session.read(&nodes, TimestampsToReturn::Neither).await?;
+        let (said, sent) = session.read_with_time(&nodes).await?;
         let answered = clock.now();
         let value = |index: usize| said.get(index).and_then(|one| one.value.as_ref());
         let text = |index: usize| value(index).map(text).unwrap_or_default();
         Ok(Survey {
-            clock: value(0).and_then(time).map(|said| Reading { asked, answered, said }),
+            clock: clock_of(value(0), sent).map(|said| Reading { asked, answered, said }),
             namespaces: value(1).map(texts).unwrap_or_default(),
             started: value(2).and_then(time),
             manufacturer: text(3),
@@ -92,15 +90,28 @@ impl Pulse {
     /// Asks a machine.
     pub async fn of(session: &Session, clock: &dyn Clock) -> Result<Pulse, Failure> {
         let asked = clock.now();
-        let said = session.read(&questions(&[CLOCK, STATE]), TimestampsToReturn::Neither).await?;
+        let (said, sent) = session.read_with_time(&questions(&[CLOCK, STATE])).await?;
         let answered = clock.now();
         let value = |index: usize| said.get(index).and_then(|one: &DataValue| one.value.as_ref());
         let state = match value(1) {
             Some(Variant::Int32(state)) => Some(*state).filter(|state| *state != 0),
             _ => None,
         };
-        let clock = value(0).and_then(time).map(|said| Reading { asked, answered, said });
+        let clock = clock_of(value(0), sent).map(|said| Reading { asked, answered, said });
         Ok(Pulse { clock, not_running: state })
+    }
+}
+
+/// The time of a machine: that at which it has answered, where its clock confirms it. The clock alone may
+/// count only seconds.
+fn clock_of(clock: Option<&Variant>, sent: Option<DateTime>) -> Option<Timestamp> {
+    const COARSE: Span = Span::from_millis(1500);
+    let clock = clock.and_then(time);
+    let sent = sent.as_ref().and_then(timestamp);
+    match (clock, sent) {
+        (Some(clock), Some(sent)) if sent >= clock && sent - clock <= COARSE => Some(sent),
+        (Some(clock), _) => Some(clock),
+        (None, sent) => sent,
     }
 }
 

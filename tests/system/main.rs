@@ -9,6 +9,7 @@ mod faults;
 mod figures;
 mod http;
 mod live;
+mod machines;
 mod opcua;
 mod reload;
 mod support;

@@ -100,6 +100,11 @@ impl Plant {
         }
         Plant { _process: process, endpoints }
     }
+
+    /// Where a machine is.
+    pub fn url(&self, machine: &str) -> String {
+        self.endpoints.iter().find(|(known, _)| known == machine).unwrap().1.clone()
+    }
 }
 
 /// Writes a configuration: the demo's with these endpoints, a directory of its own, free ports, and

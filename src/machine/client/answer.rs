@@ -2,7 +2,9 @@
 //! that can nest is decoded before it has been walked over.
 
 use opcua::core::{Message as _, RequestMessage};
-use opcua::types::{BinaryDecodable, BinaryEncodable as _, Context, ObjectId, StatusCode};
+use opcua::types::{
+    BinaryDecodable, BinaryEncodable as _, Context, DateTime, ObjectId, StatusCode,
+};
 
 use super::failure::Failure;
 use crate::channel::decode::Reader;
@@ -47,6 +49,14 @@ pub fn open<'a>(
         }
         _ => Ok(reader),
     }
+}
+
+/// When the machine says that it has sent an answer.
+pub fn sent(message: &[u8], context: &Context<'_>) -> Option<DateTime> {
+    let mut reader = Reader::new(message, context);
+    reader.type_id().ok()?;
+    let header = reader.response_header().ok()?;
+    (!header.timestamp.is_null()).then_some(header.timestamp)
 }
 
 /// An answer in which only the header can nest.

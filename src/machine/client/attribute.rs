@@ -10,7 +10,7 @@ use opcua::types::{
     WriteRequest, WriteValue,
 };
 
-use super::answer::{results, unreadable};
+use super::answer::{results, sent, unreadable};
 use super::failure::Failure;
 use super::session::{PATIENCE, Session};
 use crate::channel::decode::{Reader, raw_body};
@@ -46,18 +46,35 @@ impl Session {
     ) -> Result<Vec<DataValue>, Failure> {
         let mut values = Vec::with_capacity(nodes.len());
         for part in nodes.chunks(self.limits().read) {
-            let request = ReadRequest {
-                request_header: self.header(PATIENCE),
-                max_age: 0.0,
-                timestamps_to_return: timestamps,
-                nodes_to_read: Some(part.to_vec()),
-            };
-            let answer = self.ask(request, PATIENCE).await?;
-            let context = self.context().context();
-            let expected = ObjectId::ReadResponse_Encoding_DefaultBinary;
-            values.extend(results(&answer, &context, expected, part.len(), Reader::data_value)?);
+            values.extend(self.read_part(part, timestamps).await?.0);
         }
         Ok(values)
+    }
+
+    /// Reads a few attributes, and when the machine says that it has answered.
+    pub async fn read_with_time(
+        &self,
+        nodes: &[ReadValueId],
+    ) -> Result<(Vec<DataValue>, Option<DateTime>), Failure> {
+        self.read_part(nodes, TimestampsToReturn::Neither).await
+    }
+
+    async fn read_part(
+        &self,
+        part: &[ReadValueId],
+        timestamps: TimestampsToReturn,
+    ) -> Result<(Vec<DataValue>, Option<DateTime>), Failure> {
+        let request = ReadRequest {
+            request_header: self.header(PATIENCE),
+            max_age: 0.0,
+            timestamps_to_return: timestamps,
+            nodes_to_read: Some(part.to_vec()),
+        };
+        let answer = self.ask(request, PATIENCE).await?;
+        let context = self.context().context();
+        let expected = ObjectId::ReadResponse_Encoding_DefaultBinary;
+        let values = results(&answer, &context, expected, part.len(), Reader::data_value)?;
+        Ok((values, sent(&answer, &context)))
     }
 
     /// Writes attributes.

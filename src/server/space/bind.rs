@@ -317,6 +317,9 @@ fn connection(name: &str) -> Option<ConnectionValue> {
         "LastValueTime" => ConnectionValue::LastValueTime,
         "ClockSkew" => ConnectionValue::ClockSkew,
         "MonitoredItems" => ConnectionValue::MonitoredItems,
+        "Resumed" => ConnectionValue::Resumed,
+        "Lag" => ConnectionValue::Lag,
+        "Product" => ConnectionValue::Product,
         _ => return None,
     })
 }

@@ -159,6 +159,9 @@ pub enum ConnectionValue {
     LastValueTime,
     ClockSkew,
     MonitoredItems,
+    Resumed,
+    Lag,
+    Product,
 }
 
 /// What is said about the configuration.

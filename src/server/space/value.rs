@@ -379,6 +379,9 @@ impl Sight<'_> {
             }
             ConnectionValue::ClockSkew => duration(board.clock_skew),
             ConnectionValue::MonitoredItems => Variant::UInt64(board.items),
+            ConnectionValue::Resumed => Variant::UInt64(board.resumed),
+            ConnectionValue::Lag => duration(board.lag),
+            ConnectionValue::Product => Variant::from(board.product),
         };
         self.good(value, board.last_value.unwrap_or(self.view.at))
     }
