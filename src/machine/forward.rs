@@ -24,6 +24,8 @@ use crate::domain::time::{Span, Timestamp};
 
 /// Times before this are not believed, whatever they are about.
 const OLDEST_BELIEVED: Span = Span::from_seconds(366 * 24 * 3600);
+/// How soon a machine is asked for its time again.
+const ASKED_AGAIN: Span = Span::from_seconds(1);
 /// How long it is shown that a time was not believed.
 const DISBELIEF_SHOWN: Span = Span::from_seconds(60);
 const TICK: Span = Span::from_ticks(1);
@@ -61,6 +63,8 @@ pub struct Forward {
     link: MachineLink,
     connection: Arc<MachineConnection>,
     clock: MachineClock,
+    /// When the machine was last asked for its time, by our clock.
+    measured: Timestamp,
     items: Vec<Memory>,
     problems: Problems,
     /// When this begin was, on the machine's clock.
@@ -97,6 +101,7 @@ impl Forward {
             items: items.collect(),
             problems: Problems::default(),
             clock,
+            measured: changed,
             began: now,
             last_contact: now,
             changed,
@@ -122,6 +127,7 @@ impl Forward {
     /// Takes a reading of the machine's clock.
     pub fn measure(&mut self, reading: Option<&ClockReading>) {
         let Some(reading) = reading else { return };
+        self.measured = reading.answered;
         let was_believed = !self.clock.is_not_believed();
         if let Some(jump) = self.clock.measure(reading) {
             let machine = &self.connection.machine;
@@ -163,7 +169,7 @@ impl Forward {
     /// The times of what an item told last before the link was lost, and first after it.
     pub fn missed(&self, item: usize) -> Option<(Timestamp, Timestamp)> {
         let memory = self.items.get(item)?;
-        Some((memory.before?, memory.last.as_ref().and_then(value::source_time)?))
+        Some((memory.before?, memory.believed?))
     }
 
     /// The link is up, and something was missed before or nothing is known to have been.
@@ -208,7 +214,7 @@ impl Forward {
         let at = self.clock.at_machine(self.last_contact).max(self.changed + TICK);
         (self.changed, self.is_up, self.lost) = (at, false, Some(at));
         for memory in &mut self.items {
-            memory.before = memory.last.as_ref().and_then(value::source_time);
+            memory.before = memory.believed;
         }
         self.link_changed(at, false).await
     }
@@ -334,7 +340,7 @@ impl Forward {
     ) -> Timestamp {
         let now = self.machine_now();
         let source = value::source_time(arrived).filter(|_| self.believes_times());
-        let why = source.and_then(|source| self.disbelief(item, source, now, origin));
+        let why = source.and_then(|source| self.disbelief(source, now, origin));
         self.note_times(item, why);
         let at = match (why, source) {
             (None, Some(source)) => {
@@ -369,13 +375,7 @@ impl Forward {
     }
 
     /// Why a time of a machine cannot be.
-    fn disbelief(
-        &self,
-        item: usize,
-        source: Timestamp,
-        now: Timestamp,
-        origin: Origin,
-    ) -> Option<&'static str> {
+    fn disbelief(&self, source: Timestamp, now: Timestamp, origin: Origin) -> Option<&'static str> {
         if source > now + self.connection.clock_skew_max {
             return Some("has told times that have not come yet; ours are used instead");
         }
@@ -386,11 +386,31 @@ impl Forward {
         if source < now - OLDEST_BELIEVED {
             return Some("has told times more than a year ago; ours are used instead");
         }
-        // Changes of an item come in order, so time went back there. The first value counts from when
-        // it was read, which may be after a change that was under way.
-        let went_back = self.items[item].believed.is_some_and(|newest| source < newest);
-        (origin == Origin::Change && went_back)
-            .then_some("has told times that go back; ours are used instead")
+        None
+    }
+
+    /// Whether a message tells of times long before those that were told already, or of such as have
+    /// not come yet: either it comes late, or the clock of the machine has been set. Whoever asks the
+    /// machine for its time knows which.
+    pub fn is_doubtful(&self, message: &Message) -> bool {
+        let changes = message.notifications.iter().flat_map(|one| match one {
+            Notification::Changes(changes) => changes.as_slice(),
+            _ => &[],
+        });
+        let limit = self.connection.clock_skew_max;
+        let latest = self.machine_now() + limit;
+        // What has not come yet is not believed anyway; a machine that tells such times again and again
+        // is not asked each time.
+        let was_asked = self.link.clock.now() - self.measured < ASKED_AGAIN;
+        self.believes_times()
+            && changes.into_iter().any(|(handle, arrived)| {
+                let newest = index(*handle).and_then(|item| self.items.get(item)?.believed);
+                let source = value::source_time(arrived);
+                source.is_some_and(|source| {
+                    newest.is_some_and(|newest| source < newest - limit)
+                        || source > latest && !was_asked
+                })
+            })
     }
 
     fn process_value(&mut self, item: usize, name: &str, at: Timestamp, arrived: &DataValue) {

@@ -339,6 +339,10 @@ impl Stay {
             Notification::Status(status) => Some(*status),
             _ => None,
         });
+        if self.forward.is_doubtful(&message) {
+            let pulse = Pulse::of(session, &*self.link.clock).await?;
+            self.forward.measure(pulse.clock.as_ref());
+        }
         self.forward.message(message, missing).await?;
         match ended {
             None => Ok(()),

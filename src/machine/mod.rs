@@ -20,6 +20,7 @@ mod items;
 mod link;
 mod node;
 mod problems;
+mod structure;
 mod survey;
 pub mod text;
 mod value;

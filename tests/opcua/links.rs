@@ -11,6 +11,7 @@ use linewright::app::engine::{self, EngineHandle};
 use linewright::app::query::Queries;
 use linewright::app::time_text::IanaZone;
 use linewright::app::view::MachineView;
+use linewright::channel::time::date_time;
 use linewright::domain::calendar::Calendar;
 use linewright::domain::id::{AreaId, LineId, MachineId, SiteId};
 use linewright::domain::oee::evaluate::Equipment;
@@ -220,6 +221,12 @@ fn make(running: &Running, numbers: std::ops::RangeInclusive<i32>) {
 
 fn say(running: &Running, state: &str) {
     running.push(&id("text"), value_at(state, DateTime::now()));
+}
+
+/// Says it at the time of the machine's own clock.
+fn say_at(running: &Running, state: &str) {
+    let at = date_time(running.server.clock.now());
+    running.push(&id("text"), value_at(state, at));
 }
 
 async fn ready(running: &Running) {
@@ -452,18 +459,67 @@ async fn times_that_cannot_be_are_not_believed_and_that_is_shown() {
     plant.until_counted(10).await;
     let hour = 36_000_000_000;
     let now = DateTime::now().ticks();
-    // In an hour, an hour ago, in 1990.
-    for (number, ticks) in (11..).zip([now + hour, now - hour, 122_760_000_000_000_000]) {
+    // In an hour, and in 1990.
+    for (number, ticks) in (11..).zip([now + hour, 122_760_000_000_000_000]) {
         running.push(&id("number"), value_at(number, DateTime::from(ticks)));
         plant.until_counted(u64::try_from(number).unwrap()).await;
         let board = plant.connections.of(&machine_id());
         assert!(board.last_error.contains("the clock of signal good"), "{board:?}");
     }
-    plant.has_all(13).await;
-    make(&running, 14..=14);
-    plant.until_counted(14).await;
+    plant.has_all(12).await;
+    make(&running, 13..=13);
+    plant.until_counted(13).await;
     let board = plant.connections.of(&machine_id());
     assert!(board.last_error.contains("a year ago"), "somebody can still see it: {board:?}");
+    plant.end().await;
+}
+
+#[tokio::test]
+async fn a_value_that_comes_late_belongs_to_its_own_time() {
+    let running = Running::new().await;
+    ready(&running).await;
+    let cable = Cable::to(running.server.address).await;
+    let plant = Listening::to(&[cable.url()], Nodes::Plain).await;
+    make(&running, 1..=10);
+    let between = DateTime::now();
+    make(&running, 12..=20);
+    running.push(&id("number"), value_at(11_i32, between));
+    // Much later, and still right: the machine's clock says so.
+    let long_ago = DateTime::from(between.ticks() - 36_000_000_000);
+    running.push(&id("text"), value_at("run", long_ago));
+    make(&running, 21..=21);
+    plant.until_counted(21).await;
+    plant.has_all(21).await;
+    plant.end().await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_or_on_moves_nothing_that_was_made() {
+    let running = Running::new().await;
+    ready(&running).await;
+    let cable = Cable::to(running.server.address).await;
+    let plant = Listening::to(&[cable.url()], Nodes::Plain).await;
+    make(&running, 1..=10);
+    plant.until_counted(10).await;
+    let mut made = 10;
+    for hours in [-3, 5] {
+        running.server.clock.set(Span::from_seconds(hours * 3600));
+        for _ in 0..20 {
+            made += 1;
+            let at = date_time(running.server.clock.now());
+            running.push(&id("number"), value_at(made, at));
+        }
+        say_at(&running, "stop");
+        say_at(&running, "run");
+        plant.until_counted(u64::try_from(made).unwrap()).await;
+        let error = || plant.connections.of(&machine_id()).last_error;
+        let is_off = "the clock of the machine: is off";
+        super::support::until(|| error().contains(is_off)).await;
+        running.server.clock.set(Span::ZERO);
+        super::support::until(|| !error().contains(is_off)).await;
+    }
+    plant.has_all(made.into()).await;
+    assert_eq!(plant.kpi().await.stops.micro_stops, 2);
     plant.end().await;
 }
 

@@ -15,6 +15,7 @@ use linewright::app::refusals::Refusals;
 use linewright::domain::evidence::Observation;
 use linewright::domain::notice::Notice;
 use linewright::domain::role::{Permission, Role};
+use linewright::domain::time::{Span, Timestamp};
 use linewright::server::limits::Limits;
 use linewright::server::space::{
     Asker, Attributes, CallOutcome, Event, HistoryPage, Node, NodeKind, Protection,
@@ -314,8 +315,26 @@ impl Space for TestSpace {
     }
 }
 
+/// The clock of a server, which can be set wrong.
+#[derive(Default)]
+pub struct TestClock(std::sync::atomic::AtomicI64);
+
+impl TestClock {
+    /// Is off by this from now on.
+    pub fn set(&self, off: Span) {
+        self.0.store(off.ticks(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        WallClock.now() + Span::from_ticks(self.0.load(Ordering::SeqCst))
+    }
+}
+
 /// A server over a test space.
 pub struct TestServer {
+    pub clock: Arc<TestClock>,
     pub server: RunningServer,
     pub space: Arc<TestSpace>,
     pub users: Arc<Users>,
@@ -355,7 +374,8 @@ pub async fn start_as(
     offers: Vec<Offer>,
     further: &[&str],
 ) -> TestServer {
-    let clock: Arc<dyn Clock> = Arc::new(WallClock);
+    let settable = Arc::new(TestClock::default());
+    let clock: Arc<dyn Clock> = settable.clone();
     let uri = application_uri("Test");
     let mut namespaces = NamespaceMap::new();
     namespaces.add_namespace(&uri);
@@ -389,5 +409,5 @@ pub async fn start_as(
     };
     let users = Arc::new(Users::new(vec![user], clock.clone()));
     let server = serve(listener, &options, content, users.clone(), clock).await.unwrap();
-    TestServer { server, space, users, address }
+    TestServer { clock: settable, server, space, users, address }
 }
