@@ -203,7 +203,7 @@ fn connect(machines: &Machines, engine: &EngineHandle, stop: &CancellationToken)
             publishing_interval: PUBLISHING,
             sampling_interval: Span::ZERO,
             clock_skew_max: Span::from_seconds(10),
-            items: vec![(Watched::Signal(signal.clone()), node)],
+            items: vec![(Watched::Signal(signal.clone()), node.into())],
         };
         machine::start(link.clone(), connection);
     }

@@ -7,9 +7,11 @@ use clap::Args;
 
 use super::{EXIT_UNAVAILABLE, EXIT_USAGE, Failure, load};
 use crate::config::settings::{self, ChannelMode, Reach, Security};
+use crate::config::{BrowseName, FieldStep, NodeAddress, PlaceAddress, StartAddress};
 use crate::machine::client::{
     self, Credentials, Dialer, Mode, Policy, Protection, Session, Target,
 };
+use crate::machine::{Name, Node, Place, Start, Step};
 use crate::sys::WallClock;
 
 /// The endpoints of a machine, the first one first, for sessions of this name.
@@ -51,6 +53,25 @@ fn credentials(configured: &settings::Credentials) -> Credentials {
             Credentials::Certificate { certificate, key }
         }
         settings::Credentials::Token(file) => Credentials::Token(file),
+    }
+}
+
+/// Where something is, in the words of the client.
+pub fn place(address: &PlaceAddress) -> Place {
+    let name =
+        |name: &BrowseName| Name { namespace: name.namespace.clone(), name: name.name.clone() };
+    let step = |step: &FieldStep| match step {
+        FieldStep::Element(index) => Step::Element(*index),
+        FieldStep::Field(name) => Step::Field(name.clone()),
+    };
+    Place {
+        start: match &address.start {
+            StartAddress::Node(NodeAddress { namespace, identifier }) => {
+                Start::Node(Node { namespace: namespace.clone(), identifier: identifier.clone() })
+            }
+            StartAddress::Path(names) => Start::Path(names.iter().map(name).collect()),
+        },
+        field: address.field.iter().map(step).collect(),
     }
 }
 

@@ -21,13 +21,12 @@ use crate::app::connection::Connections;
 use crate::app::engine;
 use crate::app::query::Queries;
 use crate::app::refusals::Refusals;
-use crate::config::NodeAddress;
 use crate::config::settings::{ChannelMode, MachineSettings, Security, Settings};
 use crate::domain::id::MachineId;
 use crate::domain::plant::Plant;
 use crate::http::{self, Bridge};
 use crate::machine::client::Dialer;
-use crate::machine::{MachineConnection, MachineLink, Node, Watched};
+use crate::machine::{MachineConnection, MachineLink, Place, Watched};
 use crate::server::limits::Limits;
 use crate::server::space::{SpaceInputs, Targets};
 use crate::server::{self, Mode, Offer, PlantServer, Policy, ServerOptions};
@@ -368,21 +367,17 @@ fn connection(settings: &Settings, machine: &MachineSettings) -> MachineConnecti
     }
 }
 
-fn items(plant: &Plant, machine: &MachineSettings) -> Vec<(Watched, Node)> {
+fn items(plant: &Plant, machine: &MachineSettings) -> Vec<(Watched, Place)> {
     let known = plant.machines.get(&machine.machine);
     let signals = known.map_or(&[][..], |machine| &machine.signals);
-    let node = |address: &NodeAddress| Node {
-        namespace: address.namespace.clone(),
-        identifier: address.identifier.clone(),
-    };
     let mut items = Vec::new();
     for (role, address) in &machine.signals {
         if let Some(signal) = signals.iter().find(|signal| signal.role == *role) {
-            items.push((Watched::Signal(signal.clone()), node(address)));
+            items.push((Watched::Signal(signal.clone()), reach::place(address)));
         }
     }
     for value in &machine.process_values {
-        items.push((Watched::ProcessValue(value.name.clone()), node(&value.node)));
+        items.push((Watched::ProcessValue(value.name.clone()), reach::place(&value.node)));
     }
     items
 }

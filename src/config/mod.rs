@@ -18,6 +18,6 @@ mod signals;
 mod targets;
 mod users;
 
-pub use node::NodeAddress;
+pub use node::{BrowseName, FieldStep, NodeAddress, PlaceAddress, StartAddress};
 pub use plant::load;
 pub use users::load as load_users;

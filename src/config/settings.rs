@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::node::NodeAddress;
+use super::node::PlaceAddress;
 use super::targets::Targets;
 use crate::domain::id::MachineId;
 use crate::domain::plant::Plant;
@@ -185,7 +185,7 @@ pub struct MachineSettings {
     /// Beyond this difference of clocks our own time is used.
     pub clock_skew_max: Span,
     /// Where its signals are.
-    pub signals: Vec<(SignalRole, NodeAddress)>,
+    pub signals: Vec<(SignalRole, PlaceAddress)>,
     /// Values that are shown and not kept.
     pub process_values: Vec<ProcessValueSettings>,
     /// What its nameplate says, by the names of OPC 40001-1; empty where nothing was written down.
@@ -198,7 +198,7 @@ pub struct ProcessValueSettings {
     /// Name, unique on the machine.
     pub name: String,
     /// Where it is.
-    pub node: NodeAddress,
+    pub node: PlaceAddress,
     /// UNECE code of its unit.
     pub unit: String,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::node::NodeAddress;
+use super::node::{NodeAddress, PlaceAddress, StartAddress, parse_field, parse_path};
 use super::section::{MapOrText, Placed, Section};
 use super::settings::ProcessValueSettings;
 use crate::domain::id::{ProductId, ReasonId};
@@ -21,24 +21,52 @@ const PARTS_MAX: u64 = 100_000;
 const SLOW_DEFAULT: u32 = 150;
 const STOP_DEFAULT: u32 = 300;
 
-fn read_node(section: &Section<'_>) -> Option<NodeAddress> {
-    let text = section.required_text("node")?;
-    match NodeAddress::parse(&text.value) {
-        Ok(node) => Some(node),
-        Err(advice) => {
-            let message = format!("{:?} is no node address", text.value);
-            section.problems().add(text.span, message, advice);
+/// Where a signal or value is: a node or a path, and perhaps a field.
+fn read_place(section: &Section<'_>) -> Option<PlaceAddress> {
+    let problems = section.problems();
+    let wrong = |text: Placed<String>, what: &str, advice: &str| {
+        problems.add(text.span, format!("{:?} is no {what}", text.value), advice);
+    };
+    let start = match (section.text("node"), section.text("path")) {
+        (Some(node), None) => match NodeAddress::parse(&node.value) {
+            Ok(address) => Some(StartAddress::Node(address)),
+            Err(advice) => {
+                wrong(node, "node address", advice);
+                None
+            }
+        },
+        (None, Some(path)) => match parse_path(&path.value) {
+            Ok(names) => Some(StartAddress::Path(names)),
+            Err(advice) => {
+                wrong(path, "path", advice);
+                None
+            }
+        },
+        (Some(_), Some(path)) => {
+            problems.add(path.span, "both `node` and `path` are given", "keep one of them");
             None
         }
-    }
+        (None, None) => {
+            section.required_text("node");
+            None
+        }
+    };
+    let field = section.text("field").map(|text| match parse_field(&text.value) {
+        Ok(steps) => steps,
+        Err(advice) => {
+            wrong(text, "field", advice);
+            Vec::new()
+        }
+    });
+    Some(PlaceAddress { start: start?, field: field.unwrap_or_default() })
 }
 
 /// Reads `[[machine.signal]]` sections.
-pub fn read(section: &Section<'_>, reasons: &BTreeSet<ReasonId>) -> Vec<(Signal, NodeAddress)> {
-    let mut signals: Vec<(Signal, NodeAddress)> = Vec::new();
+pub fn read(section: &Section<'_>, reasons: &BTreeSet<ReasonId>) -> Vec<(Signal, PlaceAddress)> {
+    let mut signals: Vec<(Signal, PlaceAddress)> = Vec::new();
     for section in section.tables("signal") {
         let role = section.required("role", &SignalRole::names(), SignalRole::parse);
-        let node = read_node(&section);
+        let node = read_place(&section);
         let rule = role.as_ref().and_then(|role| read_rule(&section, role.value, reasons));
         let problems = section.problems();
         match &role {
@@ -261,7 +289,7 @@ pub fn read_process_values(section: &Section<'_>) -> Vec<ProcessValueSettings> {
     let mut values: Vec<ProcessValueSettings> = Vec::new();
     for section in section.tables("process_value") {
         let name = section.required_key("name", ProductId::parse);
-        let node = read_node(&section);
+        let node = read_place(&section);
         let unit = section.text("unit");
         let problems = section.problems();
         section.finish();

@@ -2,6 +2,7 @@
 
 use super::client::{Dialer, Failure, FailureKind, Found, Passport, Session, Target};
 use super::flow::Flow;
+use super::items::Watch;
 use super::survey::Survey;
 
 /// What a machine may still have of us after a connection has ended.
@@ -12,6 +13,8 @@ pub struct Held {
     pub passport: Passport,
     /// The subscription, and how far it was heard.
     pub flow: Flow,
+    /// What is watched.
+    pub watch: Watch,
     /// What the machine said of itself.
     pub survey: Survey,
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::client::{Failure, Session};
 use super::forward::{Forward, Origin};
-use super::items::Item;
+use super::items::{Item, Watch};
 use super::value::{source_time, status};
 use super::{MachineConnection, Watched};
 use crate::channel::time::date_time;
@@ -35,13 +35,13 @@ pub async fn fill(
     session: &Session,
     forward: &mut Forward,
     connection: &MachineConnection,
-    items: &[Item],
+    watch: &Watch,
     started: Option<Timestamp>,
 ) -> Result<bool, String> {
     let Some(lost) = forward.lost().filter(|_| forward.believes_times()) else {
         return Ok(false);
     };
-    let signals: Vec<(usize, &NodeId)> = signals(connection, items).collect();
+    let signals: Vec<(usize, &NodeId)> = signals(connection, &watch.items).collect();
     let has_history = match has_history(session, &signals).await {
         Ok(has_history) => has_history,
         // A machine that does not say it has none.
@@ -65,6 +65,7 @@ pub async fn fill(
         is_whole &= gap.is_whole(&values);
         for value in values {
             if gap.is_news(&value) {
+                let value = watch.read_history(item, value, session);
                 forward.value(item, value, Origin::History).await?;
             }
         }
@@ -78,7 +79,7 @@ fn signals<'a>(
 ) -> impl Iterator<Item = (usize, &'a NodeId)> {
     let all = connection.items.iter().zip(items).enumerate();
     all.filter_map(|(index, ((watched, _), item))| match (watched, item) {
-        (Watched::Signal(_), Item::Watched(node)) => Some((index, node)),
+        (Watched::Signal(_), Item::Watched(spot)) => Some((index, spot.history_node()?)),
         _ => None,
     })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use opcua::types::{AttributeId, NodeId, ReadValueId, StatusCode, TimestampsToReturn, Variant};
 
 use super::client::{Dialer, Failure, Session, Target};
+use super::spot::Finder;
 use super::survey::{Pulse, Survey};
 use super::value::{number, raw_value, status};
 use super::{MachineConnection, Watched, duration};
@@ -94,40 +95,50 @@ async fn check_items(
     survey: &Survey,
     problems: &mut Vec<String>,
 ) -> Result<(), Failure> {
+    let mut finder = Finder::new(session, &survey.namespaces);
     let mut asked = Vec::new();
-    for (watched, node) in &connection.items {
-        match node.id(&survey.namespaces) {
-            Ok(id) => asked.push((watched, id)),
-            Err(why) => {
+    for (watched, place) in &connection.items {
+        match finder.find(place).await? {
+            Ok(spot) => asked.push((watched, spot)),
+            Err((StatusCode::BadNodeIdUnknown, why)) => {
                 let known = survey.namespaces.join(", ");
                 problems.push(format!("{watched}: {why}; it has {known}"));
             }
+            Err((_, why)) => {
+                problems.push(format!("{watched}: {why}; look for it with linewright browse"));
+            }
         }
     }
+    let layouts = finder.layouts;
     let question = |id: &NodeId| ReadValueId {
         node_id: id.clone(),
         attribute_id: AttributeId::Value as u32,
         ..ReadValueId::default()
     };
-    let questions: Vec<_> = asked.iter().map(|(_, id)| question(id)).collect();
-    let answers = session.read(&questions, TimestampsToReturn::Both).await?;
     let minimum = duration(connection.sampling_interval).as_secs_f64() * 1000.0;
-    let intervals: Vec<_> = asked
-        .iter()
-        .map(|(_, id)| ReadValueId {
-            attribute_id: AttributeId::MinimumSamplingInterval as u32,
-            ..question(id)
-        })
-        .collect();
-    let intervals = session.read(&intervals, TimestampsToReturn::Neither).await?;
-    for (((watched, id), answer), interval) in asked.iter().zip(&answers).zip(&intervals) {
-        if let Some(why) = unusable(watched, answer) {
+    for (watched, spot) in &asked {
+        let nodes = spot.nodes();
+        let questions: Vec<_> = nodes.iter().map(|id| question(id)).collect();
+        let said = session.read(&questions, TimestampsToReturn::Both).await?;
+        let said: Vec<_> = said.into_iter().map(Some).collect();
+        let Some(answer) = spot.read(&said, 0, &layouts, session) else { continue };
+        let id = nodes.first().map(ToString::to_string).unwrap_or_default();
+        if let Some(why) = unusable(watched, &answer) {
             problems.push(format!("{watched}: {id}: {why}"));
         }
-        if let Some(Variant::Double(slowest)) = interval.value
-            && minimum > 0.0
-            && slowest > minimum
-        {
+        let intervals: Vec<_> = nodes
+            .iter()
+            .map(|id| ReadValueId {
+                attribute_id: AttributeId::MinimumSamplingInterval as u32,
+                ..question(id)
+            })
+            .collect();
+        let intervals = session.read(&intervals, TimestampsToReturn::Neither).await?;
+        let slowest = intervals.iter().filter_map(|interval| match interval.value {
+            Some(Variant::Double(slowest)) if minimum > 0.0 && slowest > minimum => Some(slowest),
+            _ => None,
+        });
+        if let Some(slowest) = slowest.reduce(f64::max) {
             problems.push(format!(
                 "{watched}: {id}: the machine looks every {slowest} ms at most, not every {minimum} \
                  ms; raise `sampling_interval`"

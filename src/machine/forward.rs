@@ -8,9 +8,7 @@ use std::sync::Arc;
 
 use opcua::types::{DataValue, StatusCode};
 
-use super::client::{Message, Notification};
 use super::clock::{MachineClock, Reading as ClockReading};
-use super::items::index;
 use super::link::MachineLink;
 use super::problems::{Noted, Problems};
 use super::value;
@@ -259,30 +257,22 @@ impl Forward {
         }
     }
 
-    /// Forwards what a message tells. Items of `missing` tell their first value, and are taken out.
-    pub async fn message(
+    /// Forwards changes of items. Items of `missing` tell their first value, and are taken out.
+    pub async fn changes(
         &mut self,
-        message: Message,
+        changes: Vec<(usize, DataValue)>,
         missing: &mut BTreeSet<usize>,
     ) -> Result<(), String> {
         self.heard();
-        let (mut values, mut slowest) = (0, Span::ZERO);
-        for notification in message.notifications {
-            let Notification::Changes(changes) = notification else { continue };
-            for (handle, arrived) in changes {
-                // A handle that was never given says nothing about anything.
-                let Some(item) = index(handle).filter(|index| *index < self.items.len()) else {
-                    continue;
-                };
-                let origin = match missing.remove(&item) {
-                    true => Origin::First,
-                    false => Origin::Change,
-                };
-                values += 1;
-                let at = self.value(item, arrived, origin).await?;
-                if let (Some(at), Origin::Change) = (at, origin) {
-                    slowest = slowest.max(self.clock.at_machine(self.last_contact) - at);
-                }
+        let (values, mut slowest) = (changes.len() as u64, Span::ZERO);
+        for (item, arrived) in changes {
+            let origin = match missing.remove(&item) {
+                true => Origin::First,
+                false => Origin::Change,
+            };
+            let at = self.value(item, arrived, origin).await?;
+            if let (Some(at), Origin::Change) = (at, origin) {
+                slowest = slowest.max(self.clock.at_machine(self.last_contact) - at);
             }
         }
         if values > 0 {
@@ -389,28 +379,23 @@ impl Forward {
         None
     }
 
-    /// Whether a message tells of times long before those that were told already, or of such as have
+    /// Whether changes tell of times long before those that were told already, or of such as have
     /// not come yet: either it comes late, or the clock of the machine has been set. Whoever asks the
     /// machine for its time knows which.
-    pub fn is_doubtful(&self, message: &Message) -> bool {
-        let changes = message.notifications.iter().flat_map(|one| match one {
-            Notification::Changes(changes) => changes.as_slice(),
-            _ => &[],
-        });
+    pub fn is_doubtful(&self, changes: &[(usize, DataValue)]) -> bool {
         let limit = self.connection.clock_skew_max;
         let latest = self.machine_now() + limit;
         // What has not come yet is not believed anyway; a machine that tells such times again and again
         // is not asked each time.
         let was_asked = self.link.clock.now() - self.measured < ASKED_AGAIN;
-        self.believes_times()
-            && changes.into_iter().any(|(handle, arrived)| {
-                let newest = index(*handle).and_then(|item| self.items.get(item)?.believed);
-                let source = value::source_time(arrived);
-                source.is_some_and(|source| {
-                    newest.is_some_and(|newest| source < newest - limit)
-                        || source > latest && !was_asked
-                })
+        let is_doubtful = |(item, arrived): &(usize, DataValue)| {
+            let newest = self.items.get(*item).and_then(|memory| memory.believed);
+            value::source_time(arrived).is_some_and(|source| {
+                newest.is_some_and(|newest| source < newest - limit)
+                    || source > latest && !was_asked
             })
+        };
+        self.believes_times() && changes.iter().any(is_doubtful)
     }
 
     fn process_value(&mut self, item: usize, name: &str, at: Timestamp, arrived: &DataValue) {

@@ -22,7 +22,7 @@ use super::backoff::Backoff;
 use super::client::{Dialer, Failure, Found, Notification, Session, Subscribed, Target};
 use super::flow::{Flow, FlowEnd, Listening};
 use super::forward::Forward;
-use super::items::{self, BRIDGED, Item};
+use super::items::{BRIDGED, Item, Watch};
 use super::survey::{Pulse, Survey};
 use super::{MachineConnection, duration};
 use crate::app::clock::Clock;
@@ -244,10 +244,10 @@ impl Stay {
         let product = survey.product_text();
         self.show(|board| board.product = product);
         let subscribed = self.subscribe(session).await?;
-        let items =
-            items::watch(session, subscribed.id, &self.connection, &survey.namespaces).await?;
+        let names = &survey.namespaces;
+        let watch = Watch::begin(session, subscribed.id, &self.connection, names).await?;
         let mut missing = BTreeSet::new();
-        for (index, item) in items.iter().enumerate() {
+        for (index, item) in watch.items.iter().enumerate() {
             match item {
                 Item::Watched(_) => drop(missing.insert(index)),
                 Item::Refused(status, why) => {
@@ -257,10 +257,16 @@ impl Stay {
         }
         let started = survey.started;
         let (flow, passport) = (Flow::new(subscribed), session.passport().clone());
-        self.held = Some((self.endpoint, Box::new(Held { found, passport, flow, survey })));
+        let held = Held { found, passport, flow, watch, survey };
+        self.held = Some((self.endpoint, Box::new(held)));
         self.first_values(session, listening, &mut missing).await?;
-        let (forward, connection) = (&mut self.forward, &self.connection);
-        let is_whole = backfill::fill(session, forward, connection, &items, started).await?;
+        let is_whole = match &self.held {
+            Some((_, held)) => {
+                let (forward, connection) = (&mut self.forward, &self.connection);
+                backfill::fill(session, forward, connection, &held.watch, started).await?
+            }
+            None => false,
+        };
         match is_whole {
             true => self.forward.up_without_gap().await?,
             false => self.forward.up().await?,
@@ -339,11 +345,15 @@ impl Stay {
             Notification::Status(status) => Some(*status),
             _ => None,
         });
-        if self.forward.is_doubtful(&message) {
+        let changes = match &mut self.held {
+            Some((_, held)) => held.watch.read(&message, session),
+            None => Vec::new(),
+        };
+        if self.forward.is_doubtful(&changes) {
             let pulse = Pulse::of(session, &*self.link.clock).await?;
             self.forward.measure(pulse.clock.as_ref());
         }
-        self.forward.message(message, missing).await?;
+        self.forward.changes(changes, missing).await?;
         match ended {
             None => Ok(()),
             Some(status) => {

@@ -1,11 +1,11 @@
 //! Machines: the OPC UA client side.
 //!
 //! One task a machine, so that a slow or broken one never delays another. `link` keeps coming back for
-//! ever, by the way that `arrive` finds; `survey` asks a machine about itself, `items` asks for what is
-//! watched, `flow` hears what it tells, and `forward` makes facts of it, with `clock`, `value` and
-//! `problems`; `backfill` reads what was missed. For engineers, `explore` looks around, with
-//! `text`, and `check` tries what is configured. `client` speaks OPC UA. Nothing here decides what a
-//! value means for production.
+//! ever, by the way that `arrive` finds; `survey` asks a machine about itself, `spot` finds what is
+//! configured, `items` asks for it, `flow` hears what it tells, and `forward` makes facts of it, with
+//! `clock`, `value`, `structure` and `problems`; `backfill` reads what was missed. For engineers,
+//! `explore` looks around, with `text`, and `check` tries what is configured. `client` speaks OPC UA.
+//! Nothing here decides what a value means for production.
 
 mod arrive;
 mod backfill;
@@ -20,6 +20,7 @@ mod items;
 mod link;
 mod node;
 mod problems;
+mod spot;
 mod structure;
 mod survey;
 pub mod text;
@@ -28,6 +29,8 @@ mod value;
 pub use check::check;
 pub use link::{MachineLink, start};
 pub use node::Node;
+pub use spot::{Name, Place, Start};
+pub use structure::Step;
 pub use survey::Survey;
 
 use std::fmt;
@@ -71,7 +74,7 @@ pub struct MachineConnection {
     /// Beyond this difference of clocks our own time is used.
     pub clock_skew_max: Span,
     /// What is watched.
-    pub items: Vec<(Watched, Node)>,
+    pub items: Vec<(Watched, Place)>,
 }
 
 /// A span as the network counts it.

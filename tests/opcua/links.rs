@@ -142,7 +142,8 @@ impl Listening {
         };
         let items = signals().into_iter().zip(nodes.ids()).map(|(signal, node)| {
             let identifier = node.identifier.to_string();
-            (Watched::Signal(signal), Node { namespace: Some("urn:test".into()), identifier })
+            let node = Node { namespace: Some("urn:test".into()), identifier };
+            (Watched::Signal(signal), node.into())
         });
         let connection = MachineConnection {
             machine: machine_id(),
