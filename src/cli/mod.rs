@@ -16,6 +16,7 @@ mod replay;
 mod run;
 mod serve;
 mod simulate;
+mod suggest;
 mod user;
 mod users;
 
@@ -80,6 +81,8 @@ enum Command {
     },
     /// Show what a machine has: nodes, types and values
     Browse(browse::BrowseOptions),
+    /// Propose a section of the configuration for a machine, from what it shows
+    Suggest(suggest::SuggestOptions),
     /// Feed a recorded log through the core and print the figures as JSON
     Replay(replay::ReplayOptions),
     /// Print all that is behind a figure, from the data directory of a stopped plant
@@ -113,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(options) => simulate::run(&options),
         Command::CheckConfig { file, online } => check_config::run(&file, online),
         Command::Browse(options) => browse::run(&options),
+        Command::Suggest(options) => suggest::run(&options),
         Command::Replay(options) => replay::run(&options),
         Command::Explain(options) => explain::run(&options),
         Command::Export { config } => export::run(&config),

@@ -17,6 +17,8 @@ use crate::domain::time::Timestamp;
 
 /// Nodes whose children or attributes are asked for at once.
 const AT_ONCE: usize = 200;
+/// Steps from a type up that are taken.
+const SUPERTYPES_MAX: usize = 10;
 const WRITE: u8 = 1 << 1;
 const HISTORY_READ: u8 = 1 << 2;
 
@@ -48,6 +50,8 @@ pub struct Seen {
     pub type_name: String,
     /// Id of its type.
     pub type_node: Option<Node>,
+    /// Types above that, the nearest first.
+    pub supertypes: Vec<Node>,
     /// Namespace of its browse name.
     pub name_namespace: Option<String>,
     /// What it holds, if it is a variable.
@@ -101,10 +105,14 @@ pub async fn explore(
     let from = from.unwrap_or_else(|| ObjectId::ObjectsFolder.into());
     let (found, is_cut) = walk(session, from, bounds).await?;
     let types = names_of_types(session, &found).await?;
+    let above = supertypes(session, types.keys().cloned().collect()).await?;
     let values = values(session, &found).await?;
     let mut seen: Vec<Option<Seen>> = Vec::with_capacity(found.len());
     for (index, one) in found.iter().enumerate() {
-        seen.push(Some(describe(one, namespaces, &types, values.get(&index))));
+        let mut described = describe(one, namespaces, &types, values.get(&index));
+        let types = above.get(&one.reference.type_definition.node_id).into_iter().flatten();
+        described.supertypes = types.map(|id| Node::of(id, namespaces)).collect();
+        seen.push(Some(described));
     }
     let mut children: HashMap<Option<usize>, Vec<usize>> = HashMap::new();
     for (index, one) in found.iter().enumerate() {
@@ -192,6 +200,44 @@ async fn names_of_types(
     names(session, types.into_iter().collect()).await
 }
 
+/// The types above each of these, the nearest first.
+async fn supertypes(
+    session: &Session,
+    types: Vec<NodeId>,
+) -> Result<HashMap<NodeId, Vec<NodeId>>, Failure> {
+    let mut chains: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
+    // Those of OPC UA itself say nothing about what a machine is.
+    let mut ends: Vec<(NodeId, NodeId)> =
+        types.into_iter().filter(|id| id.namespace > 0).map(|id| (id.clone(), id)).collect();
+    for _ in 0..SUPERTYPES_MAX {
+        let asked: Vec<_> = ends
+            .iter()
+            .map(|(_, end)| BrowseDescription {
+                node_id: end.clone(),
+                browse_direction: BrowseDirection::Inverse,
+                reference_type_id: ReferenceTypeId::HasSubtype.into(),
+                include_subtypes: false,
+                node_class_mask: 0,
+                result_mask: BrowseResultMask::None as u32,
+            })
+            .collect();
+        let mut next = Vec::new();
+        for ((of, _), browsed) in ends.into_iter().zip(session.browse(&asked).await?) {
+            let Some(above) = browsed.references.into_iter().next() else { continue };
+            let above = above.node_id.node_id;
+            chains.entry(of.clone()).or_default().push(above.clone());
+            if above.namespace > 0 {
+                next.push((of, above));
+            }
+        }
+        ends = next;
+        if ends.is_empty() {
+            break;
+        }
+    }
+    Ok(chains)
+}
+
 /// Browse names of nodes.
 pub async fn names(
     session: &Session,
@@ -265,6 +311,7 @@ fn describe(
         },
         type_name: types.get(type_id).cloned().unwrap_or_default(),
         type_node: (!type_id.is_null()).then(|| Node::of(type_id, namespaces)),
+        supertypes: Vec::new(),
         name_namespace: namespaces.get(namespace).filter(|_| namespace > 0).cloned(),
         variable: value.cloned(),
         is_again: one.is_again,

@@ -4,7 +4,7 @@
 //! ever, by the way that `arrive` finds; `survey` asks a machine about itself, `spot` finds what is
 //! configured, `items` asks for it, `flow` hears what it tells, and `forward` makes facts of it, with
 //! `clock`, `value`, `structure` and `problems`; `backfill` reads what was missed. For engineers,
-//! `explore` looks around, with `text`, and `check` tries what is configured. `client` speaks OPC UA.
+//! `explore` looks around, with `text`, `recognise` tells what a machine is, and `check` tries what is configured. `client` speaks OPC UA.
 //! Nothing here decides what a value means for production.
 
 mod arrive;
@@ -20,6 +20,7 @@ mod items;
 mod link;
 mod node;
 mod problems;
+pub mod recognise;
 mod spot;
 mod structure;
 mod survey;

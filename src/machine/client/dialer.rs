@@ -60,6 +60,20 @@ impl Dialer {
         offered(url, self.budget.clone(), self.context.clone()).await
     }
 
+    /// Names of the policies that a machine offers.
+    pub async fn policies(&self, url: &str) -> Result<Vec<String>, Failure> {
+        let mut names = Vec::new();
+        for endpoint in self.offered(url).await? {
+            let uri = endpoint.security_policy_uri.as_ref();
+            let name = uri.rsplit('#').next().unwrap_or(uri);
+            let name: String = name.chars().filter(char::is_ascii_graphic).take(40).collect();
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
     /// Finds the endpoint that is meant, and judges the certificate of the machine.
     pub async fn find(&self, target: &Target) -> Result<Found, Failure> {
         let user = user(&target.credentials).await?;

@@ -21,6 +21,12 @@ pub enum Policy {
     Basic128Rsa15,
 }
 
+impl Policy {
+    /// Names of the policies that are safe, the strongest first.
+    pub const STRONGEST: [&'static str; 3] =
+        ["Aes256_Sha256_RsaPss", "Basic256Sha256", "Aes128_Sha256_RsaOaep"];
+}
+
 /// Modes that can be asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
