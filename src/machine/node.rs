@@ -69,7 +69,7 @@ mod tests {
         let missing = press.id(&named(&["ua"])).unwrap_err();
         assert_eq!(missing, "the machine has no namespace urn:press");
         let known = Node::of(&NodeId::new(1, "State"), &named(&["ua", "urn:press"]));
-        assert_eq!((known.to_string(), known), ("nsu=urn:press;s=State".to_owned(), press.clone()));
+        assert_eq!((known.to_string(), known), ("nsu=urn:press;s=State".to_owned(), press));
         assert_eq!(Node::of(&NodeId::new(0, 2258_u32), &[]).to_string(), "i=2258");
         assert_eq!(node(None, "i=2258").id(&[]), Ok(NodeId::new(0, 2258_u32)));
         assert_eq!(node(None, "State").id(&[]), Err("ns=0;State is no node id".to_owned()));

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use linewright::channel::pki::{OwnIdentity, PeerCertificate, Place, Store, create};
+use linewright::domain::time::Span;
 use linewright::machine::client::{
     Credentials, Dialer, Failure, FailureKind, Message, Notification, PATIENCE, Protection,
     Session, Target,
@@ -19,7 +20,7 @@ use opcua::types::{
 };
 
 use super::chaos::{Cable, Fault};
-use super::space::{id, value_at, variable};
+use super::space::{TestClock, id, value_at, variable};
 use super::support::{Running, copy_keys, item, read_id, until};
 
 const SECURED: Protection = Protection {
@@ -141,6 +142,19 @@ async fn a_machine_is_believed_when_it_is_trusted_or_pinned_and_not_before() {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), trusted).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_certificate_that_a_person_has_trusted_does_not_stop_a_plant_when_it_expires() {
+    let running = Running::new().await;
+    let trusting = Ours::trusting(&running);
+    let clock = Arc::new(TestClock::default());
+    clock.set(Span::from_seconds(20 * 366 * 24 * 3600));
+    let later = |pki: &tempfile::TempDir| Dialer::new(pki.path(), clock.clone());
+    let target = target(url(&running), SECURED);
+    assert!(later(&trusting.pki).find(&target).await.is_ok());
+    let refused = later(&Ours::new().pki).find(&target).await.err().unwrap();
+    assert_eq!(refused.kind, FailureKind::Untrusted, "an expired one that nobody has trusted");
 }
 
 #[tokio::test]

@@ -121,6 +121,49 @@ fn all_problems_are_reported_at_once_with_place_and_advice() {
 }
 
 #[test]
+fn how_a_machine_is_reached_and_where_its_signals_are_is_checked() {
+    let machine = |keys: &str, signal: &str| {
+        let text = std::fs::read_to_string("config/example.toml").unwrap();
+        let text = text.replacen("security = \"Basic256Sha256\"", keys, 1).replacen(
+            "node = \"nsu=urn:vendor:press;s=State\"",
+            signal,
+            1,
+        );
+        check(&text)
+    };
+    let node = "node = \"nsu=urn:vendor:press;s=State\"";
+    let secured = "security = \"Basic256Sha256\"";
+    for keys in [
+        "security = \"Basic256\"\nmode = \"Sign\"",
+        "security = \"Basic256Sha256\"\ncertificate = \"4B1F0C8A97D2E35F\"",
+        "security = \"none\"\nstandby = [\"opc.tcp://[::1]:4841/x\"]",
+        "security = \"none\"\nuser_certificate = \"a.der\"\nuser_key = \"a.pem\"",
+        "security = \"none\"\nuser_token = \"a.jwt\"",
+    ] {
+        assert_eq!(machine(keys, node), (0, vec![]), "{keys}");
+    }
+    for signal in ["path = \"Press/Status/State\"", "node = \"i=7\"\nfield = \"[0].State\""] {
+        assert_eq!(machine(secured, signal), (0, vec![]), "{signal}");
+    }
+    for (keys, signal, wanted) in [
+        ("security = \"best\"", node, "only for old machines"),
+        ("security = \"none\"\nmode = \"Sign\"", node, "`mode` says nothing without security"),
+        ("security = \"none\"\ncertificate = \"4b1f\"", node, "the SHA-256"),
+        ("security = \"none\"\nstandby = [\"http://x\"]", node, "`standby` has"),
+        ("security = \"none\"\nuser = \"mes\"", node, "has no password"),
+        ("security = \"none\"\nuser_key = \"a.pem\"", node, "belong together"),
+        ("security = \"none\"\nuser = \"a\"\nuser_token = \"b\"", node, "more than one way"),
+        (secured, "path = \"Press//State\"", "write browse names"),
+        (secured, "path = \"Press\"\nnode = \"i=7\"", "both `node` and `path`"),
+        (secured, "node = \"i=7\"\nfield = \"[x]\"", "write [0] for an element"),
+    ] {
+        let (code, problems) = machine(keys, signal);
+        let found = problems.iter().any(|problem| problem.contains(wanted));
+        assert!(code == 64 && found, "{keys} {signal}: {problems:?}");
+    }
+}
+
+#[test]
 fn syntax_errors_and_missing_files_have_their_own_exit_codes() {
     assert_eq!(check("[site\nid = 3").0, 64);
     assert_eq!(run(&["check-config", "/nowhere/plant.toml"]).status.code(), Some(66));

@@ -94,6 +94,15 @@ impl TrustList {
         }
     }
 
+    /// Whether a person has trusted exactly this certificate, byte for byte. Reads files now and then.
+    pub fn has_exactly(&self, fingerprint: &str) -> bool {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if files.read_at.is_none_or(|at| at.elapsed() >= FRESH) {
+            *files = self.read();
+        }
+        files.trusted.iter().any(|one| one.fingerprint == fingerprint)
+    }
+
     fn read(&self) -> Files {
         let certificates = |folder: &str| {
             let files = read_folder(&self.root.join(folder)).into_iter();

@@ -19,7 +19,7 @@ use super::target::{Credentials, Target};
 use crate::app::clock::Clock;
 use crate::channel::assemble::Budget;
 use crate::channel::decode::{decoding, raw_context};
-use crate::channel::pki::{OwnIdentity, PeerCertificate, TrustList};
+use crate::channel::pki::{NotTrusted, OwnIdentity, PeerCertificate, TrustList};
 use crate::domain::time::TICKS_PER_SECOND;
 
 /// Bytes of messages of several chunks that may be unfinished, of all machines together.
@@ -161,7 +161,16 @@ impl Dialer {
         }
         let trust = self.trust().await?;
         let now = self.clock.now().ticks().div_euclid(TICKS_PER_SECOND);
-        let judged = tokio::task::spawn_blocking(move || trust.judge(&sent, now)).await;
+        let judge = move || match trust.judge(&sent, now) {
+            // A certificate that a person has trusted itself must not stop a plant on the day it expires.
+            Err(NotTrusted {
+                status: StatusCode::BadCertificateTimeInvalid, certificate, ..
+            }) if certificate.as_ref().is_some_and(|one| trust.has_exactly(&one.fingerprint)) => {
+                certificate.map(|one| *one).ok_or_else(expired)
+            }
+            judged => judged,
+        };
+        let judged = tokio::task::spawn_blocking(judge).await;
         let judged = judged.map_err(|error| {
             Failure::untrusted(StatusCode::BadConfigurationError, error.to_string())
         })?;
@@ -197,6 +206,11 @@ async fn user(credentials: &Credentials) -> Result<User, Failure> {
             Ok(User::Token(token.trim().to_owned()))
         }
     }
+}
+
+fn expired() -> NotTrusted {
+    let (status, reason) = (StatusCode::BadCertificateTimeInvalid, "it has expired".to_owned());
+    NotTrusted { status, reason, certificate: None }
 }
 
 fn pinned(sent: &[u8], pin: &str) -> Result<PeerCertificate, Failure> {
