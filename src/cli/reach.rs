@@ -9,7 +9,7 @@ use super::{EXIT_UNAVAILABLE, EXIT_USAGE, Failure, load};
 use crate::config::settings::{self, ChannelMode, Reach, Security};
 use crate::config::{BrowseName, FieldStep, NodeAddress, PlaceAddress, StartAddress};
 use crate::machine::client::{
-    self, Credentials, Dialer, Mode, Policy, Protection, Session, Target,
+    self, Credentials, Dialer, Mode, PIN_MIN, Policy, Protection, Session, Target,
 };
 use crate::machine::{Name, Node, Place, Start, Step};
 use crate::sys::WallClock;
@@ -136,6 +136,12 @@ impl Machine {
         if !self.machine.starts_with("opc.tcp://") {
             let text = "write a URL such as opc.tcp://192.168.0.10:4840, or give --config";
             return Err(wrong(format!("{}: {text}", self.machine)));
+        }
+        if let Some(pin) = &self.certificate
+            && (pin.len() < PIN_MIN || !pin.chars().all(|letter| letter.is_ascii_hexdigit()))
+        {
+            let text = format!("--certificate {pin}: write {PIN_MIN} hexadecimal digits or more");
+            return Err(wrong(text));
         }
         let credentials = match &self.user {
             None => Credentials::Anonymous,

@@ -39,14 +39,26 @@ pub async fn arrive(
             Ok((session, false)) => Ok(Arrival::New(Box::new(session), Box::new(had.found))),
             Err(failure) => {
                 let may_work_later = [FailureKind::Lost, FailureKind::Silent];
-                if may_work_later.contains(&failure.kind) {
-                    *held = Some(had);
+                if !may_work_later.contains(&failure.kind) {
+                    return Err(failure);
                 }
-                Err(failure)
+                // A machine with a new certificate just hangs up on who means the old one.
+                match dialer.find(target).await {
+                    Ok(found) if !found.has_certificate_of(&had.found) => {
+                        begin(dialer, found).await
+                    }
+                    _ => {
+                        *held = Some(had);
+                        Err(failure)
+                    }
+                }
             }
         };
     }
-    let found = dialer.find(target).await?;
+    begin(dialer, dialer.find(target).await?).await
+}
+
+async fn begin(dialer: &Dialer, found: Found) -> Result<Arrival, Failure> {
     let session = dialer.log_on(&found).await?;
     Ok(Arrival::New(Box::new(session), Box::new(found)))
 }

@@ -120,8 +120,7 @@ async fn check_items(
         let nodes = spot.nodes();
         let questions: Vec<_> = nodes.iter().map(|id| question(id)).collect();
         let said = session.read(&questions, TimestampsToReturn::Both).await?;
-        let said: Vec<_> = said.into_iter().map(Some).collect();
-        let Some(answer) = spot.read(&said, 0, &layouts, session) else { continue };
+        let Some(answer) = spot.read(said, &layouts, session) else { continue };
         let id = nodes.first().map(ToString::to_string).unwrap_or_default();
         if let Some(why) = unusable(watched, &answer) {
             problems.push(format!("{watched}: {id}: {why}"));

@@ -173,8 +173,12 @@ impl Flow {
                     let text = "the machine does not have the subscription any more";
                     return Err(FlowEnd::Lost(text.into()));
                 }
-                // There is none; a machine that cannot do this shows a gap in the numbers instead.
-                Err(_) => return Ok(()),
+                // There is none; a machine that cannot do this shows a gap in the numbers instead. What it
+                // has kept in the queues of items comes with its next word.
+                Err(_) => {
+                    self.more = true;
+                    return Ok(());
+                }
             }
         }
         Err(FlowEnd::Lost("too many messages of the machine were missed".into()))
@@ -323,6 +327,13 @@ mod tests {
         assert!(flow.take(message(1)).is_empty());
         assert_eq!((ready(&mut flow), flow.next), (vec![1], 2));
         assert_eq!(flow.heard, [1]);
+    }
+
+    #[test]
+    fn a_machine_is_silent_after_two_keep_alives() {
+        assert_eq!(flow().silence(), Duration::from_secs(2));
+        let slow = Subscribed { publishing: Duration::from_secs(2), ..*flow().subscription() };
+        assert_eq!(Flow::new(slow).silence(), Duration::from_secs(40));
     }
 
     #[test]

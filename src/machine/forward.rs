@@ -263,7 +263,7 @@ impl Forward {
         changes: Vec<(usize, DataValue)>,
         missing: &mut BTreeSet<usize>,
     ) -> Result<(), String> {
-        self.heard();
+        let now = self.link.clock.now();
         let (values, mut slowest) = (changes.len() as u64, Span::ZERO);
         for (item, arrived) in changes {
             let origin = match missing.remove(&item) {
@@ -272,11 +272,12 @@ impl Forward {
             };
             let at = self.value(item, arrived, origin).await?;
             if let (Some(at), Origin::Change) = (at, origin) {
-                slowest = slowest.max(self.clock.at_machine(self.last_contact) - at);
+                slowest = slowest.max(self.clock.at_machine(now) - at);
             }
         }
+        // Not before all of it is told: if that ends half-way, nothing is known from the message before on.
+        self.last_contact = now;
         if values > 0 {
-            let now = self.last_contact;
             self.show(|board| {
                 board.values += values;
                 board.last_value = Some(now);
@@ -330,7 +331,15 @@ impl Forward {
     ) -> Timestamp {
         let now = self.machine_now();
         let source = value::source_time(arrived).filter(|_| self.believes_times());
-        let why = source.and_then(|source| self.disbelief(source, now, origin));
+        // A batch was told when it was told: the same report read again is known.
+        let is_batch = matches!(
+            watched,
+            Watched::Signal(Signal { rule: SignalRule::Count(rule), .. })
+                if rule.kind == CounterKind::Batch
+        );
+        // What is read first holds now, whenever it has changed; that is what ends a gap.
+        let holds_now = origin == Origin::First && !is_batch;
+        let why = source.and_then(|source| self.disbelief(source, now, holds_now));
         self.note_times(item, why);
         let at = match (why, source) {
             (None, Some(source)) => {
@@ -340,14 +349,7 @@ impl Forward {
             }
             _ => now,
         };
-        // A batch was told when it was told: the same report read again is known.
-        let is_batch = matches!(
-            watched,
-            Watched::Signal(Signal { rule: SignalRule::Count(rule), .. })
-                if rule.kind == CounterKind::Batch
-        );
-        // What is read first holds now; that is what ends a gap.
-        if origin == Origin::First && !is_batch { at.max(self.began) } else { at }
+        if holds_now { at.max(self.began) } else { at }
     }
 
     /// Shows that times of an item cannot be; for a while also when they are right again, so that
@@ -365,15 +367,17 @@ impl Forward {
     }
 
     /// Why a time of a machine cannot be.
-    fn disbelief(&self, source: Timestamp, now: Timestamp, origin: Origin) -> Option<&'static str> {
+    fn disbelief(
+        &self,
+        source: Timestamp,
+        now: Timestamp,
+        holds_now: bool,
+    ) -> Option<&'static str> {
         if source > now + self.connection.clock_skew_max {
             return Some("has told times that have not come yet; ours are used instead");
         }
         // A value that has not changed for years is read first with the time of its change.
-        if origin == Origin::First {
-            return None;
-        }
-        if source < now - OLDEST_BELIEVED {
+        if !holds_now && source < now - OLDEST_BELIEVED {
             return Some("has told times more than a year ago; ours are used instead");
         }
         None
@@ -418,7 +422,7 @@ impl Forward {
         arrived: &DataValue,
     ) -> Result<(), String> {
         if value::has_overflowed(arrived) {
-            self.mark_lost(item, signal.role).await?;
+            self.mark_lost(item, signal).await?;
         }
         let status = value::status(arrived);
         let raw = value::raw_value(arrived);
@@ -432,16 +436,21 @@ impl Forward {
         self.observe(signal.role, at, status, (raw, reading)).await
     }
 
-    /// Values were lost in the machine's queue: what held after the last one is not known. Counters go
-    /// on where they are.
-    async fn mark_lost(&mut self, item: usize, role: SignalRole) -> Result<(), String> {
-        if role.is_counter() {
+    /// Values were lost in the machine's queue: what held after the last one is not known. Counters that
+    /// rise go on where they are; of pulses and batches nobody knows how many there were.
+    async fn mark_lost(&mut self, item: usize, signal: &Signal) -> Result<(), String> {
+        if let SignalRule::Count(rule) | SignalRule::Cycle(rule, _) = &signal.rule
+            && rule.kind == CounterKind::Rising
+        {
             return Ok(());
         }
+        let machine = &self.connection.machine;
+        tracing::warn!(%machine, "{}: values were lost in the machine's queue", self.items[item].name);
         let Some(last) = self.items[item].newest else { return Ok(()) };
         let raw = RawValue::Other("values lost in the queue".into());
         let reading = Reading::Unusable(Unusable::BadStatus);
-        self.observe(role, last + TICK, StatusCode::BadDataLost.bits(), (raw, reading)).await
+        let status = StatusCode::BadDataLost.bits();
+        self.observe(signal.role, last + TICK, status, (raw, reading)).await
     }
 
     /// An item that cannot be watched; from now on nothing is known about it.

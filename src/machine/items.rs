@@ -12,7 +12,7 @@ use opcua::types::{
 
 use super::MachineConnection;
 use super::client::{Failure, Message, Notification, Session, Watching};
-use super::spot::{Finder, Spot};
+use super::spot::{Finder, Spot, joined};
 use super::structure::Layouts;
 
 /// How long a machine keeps values for us while we are away.
@@ -143,9 +143,16 @@ impl Watch {
             for (handle, value) in changes {
                 let known = index(*handle).and_then(|index| self.handles.get(index));
                 let Some((item, part)) = known.copied() else { continue };
-                self.latest[item][part] = Some(value.clone());
                 let Item::Watched(spot) = &self.items[item] else { continue };
-                let read = spot.read(&self.latest[item], part, &self.layouts, session);
+                let read = match spot {
+                    Spot::Value { .. } => {
+                        Some(spot.read_one(value.clone(), &self.layouts, session))
+                    }
+                    Spot::States(levels) => {
+                        self.latest[item][part] = Some(value.clone());
+                        joined(levels, &self.latest[item], part)
+                    }
+                };
                 values.extend(read.map(|value| (item, value)));
             }
         }
@@ -155,10 +162,7 @@ impl Watch {
     /// What a value of the history of an item says.
     pub fn read_history(&self, item: usize, value: DataValue, session: &Session) -> DataValue {
         match self.items.get(item) {
-            Some(Item::Watched(spot)) => {
-                let read = spot.read(&[Some(value.clone())], 0, &self.layouts, session);
-                read.unwrap_or(value)
-            }
+            Some(Item::Watched(spot)) => spot.read_one(value, &self.layouts, session),
             _ => value,
         }
     }

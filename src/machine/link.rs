@@ -19,7 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::arrive::{Arrival, Held, arrive};
 use super::backfill;
 use super::backoff::Backoff;
-use super::client::{Dialer, Failure, Found, Notification, Session, Subscribed, Target};
+use super::client::{Dialer, Failure, Found, Message, Notification, Session, Subscribed, Target};
 use super::flow::{Flow, FlowEnd, Listening};
 use super::forward::Forward;
 use super::items::{BRIDGED, Item, Watch};
@@ -107,7 +107,11 @@ async fn run(link: MachineLink, connection: Arc<MachineConnection>) -> Result<()
             End::Broken(error) => error,
             End::Stopped(error) => return Err(error),
         };
-        stay.session = None;
+        let session = stay.session.take();
+        if let (Some(session), None) = (session, &stay.held) {
+            // Nobody comes back to this one.
+            session.close().await;
+        }
         if was_up {
             backoff.reset(began.elapsed());
         } else {
@@ -207,7 +211,8 @@ impl Stay {
         let mut missing = BTreeSet::new();
         // What the machine has kept is heard before anything is said to be known.
         loop {
-            self.hear(session, listening, &mut missing).await?;
+            let heard = self.next(listening).await;
+            self.take(session, heard, &mut missing).await?;
             if !self.held.as_ref().is_some_and(|(_, held)| held.flow.has_more()) {
                 break;
             }
@@ -291,10 +296,10 @@ impl Stay {
     ) -> Result<(), End> {
         let deadline = Instant::now() + FIRST_VALUES;
         while !missing.is_empty() {
-            match tokio::time::timeout_at(deadline, self.hear(session, listening, missing)).await {
-                Ok(heard) => heard?,
-                Err(_) => break,
-            }
+            let Ok(heard) = tokio::time::timeout_at(deadline, self.next(listening)).await else {
+                break;
+            };
+            self.take(session, heard, missing).await?;
         }
         for index in missing.iter() {
             let status = StatusCode::BadWaitingForInitialData;
@@ -312,31 +317,43 @@ impl Stay {
     ) -> Result<Infallible, End> {
         let (mut pulses, _pulse) = pulse(session.clone(), self.link.clock.clone());
         loop {
-            tokio::select! {
-                heard = self.hear(session, listening, &mut missing) => heard?,
+            // Only waiting is given up for the pulse: what was heard is taken as a whole.
+            let heard = tokio::select! {
+                heard = self.next(listening) => heard,
                 Some(pulse) = pulses.recv() => {
-                    let pulse = pulse?;
-                    self.forward.measure(pulse.clock.as_ref());
-                    if let Some(state) = pulse.not_running {
-                        let text = format!("the machine's server is not running (state {state})");
-                        return Err(End::Broken(text));
-                    }
+                    self.take_pulse(pulse?)?;
+                    continue;
                 }
+            };
+            self.take(session, heard, &mut missing).await?;
+        }
+    }
+
+    fn take_pulse(&mut self, pulse: Pulse) -> Result<(), End> {
+        self.forward.measure(pulse.clock.as_ref());
+        match pulse.not_running {
+            None => Ok(()),
+            Some(state) => {
+                Err(End::Broken(format!("the machine's server is not running (state {state})")))
             }
         }
     }
 
-    /// Hears the next message.
-    async fn hear(
+    /// Waits for the next message; that can be given up and begun again without a loss.
+    async fn next(&mut self, listening: &mut Listening) -> Result<Option<Message>, FlowEnd> {
+        match &mut self.held {
+            Some((_, held)) => listening.next(&mut held.flow).await,
+            None => Err(FlowEnd::Lost("there is no subscription".into())),
+        }
+    }
+
+    /// Takes what was heard. It must not be given up: the machine will not tell it again.
+    async fn take(
         &mut self,
         session: &Session,
-        listening: &mut Listening,
+        heard: Result<Option<Message>, FlowEnd>,
         missing: &mut BTreeSet<usize>,
     ) -> Result<(), End> {
-        let Some((_, held)) = &mut self.held else {
-            return Err(End::Broken("there is no subscription".into()));
-        };
-        let heard = listening.next(&mut held.flow).await;
         let Some(message) = self.flowing(session, heard).await? else {
             self.forward.heard();
             return Ok(());

@@ -119,21 +119,31 @@ impl Spot {
         }
     }
 
-    /// What its variables say together; none while one that counts has not said anything yet, or is
-    /// between two states.
+    /// What its variables say together, when all were read; none while it is between two states.
     pub fn read(
         &self,
-        latest: &[Option<DataValue>],
-        changed: usize,
+        said: Vec<DataValue>,
         layouts: &Layouts,
         session: &Session,
     ) -> Option<DataValue> {
         match self {
-            Spot::Value { field, data_type, .. } => {
-                let value = latest.first()?.clone()?;
-                Some(inside(value, field, data_type, layouts, session))
+            Spot::Value { .. } => {
+                said.into_iter().next().map(|value| self.read_one(value, layouts, session))
             }
-            Spot::States(levels) => joined(levels, latest, changed),
+            Spot::States(levels) => {
+                let said: Vec<_> = said.into_iter().map(Some).collect();
+                joined(levels, &said, 0)
+            }
+        }
+    }
+
+    /// What its one variable says; that of a state machine as it is.
+    pub fn read_one(&self, value: DataValue, layouts: &Layouts, session: &Session) -> DataValue {
+        match self {
+            Spot::Value { field, data_type, .. } => {
+                inside(value, field, data_type, layouts, session)
+            }
+            Spot::States(_) => value,
         }
     }
 }
@@ -156,8 +166,9 @@ fn inside(
     value
 }
 
-/// The innermost state that counts, with the time of what has changed.
-fn joined(levels: &[Level], latest: &[Option<DataValue>], changed: usize) -> Option<DataValue> {
+/// The innermost state that counts, with the time of what has changed; none while a level that counts has
+/// not said anything yet, or is between two states.
+pub fn joined(levels: &[Level], latest: &[Option<DataValue>], changed: usize) -> Option<DataValue> {
     let source = latest.get(changed)?.as_ref()?.source_timestamp;
     for (index, level) in levels.iter().enumerate() {
         let said = latest.get(index)?.as_ref()?;

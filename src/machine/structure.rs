@@ -71,6 +71,7 @@ impl Layouts {
     /// Asks a machine how a type is laid out, and all types in it.
     pub async fn learn(&mut self, session: &Session, of: &NodeId) -> Result<(), Failure> {
         let mut waiting = vec![of.clone()];
+        let mut learned = Vec::new();
         while let Some(data_type) = waiting.pop() {
             if self.known.contains_key(&data_type) {
                 continue;
@@ -81,47 +82,37 @@ impl Layouts {
             }
             let kind = match definition(session, &data_type).await? {
                 Some(definition) => {
+                    let place = self.layouts.len();
+                    self.layouts.push(layout(&data_type, &definition)?);
                     let fields = definition.fields.as_deref().unwrap_or_default();
                     waiting.extend(fields.iter().map(|field| field.data_type.clone()));
-                    self.layouts.push(Layout::default());
-                    let place = self.layouts.len() - 1;
-                    self.layouts[place] = layout(&definition);
+                    learned.push((place, definition));
                     Kind::Structure(place)
                 }
                 None => Kind::BuiltIn(built_in(session, &data_type).await?),
             };
             self.known.insert(data_type, kind);
         }
-        self.settle(session, of).await
+        for (place, definition) in learned {
+            self.settle(place, &definition);
+        }
+        Ok(())
     }
 
     /// Puts the kinds of fields in, now that all types are known.
-    async fn settle(&mut self, session: &Session, of: &NodeId) -> Result<(), Failure> {
-        let mut entered = std::collections::HashSet::new();
-        let mut waiting = vec![of.clone()];
-        while let Some(data_type) = waiting.pop() {
-            let Some(Kind::Structure(place)) = self.known.get(&data_type).copied() else {
-                continue;
+    fn settle(&mut self, place: usize, definition: &StructureDefinition) {
+        let may_be_derived = matches!(
+            definition.structure_type,
+            StructureType::StructureWithSubtypedValues | StructureType::UnionWithSubtypedValues
+        );
+        let fields = definition.fields.as_deref().unwrap_or_default();
+        for (field, said) in self.layouts[place].fields.iter_mut().zip(fields) {
+            field.kind = match self.known.get(&said.data_type) {
+                Some(kind) if !(may_be_derived && said.is_optional) => *kind,
+                // What may be of a derived type says which one it is.
+                _ => Kind::BuiltIn(EXTENSION_OBJECT),
             };
-            if !entered.insert(place) {
-                continue;
-            }
-            let Some(definition) = definition(session, &data_type).await? else { continue };
-            let fields = definition.fields.unwrap_or_default();
-            for (field, said) in self.layouts[place].fields.iter_mut().zip(&fields) {
-                let has_own_id = matches!(
-                    definition.structure_type,
-                    StructureType::StructureWithSubtypedValues
-                        | StructureType::UnionWithSubtypedValues
-                ) && said.is_optional;
-                field.kind = match self.known.get(&said.data_type) {
-                    Some(kind) if !has_own_id => *kind,
-                    _ => Kind::BuiltIn(EXTENSION_OBJECT),
-                };
-                waiting.push(said.data_type.clone());
-            }
         }
-        Ok(())
     }
 
     /// What is at the end of some steps into a value.
@@ -236,26 +227,32 @@ impl Layouts {
     }
 }
 
-fn layout(definition: &StructureDefinition) -> Layout {
+fn layout(data_type: &NodeId, definition: &StructureDefinition) -> Result<Layout, Failure> {
     let fields = definition.fields.as_deref().unwrap_or_default();
-    Layout {
+    // What is behind a field that cannot be read would be read wrongly.
+    if fields.len() > FIELDS_MAX {
+        let text = format!("structure {data_type} has more than {FIELDS_MAX} fields");
+        return Err(Failure::malformed(StatusCode::BadEncodingLimitsExceeded, text));
+    }
+    if let Some(matrix) = fields.iter().find(|field| ![-1, 1].contains(&field.value_rank)) {
+        let text = format!("field {} of structure {data_type} is a matrix", matrix.name);
+        return Err(Failure::malformed(StatusCode::BadNotSupported, text));
+    }
+    let fields = fields.iter().map(|field| Field {
+        name: field.name.as_ref().to_owned(),
+        kind: Kind::BuiltIn(0),
+        is_array: field.value_rank == 1,
+        is_optional: field.is_optional,
+    });
+    Ok(Layout {
         encoding: definition.default_encoding_id.clone(),
         has_mask: definition.structure_type == StructureType::StructureWithOptionalFields,
         is_union: matches!(
             definition.structure_type,
             StructureType::Union | StructureType::UnionWithSubtypedValues
         ),
-        fields: fields
-            .iter()
-            .take(FIELDS_MAX)
-            .map(|field| Field {
-                name: field.name.as_ref().to_owned(),
-                kind: Kind::BuiltIn(0),
-                is_array: field.value_rank >= 1,
-                is_optional: field.is_optional,
-            })
-            .collect(),
-    }
+        fields: fields.collect(),
+    })
 }
 
 /// A value of a built-in type.

@@ -23,13 +23,13 @@ use super::chaos::{Cable, Fault};
 use super::space::{TestClock, id, value_at, variable};
 use super::support::{Running, copy_keys, item, read_id, until};
 
-const SECURED: Protection = Protection {
+pub const SECURED: Protection = Protection {
     policy: SecurityPolicy::Basic256Sha256,
     mode: MessageSecurityMode::SignAndEncrypt,
 };
 
 /// The client's key is made once for all tests.
-fn keys(directory: &Path) {
+pub fn keys(directory: &Path) {
     static TEMPLATE: OnceLock<tempfile::TempDir> = OnceLock::new();
     let template = TEMPLATE.get_or_init(|| {
         let directory = tempfile::tempdir().unwrap();
@@ -67,7 +67,7 @@ impl Ours {
     }
 }
 
-fn target(url: String, protection: Protection) -> Target {
+pub fn target(url: String, protection: Protection) -> Target {
     let credentials = match protection.is_secured() {
         true => ann("right"),
         false => Credentials::Anonymous,

@@ -120,7 +120,18 @@ impl Nodes {
 
 impl Listening {
     async fn to(urls: &[String], nodes: Nodes) -> Listening {
-        let directory = tempfile::tempdir().unwrap();
+        let target = |url: &String| Target {
+            url: url.clone(),
+            protection: Protection::NONE,
+            pinned: None,
+            credentials: Credentials::Anonymous,
+            name: "test".into(),
+        };
+        Listening::at(tempfile::tempdir().unwrap(), urls.iter().map(target).collect(), nodes).await
+    }
+
+    /// With the certificates that are in a directory.
+    async fn at(directory: tempfile::TempDir, targets: Vec<Target>, nodes: Nodes) -> Listening {
         let clock = Arc::new(WallClock);
         let store = Box::new(RedbStore::open(directory.path()).unwrap());
         let (engine, _) = engine::start(plant(), store, clock.clone()).unwrap();
@@ -133,13 +144,6 @@ impl Listening {
             clock,
             stop: stop.clone(),
         };
-        let target = |url: &String| Target {
-            url: url.clone(),
-            protection: Protection::NONE,
-            pinned: None,
-            credentials: Credentials::Anonymous,
-            name: "test".into(),
-        };
         let items = signals().into_iter().zip(nodes.ids()).map(|(signal, node)| {
             let identifier = node.identifier.to_string();
             let node = Node { namespace: Some("urn:test".into()), identifier };
@@ -147,7 +151,7 @@ impl Listening {
         });
         let connection = MachineConnection {
             machine: machine_id(),
-            targets: urls.iter().map(target).collect(),
+            targets,
             publishing_interval: Span::from_millis(50),
             sampling_interval: Span::ZERO,
             clock_skew_max: Span::from_seconds(10),
@@ -213,6 +217,15 @@ impl Listening {
     }
 }
 
+/// A machine, a cable to it, and a plant that listens.
+async fn listening() -> (Running, Cable, Listening) {
+    let running = Running::new().await;
+    ready(&running).await;
+    let cable = Cable::to(running.server.address).await;
+    let plant = Listening::to(&[cable.url()], Nodes::Plain).await;
+    (running, cable, plant)
+}
+
 /// The machine makes parts, each with its own time.
 fn make(running: &Running, numbers: std::ops::RangeInclusive<i32>) {
     for number in numbers {
@@ -237,10 +250,7 @@ async fn ready(running: &Running) {
 
 #[tokio::test]
 async fn what_a_machine_makes_while_the_cable_is_cut_is_told_afterwards_and_there_is_no_gap() {
-    let running = Running::new().await;
-    ready(&running).await;
-    let cable = Cable::to(running.server.address).await;
-    let plant = Listening::to(&[cable.url()], Nodes::Plain).await;
+    let (running, cable, plant) = listening().await;
     make(&running, 1..=100);
     plant.until_counted(100).await;
     for round in 1..=3 {
@@ -262,10 +272,7 @@ async fn what_a_machine_makes_while_the_cable_is_cut_is_told_afterwards_and_ther
 
 #[tokio::test]
 async fn a_connection_that_is_cut_within_a_message_loses_none() {
-    let running = Running::new().await;
-    ready(&running).await;
-    let cable = Cable::to(running.server.address).await;
-    let plant = Listening::to(&[cable.url()], Nodes::Plain).await;
+    let (running, cable, plant) = listening().await;
     let mut made = 0;
     for bytes in [1, 40, 100, 200, 333, 1000, 2500] {
         cable.set(Fault::CutAfter(bytes));
@@ -281,10 +288,7 @@ async fn a_connection_that_is_cut_within_a_message_loses_none() {
 
 #[tokio::test]
 async fn a_machine_that_hangs_is_noticed_and_what_it_then_tells_is_not_lost() {
-    let running = Running::new().await;
-    ready(&running).await;
-    let cable = Cable::to(running.server.address).await;
-    let plant = Listening::to(&[cable.url()], Nodes::Plain).await;
+    let (running, cable, plant) = listening().await;
     for fault in [Fault::BlackHole, Fault::Deaf, Fault::HalfClosed] {
         make(&running, 1..=1);
         cable.set(fault);
@@ -300,10 +304,7 @@ async fn a_machine_that_hangs_is_noticed_and_what_it_then_tells_is_not_lost() {
 
 #[tokio::test]
 async fn a_slow_cable_loses_nothing() {
-    let running = Running::new().await;
-    ready(&running).await;
-    let cable = Cable::to(running.server.address).await;
-    let plant = Listening::to(&[cable.url()], Nodes::Plain).await;
+    let (running, cable, plant) = listening().await;
     for fault in [Fault::Delay(Duration::from_millis(100)), Fault::Throttle(20_000)] {
         cable.set(fault);
         make(&running, 1..=200);
@@ -317,10 +318,7 @@ async fn a_slow_cable_loses_nothing() {
 
 #[tokio::test]
 async fn a_machine_that_starts_anew_leaves_a_gap_and_its_namespaces_may_have_moved() {
-    let running = Running::new().await;
-    ready(&running).await;
-    let cable = Cable::to(running.server.address).await;
-    let plant = Listening::to(&[cable.url()], Nodes::Plain).await;
+    let (running, cable, plant) = listening().await;
     make(&running, 1..=10);
     plant.until_counted(10).await;
     // Another one with the same nodes, in a namespace with another index.
@@ -340,6 +338,59 @@ async fn a_machine_that_starts_anew_leaves_a_gap_and_its_namespaces_may_have_mov
     assert!(kpi.time.of(LossClass::NoData) > Span::ZERO, "nobody knows what happened meanwhile");
     assert_eq!((kpi.production.parts.good, kpi.production.unattributed.good), (10, 15));
     assert_eq!(plant.resumed(), (2, 0));
+    plant.end().await;
+}
+
+#[tokio::test]
+async fn a_machine_with_a_new_certificate_is_come_back_to_once_that_is_trusted() {
+    let running = Running::new().await;
+    ready(&running).await;
+    let cable = Cable::to(running.server.address).await;
+    let directory = tempfile::tempdir().unwrap();
+    super::client::keys(directory.path());
+    let trust = |running: &Running, name: &str| {
+        let trusted = directory.path().join("trusted");
+        std::fs::create_dir_all(&trusted).unwrap();
+        std::fs::copy(running._pki.path().join("own/cert.der"), trusted.join(name)).unwrap();
+    };
+    trust(&running, "first.der");
+    let pki = tempfile::tempdir().unwrap();
+    let uri = linewright::server::application_uri("Test");
+    linewright::channel::pki::create(pki.path(), &uri, &["127.0.0.1".to_owned()]).unwrap();
+    let server = super::space::start(pki.path(), test_limits(), 1).await;
+    let next = Running { server, _pki: pki };
+    trust(&next, "second.der");
+    let target = super::client::target(cable.url(), super::client::SECURED);
+    let plant = Listening::at(directory, vec![target], Nodes::Plain).await;
+    make(&running, 1..=5);
+    plant.until_counted(5).await;
+    say(&next, "run");
+    make(&next, 9..=9);
+    cable.lead_to(next.server.address);
+    cable.set(Fault::Cut);
+    plant.until_lost().await;
+    cable.set(Fault::None);
+    plant.until_counted(9).await;
+    assert_eq!(plant.resumed(), (2, 0));
+    plant.end().await;
+}
+
+#[tokio::test]
+async fn states_that_did_not_fit_into_the_queue_of_a_machine_are_not_known() {
+    let (running, cable, plant) = listening().await;
+    cable.set(Fault::Cut);
+    plant.until_lost().await;
+    for _ in 0..800 {
+        say(&running, "stop");
+        say(&running, "run");
+    }
+    make(&running, 1..=7);
+    cable.set(Fault::None);
+    plant.until_counted(7).await;
+    plant.until(|machine| machine.state == Some(MachineState::Running)).await;
+    let kpi = plant.kpi().await;
+    assert!(kpi.time.of(LossClass::NoData) > Span::ZERO, "nobody knows the oldest of them");
+    assert_eq!((kpi.production.parts.good, kpi.production.unattributed.good), (7, 0));
     plant.end().await;
 }
 
@@ -452,10 +503,7 @@ async fn a_standby_endpoint_takes_over_when_the_first_is_gone() {
 
 #[tokio::test]
 async fn times_that_cannot_be_are_not_believed_and_that_is_shown() {
-    let running = Running::new().await;
-    ready(&running).await;
-    let cable = Cable::to(running.server.address).await;
-    let plant = Listening::to(&[cable.url()], Nodes::Plain).await;
+    let (running, cable, plant) = listening().await;
     make(&running, 1..=10);
     plant.until_counted(10).await;
     let hour = 36_000_000_000;
@@ -477,10 +525,7 @@ async fn times_that_cannot_be_are_not_believed_and_that_is_shown() {
 
 #[tokio::test]
 async fn a_value_that_comes_late_belongs_to_its_own_time() {
-    let running = Running::new().await;
-    ready(&running).await;
-    let cable = Cable::to(running.server.address).await;
-    let plant = Listening::to(&[cable.url()], Nodes::Plain).await;
+    let (running, cable, plant) = listening().await;
     make(&running, 1..=10);
     let between = DateTime::now();
     make(&running, 12..=20);
@@ -496,10 +541,7 @@ async fn a_value_that_comes_late_belongs_to_its_own_time() {
 
 #[tokio::test]
 async fn a_clock_that_is_set_back_or_on_moves_nothing_that_was_made() {
-    let running = Running::new().await;
-    ready(&running).await;
-    let cable = Cable::to(running.server.address).await;
-    let plant = Listening::to(&[cable.url()], Nodes::Plain).await;
+    let (running, cable, plant) = listening().await;
     make(&running, 1..=10);
     plant.until_counted(10).await;
     let mut made = 10;
@@ -526,10 +568,7 @@ async fn a_clock_that_is_set_back_or_on_moves_nothing_that_was_made() {
 
 #[tokio::test]
 async fn a_value_that_is_told_twice_counts_once_and_a_bad_one_is_no_value() {
-    let running = Running::new().await;
-    ready(&running).await;
-    let cable = Cable::to(running.server.address).await;
-    let plant = Listening::to(&[cable.url()], Nodes::Plain).await;
+    let (running, cable, plant) = listening().await;
     make(&running, 1..=3);
     plant.until_counted(3).await;
     let bad = StatusCode::BadSensorFailure;

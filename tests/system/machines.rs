@@ -39,10 +39,11 @@ fn browse_shows_nodes_with_types_and_values_and_json_says_the_same() {
 fn what_cannot_be_browsed_is_said_with_the_next_step() {
     let plant = Plant::start(&["--calm"]);
     let url = plant.url("L1-Filler");
-    let cases: [(&[&str], i32, &str); 5] = [
+    let cases: [(&[&str], i32, &str); 6] = [
         (&["opc.tcp://127.0.0.1:1"], 69, "no connection to 127.0.0.1:1"),
         (&["192.168.0.10"], 64, "write a URL"),
-        (&[&url, "--security", "Basic256Sha256"], 69, "the machine offers None None"),
+        (&[&url, "--security", "Basic256Sha256"], 69, "the machine offers none, not"),
+        (&[&url, "--certificate", ""], 64, "16 hexadecimal digits or more"),
         (&[&url, "--security", "all"], 64, "write one of none,"),
         (&[&url, "--node", "ns=2;s=State"], 64, "an index changes with the firmware"),
     ];

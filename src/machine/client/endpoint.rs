@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use opcua::types::{
-    ContextOwned, EndpointDescription, GetEndpointsRequest, GetEndpointsResponse, ObjectId,
-    RequestHeader, StatusCode, UAString,
+    ContextOwned, EndpointDescription, GetEndpointsRequest, GetEndpointsResponse,
+    MessageSecurityMode, ObjectId, RequestHeader, StatusCode, UAString,
 };
 
 use super::answer::{encode, whole};
@@ -62,6 +62,9 @@ pub fn choose(
 }
 
 fn describe(endpoint: &EndpointDescription) -> String {
+    if endpoint.security_mode == MessageSecurityMode::None {
+        return "none".into();
+    }
     let uri = endpoint.security_policy_uri.as_ref();
     let policy = uri.rsplit('#').next().unwrap_or(uri);
     let policy: String = policy.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();

@@ -20,7 +20,7 @@ mod view;
 
 pub use attribute::{Called, HistoryPage};
 pub use connection::Connection;
-pub use dialer::{Dialer, Found};
+pub use dialer::{Dialer, Found, PIN_MIN};
 pub use failure::{Failure, FailureKind};
 pub use identity::User;
 pub use limits::Limits;
