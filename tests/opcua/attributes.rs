@@ -263,7 +263,7 @@ async fn a_browse_goes_on_where_it_stopped_and_each_point_is_good_for_once() {
         panic!("no answer")
     };
     let whole: Vec<_> = whole.results.unwrap().remove(0).references.unwrap();
-    assert_eq!(whole.len(), 17, "ten variables, and those with names, but no object");
+    assert_eq!(whole.len(), 19, "ten variables, and those with names, but no object");
     let request = browse(&mut client, id("root"), 5);
     let ResponseMessage::Browse(first) = client.call(request).await.unwrap() else {
         panic!("no answer")

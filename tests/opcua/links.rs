@@ -503,7 +503,7 @@ async fn a_standby_endpoint_takes_over_when_the_first_is_gone() {
 
 #[tokio::test]
 async fn times_that_cannot_be_are_not_believed_and_that_is_shown() {
-    let (running, cable, plant) = listening().await;
+    let (running, _cable, plant) = listening().await;
     make(&running, 1..=10);
     plant.until_counted(10).await;
     let hour = 36_000_000_000;
@@ -525,7 +525,7 @@ async fn times_that_cannot_be_are_not_believed_and_that_is_shown() {
 
 #[tokio::test]
 async fn a_value_that_comes_late_belongs_to_its_own_time() {
-    let (running, cable, plant) = listening().await;
+    let (running, _cable, plant) = listening().await;
     make(&running, 1..=10);
     let between = DateTime::now();
     make(&running, 12..=20);
@@ -541,7 +541,7 @@ async fn a_value_that_comes_late_belongs_to_its_own_time() {
 
 #[tokio::test]
 async fn a_clock_that_is_set_back_or_on_moves_nothing_that_was_made() {
-    let (running, cable, plant) = listening().await;
+    let (running, _cable, plant) = listening().await;
     make(&running, 1..=10);
     plant.until_counted(10).await;
     let mut made = 10;
@@ -568,7 +568,7 @@ async fn a_clock_that_is_set_back_or_on_moves_nothing_that_was_made() {
 
 #[tokio::test]
 async fn a_value_that_is_told_twice_counts_once_and_a_bad_one_is_no_value() {
-    let (running, cable, plant) = listening().await;
+    let (running, _cable, plant) = listening().await;
     make(&running, 1..=3);
     plant.until_counted(3).await;
     let bad = StatusCode::BadSensorFailure;

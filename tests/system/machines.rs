@@ -18,15 +18,22 @@ fn browse_shows_nodes_with_types_and_values_and_json_says_the_same() {
     let url = plant.url("L1-Filler");
     let (code, tree, _) = run(&["browse", &url]);
     assert_eq!(code, Some(0));
-    let state = "  State = 1 (Int32)  nsu=urn:linewright:sim:plain;s=State";
-    assert!(tree.lines().any(|line| line == state), "{tree}");
+    // It runs or stands, whatever it does just now.
+    let is_state = |line: &str| {
+        let value = line.strip_prefix("  State = ");
+        value
+            .and_then(|rest| rest.strip_suffix(" (Int32)  nsu=urn:linewright:sim:plain;s=State"))
+            .is_some_and(|value| value.parse::<i32>().is_ok())
+    };
+    assert!(tree.lines().any(is_state), "{tree}");
     let (code, json, _) = run(&["browse", &url, "--json"]);
     assert_eq!(code, Some(0));
     let json: Value = serde_json::from_str(&json).unwrap();
     let nodes = json["nodes"].as_array().unwrap();
     let found = nodes.iter().find(|node| node["path"] == "L1-Filler/State").unwrap();
     assert_eq!(found["node"], "nsu=urn:linewright:sim:plain;s=State");
-    assert_eq!((&found["value"], &found["data_type"]), (&Value::from(1), &Value::from("Int32")));
+    assert!(found["value"].is_i64(), "{found}");
+    assert_eq!(found["data_type"], "Int32");
     assert_eq!((&json["complete"], &found["status"]), (&Value::from(true), &Value::from("Good")));
     // From a node on, and no further than is wanted.
     let node = "nsu=urn:linewright:sim:plain;s=L1-Filler";
