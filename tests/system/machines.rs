@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::support::{BINARY, Plant, configuration};
+use super::support::{BINARY, Plant, configuration, wait_for};
 
 fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = Command::new(BINARY).args(arguments).output().unwrap();
@@ -16,16 +16,17 @@ fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
 fn browse_shows_nodes_with_types_and_values_and_json_says_the_same() {
     let plant = Plant::start(&["--calm"]);
     let url = plant.url("L1-Filler");
-    let (code, tree, _) = run(&["browse", &url]);
-    assert_eq!(code, Some(0));
-    // It runs or stands, whatever it does just now.
     let is_state = |line: &str| {
-        let value = line.strip_prefix("  State = ");
-        value
-            .and_then(|rest| rest.strip_suffix(" (Int32)  nsu=urn:linewright:sim:plain;s=State"))
-            .is_some_and(|value| value.parse::<i32>().is_ok())
+        let value = line.strip_prefix("  State = ")?;
+        let value = value.strip_suffix(" (Int32)  nsu=urn:linewright:sim:plain;s=State")?;
+        value.parse::<i32>().ok()
     };
-    assert!(tree.lines().any(is_state), "{tree}");
+    // It has none before it does something for the first time.
+    wait_for("a state", 20, || {
+        let (code, tree, _) = run(&["browse", &url]);
+        assert_eq!(code, Some(0));
+        tree.lines().find_map(is_state)
+    });
     let (code, json, _) = run(&["browse", &url, "--json"]);
     assert_eq!(code, Some(0));
     let json: Value = serde_json::from_str(&json).unwrap();
@@ -66,6 +67,10 @@ fn a_configuration_is_checked_against_its_machines_all_problems_at_once() {
     let plant = Plant::start(&["--calm"]);
     let config = configuration(directory.path(), Some(&plant));
     let path = config.to_str().unwrap();
+    wait_for("values of all machines", 20, || {
+        let (_, _, errors) = run(&["check-config", path, "--online"]);
+        errors.contains("1 problem with").then_some(())
+    });
     let (code, said, errors) = run(&["check-config", path, "--online"]);
     assert_eq!(code, Some(69), "a bench that nobody reads has no machine: {said}{errors}");
     assert!(errors.contains("1 problem with"), "{errors}");
