@@ -36,8 +36,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a request may take if nothing else is said.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is needed to go on with a session.
-#[derive(Clone, Debug)]
+/// What is needed to go on with a session. Whoever has it has the session, so it cannot be printed.
+#[derive(Clone)]
 pub struct Passport {
     token: NodeId,
     nonce: ByteString,
