@@ -10,6 +10,7 @@ pub mod channel;
 pub mod config;
 pub mod http;
 pub mod machine;
+pub mod mirror;
 pub mod server;
 pub mod sim;
 pub mod store;

@@ -16,14 +16,18 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("config", &["domain"]),
     ("store", &["app", "domain"]),
     ("channel", &["app", "domain"]),
-    ("machine", &["app", "channel", "domain"]),
-    ("server", &["app", "channel", "domain"]),
+    ("mirror", &["app", "channel", "domain"]),
+    ("machine", &["app", "channel", "domain", "mirror"]),
+    ("server", &["app", "channel", "domain", "mirror"]),
     ("http", &["app", "domain"]),
     ("sim", &["app", "domain"]),
     ("sys", &["app", "domain"]),
     (
         "cli",
-        &["app", "channel", "config", "domain", "http", "machine", "server", "sim", "store", "sys"],
+        &[
+            "app", "channel", "config", "domain", "http", "machine", "mirror", "server", "sim",
+            "store", "sys",
+        ],
     ),
 ];
 
@@ -37,14 +41,14 @@ const SERVER_LAYERS: &[(&str, &[&str])] = &[
 
 /// Libraries and the only folders that may name them.
 const ONLY_IN: &[(&str, &[&str])] = &[
-    ("opcua::", &["channel", "machine", "server", "sim"]),
+    ("opcua::", &["channel", "machine", "mirror", "server", "sim"]),
     ("axum::", &["http"]),
     ("redb::", &["store"]),
     ("toml::", &["config"]),
     ("clap::", &["cli"]),
     ("jiff::", &["app"]),
     ("argon2::", &["app"]),
-    ("tokio::", &["app", "cli", "http", "machine", "server", "sim"]),
+    ("tokio::", &["app", "cli", "http", "machine", "mirror", "server", "sim"]),
     ("tracing::", &["app", "channel", "cli", "machine", "server", "sim"]),
     ("SystemTime::now", &["sys"]),
     ("Instant::now", &["channel", "machine", "server"]),

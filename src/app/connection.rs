@@ -58,6 +58,10 @@ pub struct Connection {
     pub product: String,
     /// Items that are watched.
     pub items: u64,
+    /// Nodes that are mirrored.
+    pub mirrored: u64,
+    /// What of the mirror is not as it is configured, in plain words.
+    pub mirror_note: String,
 }
 
 /// A value that is shown live and not kept.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::{EXIT_UNAVAILABLE, EXIT_USAGE, Failure, load};
-use crate::config::settings::{self, ChannelMode, Reach, Security};
+use crate::config::settings::{self, ChannelMode, MirrorSettings, Reach, Security};
 use crate::config::{BrowseName, FieldStep, NodeAddress, PlaceAddress, StartAddress};
 use crate::machine::client::{
     self, Credentials, Dialer, Mode, PIN_MIN, Policy, Protection, Session, Target,
 };
+use crate::machine::mirror::Scope;
 use crate::machine::{Name, Node, Place, Start, Step};
 use crate::sys::WallClock;
 
@@ -56,19 +57,41 @@ fn credentials(configured: &settings::Credentials) -> Credentials {
     }
 }
 
+fn name(name: &BrowseName) -> Name {
+    Name { namespace: name.namespace.clone(), name: name.name.clone() }
+}
+
+fn node(address: &NodeAddress) -> Node {
+    let NodeAddress { namespace, identifier } = address.clone();
+    Node { namespace, identifier }
+}
+
+/// What is mirrored, in the words of the client.
+pub fn scope(settings: &MirrorSettings) -> Scope {
+    let paths = |paths: &[Vec<BrowseName>]| -> Vec<Vec<Name>> {
+        paths.iter().map(|path| path.iter().map(name).collect()).collect()
+    };
+    Scope {
+        include: paths(&settings.include),
+        types: settings.types.iter().map(node).collect(),
+        exclude: paths(&settings.exclude),
+        write: paths(&settings.write),
+        call: paths(&settings.call),
+        nodes_max: usize::try_from(settings.nodes).unwrap_or(usize::MAX),
+        timeout: settings.timeout,
+        linger: settings.linger,
+    }
+}
+
 /// Where something is, in the words of the client.
 pub fn place(address: &PlaceAddress) -> Place {
-    let name =
-        |name: &BrowseName| Name { namespace: name.namespace.clone(), name: name.name.clone() };
     let step = |step: &FieldStep| match step {
         FieldStep::Element(index) => Step::Element(*index),
         FieldStep::Field(name) => Step::Field(name.clone()),
     };
     Place {
         start: match &address.start {
-            StartAddress::Node(NodeAddress { namespace, identifier }) => {
-                Start::Node(Node { namespace: namespace.clone(), identifier: identifier.clone() })
-            }
+            StartAddress::Node(address) => Start::Node(node(address)),
             StartAddress::Path(names) => Start::Path(names.iter().map(name).collect()),
         },
         field: address.field.iter().map(step).collect(),

@@ -1,6 +1,6 @@
 //! Everything together: store, engine, interfaces, machines; started in order, stopped in reverse.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::app::access::Users;
 use crate::app::clock::Clock;
 use crate::app::configuration::{ConfigurationBoard, Reading};
 use crate::app::connection::Connections;
-use crate::app::engine;
+use crate::app::engine::{self, EngineHandle};
 use crate::app::query::Queries;
 use crate::app::refusals::Refusals;
 use crate::config::settings::{ChannelMode, MachineSettings, Security, Settings};
@@ -27,6 +27,7 @@ use crate::domain::plant::Plant;
 use crate::http::{self, Bridge};
 use crate::machine::client::Dialer;
 use crate::machine::{MachineConnection, MachineLink, Place, Watched};
+use crate::mirror::{Mirrors, Namespaces};
 use crate::server::limits::Limits;
 use crate::server::space::{SpaceInputs, Targets};
 use crate::server::{self, Mode, Offer, PlantServer, Policy, ServerOptions};
@@ -70,18 +71,7 @@ impl Running {
             listener.local_addr().map_err(|error| Failure::new(EXIT_SOFTWARE, error.to_string()))
         };
         let (opcua_address, http_address) = (address(&opcua)?, address(&bridge)?);
-        let inputs = SpaceInputs {
-            engine: engine.clone(),
-            queries: Queries::new(engine.clone()),
-            connections: Connections::default(),
-            clock: clock.clone(),
-            refusals: Refusals::default(),
-            configuration: ConfigurationBoard::default(),
-            enterprise: settings.enterprise.clone(),
-            process_units: process_units(&settings),
-            nameplates: nameplates(&settings),
-            targets: targets(&settings),
-        };
+        let inputs = space_inputs(&settings, &engine, &clock);
         let now = clock.now();
         inputs.configuration.update(|board| (board.since, board.read) = (now, now));
         let server = server::start(
@@ -104,7 +94,8 @@ impl Running {
         let bridge = tokio::spawn(http::serve(bridge, state, stop.clone()));
         let connections = inputs.connections.clone();
         let dialer = Arc::new(Dialer::new(&settings.data.join("pki/client"), clock.clone()));
-        let link = MachineLink { engine, connections, clock, dialer, stop: stop.clone() };
+        let mirrors = inputs.mirrors.clone();
+        let link = MachineLink { engine, connections, mirrors, clock, dialer, stop: stop.clone() };
         let mut links = Links::new(link);
         links.start(connections_of(&settings));
         Ok(Running {
@@ -208,6 +199,7 @@ impl Running {
         self.inputs.process_units = process_units(&settings);
         self.inputs.nameplates = nameplates(&settings);
         self.inputs.targets = targets(&settings);
+        self.inputs.mirrored = mirrored(&settings);
         let shown = self.server.redefine(self.inputs.clone());
         // Whatever clients see, the machines of the plant as it is described now are listened to.
         self.links.start(wanted);
@@ -330,6 +322,25 @@ fn mode_of(mode: ChannelMode) -> Mode {
     }
 }
 
+/// What our server shows.
+fn space_inputs(settings: &Settings, engine: &EngineHandle, clock: &Arc<dyn Clock>) -> SpaceInputs {
+    let namespaces = Namespaces::new(Some(settings.data.join("namespaces")));
+    SpaceInputs {
+        engine: engine.clone(),
+        queries: Queries::new(engine.clone()),
+        connections: Connections::default(),
+        mirrors: Mirrors::new(Arc::new(namespaces), clock.clone()),
+        mirrored: mirrored(settings),
+        clock: clock.clone(),
+        refusals: Refusals::default(),
+        configuration: ConfigurationBoard::default(),
+        enterprise: settings.enterprise.clone(),
+        process_units: process_units(settings),
+        nameplates: nameplates(settings),
+        targets: targets(settings),
+    }
+}
+
 fn process_units(settings: &Settings) -> BTreeMap<(MachineId, String), String> {
     let machines = settings.machines.iter();
     let values = machines.flat_map(|m| m.process_values.iter().map(move |v| (m, v)));
@@ -339,6 +350,11 @@ fn process_units(settings: &Settings) -> BTreeMap<(MachineId, String), String> {
 fn nameplates(settings: &Settings) -> BTreeMap<MachineId, BTreeMap<&'static str, String>> {
     let machines = settings.machines.iter().filter(|machine| !machine.nameplate.is_empty());
     machines.map(|machine| (machine.machine.clone(), machine.nameplate.clone())).collect()
+}
+
+fn mirrored(settings: &Settings) -> BTreeSet<MachineId> {
+    let machines = settings.machines.iter().filter(|machine| machine.mirror.is_some());
+    machines.map(|machine| machine.machine.clone()).collect()
 }
 
 fn targets(settings: &Settings) -> Targets {
@@ -364,6 +380,7 @@ fn connection(settings: &Settings, machine: &MachineSettings) -> MachineConnecti
         sampling_interval: machine.sampling_interval,
         clock_skew_max: machine.clock_skew_max,
         items: items(&settings.plant, machine),
+        mirror: machine.mirror.as_ref().map(reach::scope),
     }
 }
 

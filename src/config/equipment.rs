@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::section::{Placed, Section};
 use super::settings::{MachineSettings, Surroundings};
-use super::{reach, signals};
+use super::{mirror, reach, signals};
 use crate::domain::id::{AreaId, LineId, MachineId, ProductId, ReasonId};
 use crate::domain::plant::{Area, Buffer, Line, Machine, NoOrderPolicy, RootCause, Station};
 use crate::domain::time::Span;
@@ -179,6 +179,7 @@ pub fn machines(
         let clock_skew_max = duration("clock_skew_max", SKEW_DEFAULT);
         let signals = signals::read(&section, reasons);
         let process_values = signals::read_process_values(&section);
+        let mirror = mirror::read(&section);
         let nameplate = read_nameplate(&section);
         let (span, problems) = (section.span(), section.problems());
         section.finish();
@@ -205,6 +206,7 @@ pub fn machines(
             clock_skew_max,
             signals: signals.into_iter().map(|(signal, node)| (signal.role, node)).collect(),
             process_values,
+            mirror,
             nameplate,
         };
         let span = Range { start: id.span.start, end: span.end };

@@ -6,6 +6,7 @@
 
 mod calendar;
 mod equipment;
+mod mirror;
 mod node;
 mod plant;
 pub mod problem;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::node::PlaceAddress;
+use super::node::{BrowseName, NodeAddress, PlaceAddress};
 use super::targets::Targets;
 use crate::domain::id::MachineId;
 use crate::domain::plant::Plant;
@@ -188,8 +188,31 @@ pub struct MachineSettings {
     pub signals: Vec<(SignalRole, PlaceAddress)>,
     /// Values that are shown and not kept.
     pub process_values: Vec<ProcessValueSettings>,
+    /// What of its own address space is shown, if anything.
+    pub mirror: Option<MirrorSettings>,
     /// What its nameplate says, by the names of OPC 40001-1; empty where nothing was written down.
     pub nameplate: BTreeMap<&'static str, String>,
+}
+
+/// What of a machine's own address space is shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MirrorSettings {
+    /// Browse paths, each with all that is below it; everything where neither paths nor types are given.
+    pub include: Vec<Vec<BrowseName>>,
+    /// Types whose objects are shown with all that is below them.
+    pub types: Vec<NodeAddress>,
+    /// Browse paths that are left out.
+    pub exclude: Vec<Vec<BrowseName>>,
+    /// Where variables may be written.
+    pub write: Vec<Vec<BrowseName>>,
+    /// Where methods may be called.
+    pub call: Vec<Vec<BrowseName>>,
+    /// Nodes at most.
+    pub nodes: u64,
+    /// How long a write or a call may take.
+    pub timeout: Span,
+    /// How long values are kept up after nobody looks any more, and shown after the machine was lost.
+    pub linger: Span,
 }
 
 /// A value that is shown and not kept.

@@ -34,6 +34,8 @@ pub enum Permission {
     CorrectClosedShifts,
     /// Switch alarms on and off.
     ManageAlarms,
+    /// Write to machines and call their methods, as far as the configuration lets anybody.
+    CommandMachines,
 }
 
 impl Role {
@@ -66,7 +68,7 @@ impl Role {
             Permission::MoveOrders | Permission::Report => {
                 matches!(self, Role::Operator | Role::Supervisor | Role::Admin | Role::Erp)
             }
-            Permission::ClassifyStops => {
+            Permission::ClassifyStops | Permission::CommandMachines => {
                 matches!(self, Role::Operator | Role::Supervisor | Role::Admin)
             }
             Permission::CorrectClosedShifts | Permission::ManageAlarms => {
@@ -82,10 +84,19 @@ mod tests {
 
     #[test]
     fn observers_and_engineers_change_nothing() {
-        use Permission::{ClassifyStops, CorrectClosedShifts, MoveOrders, Report, StoreOrders};
+        use Permission::{
+            ClassifyStops, CommandMachines, CorrectClosedShifts, MoveOrders, Report, StoreOrders,
+        };
         for role in [Role::Observer, Role::Engineer] {
-            for permission in [StoreOrders, MoveOrders, Report, ClassifyStops, CorrectClosedShifts]
-            {
+            let all = [
+                StoreOrders,
+                MoveOrders,
+                Report,
+                ClassifyStops,
+                CorrectClosedShifts,
+                CommandMachines,
+            ];
+            for permission in all {
                 assert!(!role.may(permission), "{role:?} {permission:?}");
             }
         }

@@ -1,8 +1,11 @@
 //! Coming to a machine, or coming back to it as far as it allows (Part 4 §6.7).
 
+use std::sync::Arc;
+
 use super::client::{Dialer, Failure, FailureKind, Found, Passport, Session, Target};
-use super::flow::Flow;
 use super::items::Watch;
+use super::listening::Flows;
+use super::mirror::MirrorWatch;
 use super::survey::Survey;
 
 /// What a machine may still have of us after a connection has ended.
@@ -11,10 +14,12 @@ pub struct Held {
     pub found: Found,
     /// The session.
     pub passport: Passport,
-    /// The subscription, and how far it was heard.
-    pub flow: Flow,
+    /// The subscriptions, and how far they were heard.
+    pub flows: Flows,
     /// What is watched.
     pub watch: Watch,
+    /// What is watched for those who look at the mirror, if there is one.
+    pub mirrored: Option<Arc<MirrorWatch>>,
     /// What the machine said of itself.
     pub survey: Survey,
 }
@@ -72,8 +77,18 @@ async fn come_back(dialer: &Dialer, had: &Held) -> Result<(Session, bool), Failu
         Err(_) => {}
     }
     let session = dialer.log_on(&had.found).await?;
-    match session.transfer(had.flow.subscription().id).await {
-        Ok(transferred) => Ok((session, transferred.is_ok())),
+    match session.transfer(had.flows.signals.subscription().id).await {
+        Ok(Ok(_)) => {
+            for subscription in had.flows.mirrored() {
+                // What is not transferred is noticed when it is to go on.
+                match session.transfer(subscription).await {
+                    Err(failure) if failure.is_broken() => return Err(failure),
+                    _ => {}
+                }
+            }
+            Ok((session, true))
+        }
+        Ok(Err(_)) => Ok((session, false)),
         // Many machines cannot do it at all.
         Err(failure) if failure.kind == FailureKind::Refused => Ok((session, false)),
         Err(failure) => Err(failure),

@@ -119,7 +119,7 @@ impl Missed {
         let window = (date_time(self.from - SAME_TIME), date_time(self.to + SAME_TIME));
         let (mut values, mut next): (Vec<DataValue>, Option<ByteString>) = (Vec::new(), None);
         loop {
-            let page = session.history(node, window, PAGE, next.take()).await?;
+            let page = session.history(node, window, (PAGE, false), next.take()).await?;
             if page.status.is_bad() {
                 return Err(Failure::refused(page.status));
             }

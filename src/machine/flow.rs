@@ -5,35 +5,35 @@
 //! machine does not have that any more is something lost. It never hides a loss.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
 use opcua::types::{StatusCode, SubscriptionAcknowledgement};
-use tokio::time::Instant;
 
-use super::client::{Failure, FailureKind, Message, Published, Session, Subscribed};
+use super::client::{Failure, FailureKind, Message, Session, Subscribed};
 
-/// Requests to publish that are under way, so that a machine can always tell.
-const ASKED: usize = 3;
 /// Messages that are asked for again at most; who has missed more reads everything anew.
 const AGAIN_MAX: u32 = 1000;
 /// Messages that may wait for one before them.
 const WAITING_MAX: usize = 64;
 /// A machine that is silent for less than this is not silent yet.
 const SILENCE_MIN: Duration = Duration::from_secs(2);
-/// How much longer than the keep-alives of all requests an answer may take.
-const GRACE: Duration = Duration::from_secs(30);
 
 /// Why a flow ends.
 #[derive(Debug)]
 pub enum FlowEnd {
     /// The connection does not work; the machine may still have what comes next.
     Broken(Failure),
-    /// The subscription is gone, or has lost something: begin anew.
-    Lost(String),
+    /// The subscription is gone, or has lost something: begin it anew.
+    Lost(Lost),
+}
+
+/// A subscription that does not go on.
+#[derive(Debug)]
+pub struct Lost {
+    /// Its number at the machine.
+    pub subscription: u32,
+    /// Why, in plain words.
+    pub why: String,
 }
 
 /// A subscription and how far it was heard.
@@ -92,7 +92,32 @@ impl Flow {
         (publishing * keep_alive.saturating_mul(2)).max(SILENCE_MIN)
     }
 
-    fn acknowledgements(&mut self) -> Vec<SubscriptionAcknowledgement> {
+    fn lost(&self, why: impl Into<String>) -> FlowEnd {
+        FlowEnd::Lost(Lost { subscription: self.subscription.id, why: why.into() })
+    }
+
+    /// The next message that has nothing missing before it.
+    pub(super) fn next_ready(&mut self) -> Option<Message> {
+        self.ready.pop_front()
+    }
+
+    /// Takes a message that was published; asks for those that are missing before it.
+    pub(super) async fn hear(
+        &mut self,
+        session: &Session,
+        message: Message,
+        more: bool,
+    ) -> Result<(), FlowEnd> {
+        self.more = more;
+        let missing = self.take(message);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.ask_again(session, missing).await
+    }
+
+    /// What may be told to the machine to be heard.
+    pub(super) fn acknowledgements(&mut self) -> Vec<SubscriptionAcknowledgement> {
         let id = self.subscription.id;
         let heard = self.heard.drain(..);
         heard
@@ -140,7 +165,7 @@ impl Flow {
     /// Has messages told again that were not heard.
     async fn ask_again(&mut self, session: &Session, missing: Vec<u32>) -> Result<(), FlowEnd> {
         if missing.len() > AGAIN_MAX as usize || self.early.len() > WAITING_MAX {
-            return Err(FlowEnd::Lost("too many messages of the machine were missed".into()));
+            return Err(self.lost("too many messages of the machine were missed"));
         }
         for number in missing {
             match session.republish(self.subscription.id, number).await {
@@ -148,8 +173,8 @@ impl Flow {
                     self.early.insert(number, message);
                 }
                 Err(failure) if failure.kind == FailureKind::Refused => {
-                    let text = format!("the machine does not have message {number} any more");
-                    return Err(FlowEnd::Lost(text));
+                    let why = format!("the machine does not have message {number} any more");
+                    return Err(self.lost(why));
                 }
                 Err(failure) => return Err(FlowEnd::Broken(failure)),
             }
@@ -170,8 +195,7 @@ impl Flow {
                     return Err(FlowEnd::Broken(failure));
                 }
                 Err(failure) if failure.status == StatusCode::BadSubscriptionIdInvalid => {
-                    let text = "the machine does not have the subscription any more";
-                    return Err(FlowEnd::Lost(text.into()));
+                    return Err(self.lost("the machine does not have the subscription any more"));
                 }
                 // There is none; a machine that cannot do this shows a gap in the numbers instead. What it
                 // has kept in the queues of items comes with its next word.
@@ -181,101 +205,7 @@ impl Flow {
                 }
             }
         }
-        Err(FlowEnd::Lost("too many messages of the machine were missed".into()))
-    }
-}
-
-type Asking = Pin<Box<dyn Future<Output = Result<Published, Failure>> + Send>>;
-
-/// A flow over a connection.
-pub struct Listening {
-    session: Arc<Session>,
-    asked: FuturesUnordered<Asking>,
-    wanted: usize,
-    last_word: Instant,
-}
-
-impl Listening {
-    /// Begins to listen.
-    pub fn new(session: Arc<Session>) -> Listening {
-        let (asked, last_word) = (FuturesUnordered::new(), Instant::now());
-        Listening { session, asked, wanted: ASKED, last_word }
-    }
-
-    /// Waits for the next message; none where the machine only says that it lives. What was given
-    /// before counts as taken.
-    ///
-    /// Waiting can be given up and begun again without a loss.
-    pub async fn next(&mut self, flow: &mut Flow) -> Result<Option<Message>, FlowEnd> {
-        loop {
-            if let Some(message) = flow.ready.pop_front() {
-                return Ok(Some(message));
-            }
-            self.ask(flow);
-            let silent_at = self.last_word + flow.silence();
-            let published = match tokio::time::timeout_at(silent_at, self.asked.next()).await {
-                Ok(Some(published)) => published,
-                Ok(None) => continue,
-                Err(_) => {
-                    let text = "the machine has hung: it keeps the connection, yet is silent";
-                    return Err(FlowEnd::Broken(Failure::silent(text)));
-                }
-            };
-            match published {
-                Ok(published) => {
-                    self.take(flow, published).await?;
-                    return Ok(flow.ready.pop_front());
-                }
-                Err(failure) => self.refused(failure)?,
-            }
-        }
-    }
-
-    fn ask(&mut self, flow: &mut Flow) {
-        if self.asked.is_empty() {
-            // Nobody is silent who was not asked.
-            self.last_word = Instant::now();
-        }
-        while self.asked.len() < self.wanted {
-            let Subscribed { publishing, keep_alive, .. } = flow.subscription;
-            let waiting = u32::try_from(self.wanted + 1).unwrap_or(u32::MAX);
-            let patience = publishing * keep_alive.saturating_mul(waiting) + GRACE;
-            let (session, heard) = (self.session.clone(), flow.acknowledgements());
-            self.asked.push(Box::pin(async move { session.publish(heard, patience).await }));
-        }
-    }
-
-    async fn take(&mut self, flow: &mut Flow, published: Published) -> Result<(), FlowEnd> {
-        self.last_word = Instant::now();
-        if published.subscription != flow.subscription.id {
-            return Ok(());
-        }
-        flow.more = published.more;
-        let missing = flow.take(published.message);
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let asked = flow.ask_again(&self.session, missing).await;
-        self.last_word = Instant::now();
-        asked
-    }
-
-    fn refused(&mut self, failure: Failure) -> Result<(), FlowEnd> {
-        if failure.kind != FailureKind::Refused {
-            return Err(FlowEnd::Broken(failure));
-        }
-        match failure.status {
-            StatusCode::BadTooManyPublishRequests if self.wanted > 1 => {
-                self.wanted = self.asked.len().max(1);
-                Ok(())
-            }
-            // The machine has let the request wait for long enough.
-            StatusCode::BadTimeout | StatusCode::BadRequestTimeout => Ok(()),
-            StatusCode::BadNoSubscription | StatusCode::BadSubscriptionIdInvalid => {
-                Err(FlowEnd::Lost("the machine has ended the subscription".into()))
-            }
-            _ => Err(FlowEnd::Broken(failure)),
-        }
+        Err(self.lost("too many messages of the machine were missed"))
     }
 }
 

@@ -19,15 +19,18 @@ use tokio_util::task::AbortOnDropHandle;
 use super::arrive::{Arrival, Held, arrive};
 use super::backfill;
 use super::backoff::Backoff;
-use super::client::{Dialer, Failure, Found, Message, Notification, Session, Subscribed, Target};
-use super::flow::{Flow, FlowEnd, Listening};
+use super::client::{Dialer, Failure, Found, Notification, Session, Subscribed, Target};
+use super::flow::{FlowEnd, Lost};
 use super::forward::Forward;
 use super::items::{BRIDGED, Item, Watch};
+use super::listening::{Flows, Heard, Listening};
+use super::mirror::{self, MirrorWatch, Tending};
 use super::survey::{Pulse, Survey};
 use super::{MachineConnection, duration};
 use crate::app::clock::Clock;
 use crate::app::connection::{Connection, ConnectionState, Connections};
 use crate::app::engine::EngineHandle;
+use crate::mirror::{Mirror, Mirrors};
 
 /// How long the first values of all items may take.
 const FIRST_VALUES: Duration = Duration::from_secs(5);
@@ -42,6 +45,8 @@ pub struct MachineLink {
     pub engine: EngineHandle,
     /// Where people see how the links are.
     pub connections: Connections,
+    /// Where what is mirrored of machines is shown.
+    pub mirrors: Mirrors,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// How machines are reached.
@@ -92,43 +97,16 @@ async fn run(link: MachineLink, connection: Arc<MachineConnection>) -> Result<()
         endpoint: 0,
         held: None,
         session: None,
+        mirror: connection
+            .mirror
+            .as_ref()
+            .map(|scope| link.mirrors.begin(machine, scope.linger, link.clock.now())),
     };
-    link.connections.update(machine, |board| board.since = link.clock.now());
-    let mut last_logged = String::new();
-    while !link.stop.is_cancelled() {
-        let began = Instant::now();
-        let end = tokio::select! {
-            end = stay.once() => end,
-            () = link.stop.cancelled() => return stay.leave().await,
-        };
-        let was_up = stay.forward.is_up();
-        stay.forward.down().await?;
-        let error = match end {
-            End::Broken(error) => error,
-            End::Stopped(error) => return Err(error),
-        };
-        let session = stay.session.take();
-        if let (Some(session), None) = (session, &stay.held) {
-            // Nobody comes back to this one.
-            session.close().await;
-        }
-        if was_up {
-            backoff.reset(began.elapsed());
-        } else {
-            stay.endpoint += 1;
-        }
-        // The same error again and again is one line in the log; the board always shows it.
-        if error != last_logged {
-            tracing::warn!(%machine, endpoint = stay.target().url, "{error}");
-            last_logged.clone_from(&error);
-        }
-        stay.show_broken(error);
-        tokio::select! {
-            () = tokio::time::sleep(backoff.wait()) => {}
-            () = link.stop.cancelled() => {}
-        }
+    let ended = stay.for_ever(&mut backoff).await;
+    if let Some(mirror) = &stay.mirror {
+        link.mirrors.end(mirror);
     }
-    Ok(())
+    ended
 }
 
 /// With a machine, from one connection to the next.
@@ -141,9 +119,53 @@ struct Stay {
     /// What the machine may still have of us, and at which endpoint.
     held: Option<(usize, Box<Held>)>,
     session: Option<Arc<Session>>,
+    /// What our server shows of it, if anything.
+    mirror: Option<Arc<Mirror>>,
 }
 
 impl Stay {
+    /// Comes back again and again until told to stop.
+    async fn for_ever(&mut self, backoff: &mut Backoff) -> Result<(), String> {
+        self.show(|board| board.since = self.link.clock.now());
+        let mut last_logged = String::new();
+        while !self.link.stop.is_cancelled() {
+            let began = Instant::now();
+            let stop = self.link.stop.clone();
+            let end = tokio::select! {
+                end = self.once() => end,
+                () = stop.cancelled() => return self.leave().await,
+            };
+            let was_up = self.forward.is_up();
+            self.down().await?;
+            let error = match end {
+                End::Broken(error) => error,
+                End::Stopped(error) => return Err(error),
+            };
+            let session = self.session.take();
+            if let (Some(session), None) = (session, &self.held) {
+                // Nobody comes back to this one.
+                session.close().await;
+            }
+            if was_up {
+                backoff.reset(began.elapsed());
+            } else {
+                self.endpoint += 1;
+            }
+            // The same error again and again is one line in the log; the board always shows it.
+            if error != last_logged {
+                let machine = &self.connection.machine;
+                tracing::warn!(%machine, endpoint = self.target().url, "{error}");
+                last_logged.clone_from(&error);
+            }
+            self.show_broken(error);
+            tokio::select! {
+                () = tokio::time::sleep(backoff.wait()) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        Ok(())
+    }
+
     /// The endpoint that is used; the others stand by.
     fn target(&self) -> &Target {
         let targets = &self.connection.targets;
@@ -176,7 +198,10 @@ impl Stay {
             }
             // What was watched is somewhere else now.
             Ok(held) => {
-                session.unsubscribe(held.flow.subscription().id).await?;
+                session.unsubscribe(held.flows.signals.subscription().id).await?;
+                for subscription in held.flows.mirrored() {
+                    session.unsubscribe(subscription).await?;
+                }
                 self.begin(&session, &mut listening, held.found, survey).await
             }
             Err(found) => self.begin(&session, &mut listening, *found, survey).await,
@@ -205,15 +230,16 @@ impl Stay {
     ) -> Result<Infallible, End> {
         if let Some((_, held)) = &mut self.held {
             held.passport = session.passport().clone();
-            let caught_up = held.flow.catch_up(session).await;
-            self.flowing(session, caught_up).await?;
+            let caught_up = held.flows.catch_up(session).await;
+            let lost = self.flowing(session, caught_up).await?.unwrap_or_default();
+            lost.into_iter().for_each(|subscription| self.mirror_lost(subscription));
         }
         let mut missing = BTreeSet::new();
         // What the machine has kept is heard before anything is said to be known.
         loop {
             let heard = self.next(listening).await;
             self.take(session, heard, &mut missing).await?;
-            if !self.held.as_ref().is_some_and(|(_, held)| held.flow.has_more()) {
+            if !self.held.as_ref().is_some_and(|(_, held)| held.flows.signals.has_more()) {
                 break;
             }
         }
@@ -221,16 +247,41 @@ impl Stay {
         self.listen(session, listening, missing).await
     }
 
-    /// What has broken can be taken up again; what is lost is lost, and everything is read anew.
-    async fn flowing<T>(&mut self, session: &Session, heard: Result<T, FlowEnd>) -> Result<T, End> {
-        match heard {
-            Ok(heard) => Ok(heard),
-            Err(FlowEnd::Broken(failure)) => Err(failure.into()),
-            Err(FlowEnd::Lost(why)) => {
-                self.held = None;
-                session.close().await;
-                Err(End::Broken(why))
+    /// What has broken can be taken up again. What is lost is lost: signals are all read anew, the mirror only
+    /// what was in that subscription; then there is no answer.
+    async fn flowing<T>(
+        &mut self,
+        session: &Session,
+        heard: Result<T, FlowEnd>,
+    ) -> Result<Option<T>, End> {
+        let Lost { subscription, why } = match heard {
+            Ok(heard) => return Ok(Some(heard)),
+            Err(FlowEnd::Broken(failure)) => return Err(failure.into()),
+            Err(FlowEnd::Lost(lost)) => lost,
+        };
+        let is_mirrored = self
+            .held
+            .as_ref()
+            .is_some_and(|(_, held)| held.flows.mirrored().contains(&subscription));
+        if is_mirrored {
+            // The machine may have it still, and is not to fill it for nobody.
+            match session.unsubscribe(subscription).await {
+                Err(failure) if failure.is_broken() => return Err(failure.into()),
+                _ => {}
             }
+            self.mirror_lost(subscription);
+            return Ok(None);
+        }
+        self.held = None;
+        session.close().await;
+        Err(End::Broken(why))
+    }
+
+    /// A subscription of the mirror is gone.
+    fn mirror_lost(&mut self, subscription: u32) {
+        if let Some((_, held)) = &mut self.held {
+            held.flows.remove(subscription);
+            held.mirrored.iter().for_each(|watch| watch.lost(subscription));
         }
     }
 
@@ -261,8 +312,10 @@ impl Stay {
             }
         }
         let started = survey.started;
-        let (flow, passport) = (Flow::new(subscribed), session.passport().clone());
-        let held = Held { found, passport, flow, watch, survey };
+        let (flows, passport) = (Flows::new(subscribed), session.passport().clone());
+        let mirrored =
+            self.mirror.as_ref().map(|mirror| Arc::new(MirrorWatch::new(mirror.clone())));
+        let held = Held { found, passport, flows, watch, mirrored, survey };
         self.held = Some((self.endpoint, Box::new(held)));
         self.first_values(session, listening, &mut missing).await?;
         let is_whole = match &self.held {
@@ -316,17 +369,52 @@ impl Stay {
         mut missing: BTreeSet<usize>,
     ) -> Result<Infallible, End> {
         let (mut pulses, _pulse) = pulse(session.clone(), self.link.clock.clone());
+        let (mut asked, _mirror) = self.tend_mirror(session).unzip();
         loop {
-            // Only waiting is given up for the pulse: what was heard is taken as a whole.
+            let subscription_wanted = async {
+                match &mut asked {
+                    Some(asked) => asked.recv().await,
+                    None => None,
+                }
+            };
+            // Only waiting is given up for the others: what was heard is taken as a whole.
             let heard = tokio::select! {
                 heard = self.next(listening) => heard,
                 Some(pulse) = pulses.recv() => {
                     self.take_pulse(pulse?)?;
                     continue;
                 }
+                Some(answer) = subscription_wanted => {
+                    let subscribed = self.subscribe(session).await?;
+                    let number = subscribed.id;
+                    if let Some((_, held)) = &mut self.held {
+                        held.flows.add(subscribed);
+                    }
+                    // Who has asked may be gone with what he wanted.
+                    let _ = answer.send(number);
+                    continue;
+                }
             };
             self.take(session, heard, &mut missing).await?;
         }
+    }
+
+    /// Tends the mirror beside all else, if there is one.
+    fn tend_mirror(
+        &self,
+        session: &Arc<Session>,
+    ) -> Option<(mpsc::Receiver<mirror::Subscribe>, AbortOnDropHandle<()>)> {
+        let (_, held) = self.held.as_ref()?;
+        Some(mirror::start(Tending {
+            mirrors: self.link.mirrors.clone(),
+            mirror: self.mirror.clone()?,
+            watch: held.mirrored.clone()?,
+            scope: self.connection.mirror.clone()?,
+            session: session.clone(),
+            namespaces: held.survey.namespaces.clone(),
+            clock: self.link.clock.clone(),
+            connections: self.link.connections.clone(),
+        }))
     }
 
     fn take_pulse(&mut self, pulse: Pulse) -> Result<(), End> {
@@ -340,10 +428,12 @@ impl Stay {
     }
 
     /// Waits for the next message; that can be given up and begun again without a loss.
-    async fn next(&mut self, listening: &mut Listening) -> Result<Option<Message>, FlowEnd> {
+    async fn next(&mut self, listening: &mut Listening) -> Result<Option<Heard>, FlowEnd> {
         match &mut self.held {
-            Some((_, held)) => listening.next(&mut held.flow).await,
-            None => Err(FlowEnd::Lost("there is no subscription".into())),
+            Some((_, held)) => listening.next(&mut held.flows).await,
+            None => {
+                Err(FlowEnd::Lost(Lost { subscription: 0, why: "nothing is subscribed".into() }))
+            }
         }
     }
 
@@ -351,10 +441,10 @@ impl Stay {
     async fn take(
         &mut self,
         session: &Session,
-        heard: Result<Option<Message>, FlowEnd>,
+        heard: Result<Option<Heard>, FlowEnd>,
         missing: &mut BTreeSet<usize>,
     ) -> Result<(), End> {
-        let Some(message) = self.flowing(session, heard).await? else {
+        let Some((subscription, message)) = self.flowing(session, heard).await?.flatten() else {
             self.forward.heard();
             return Ok(());
         };
@@ -363,7 +453,15 @@ impl Stay {
             _ => None,
         });
         let changes = match &mut self.held {
-            Some((_, held)) => held.watch.read(&message, session),
+            Some((_, held)) if held.flows.signals.subscription().id == subscription => {
+                held.watch.read(&message, session)
+            }
+            Some((_, held)) => {
+                let now = self.link.clock.now();
+                let context = session.context().context();
+                held.mirrored.iter().for_each(|watch| watch.take(&message, &context, now));
+                Vec::new()
+            }
             None => Vec::new(),
         };
         if self.forward.is_doubtful(&changes) {
@@ -374,10 +472,19 @@ impl Stay {
         match ended {
             None => Ok(()),
             Some(status) => {
-                let text = format!("the machine has ended the subscription ({status})");
-                self.flowing(session, Err(FlowEnd::Lost(text))).await
+                let why = format!("the machine has ended the subscription ({status})");
+                let lost = FlowEnd::Lost(Lost { subscription, why });
+                self.flowing::<()>(session, Err(lost)).await.map(|_| ())
             }
         }
+    }
+
+    /// The connection has ended.
+    async fn down(&mut self) -> Result<(), String> {
+        if let Some(mirror) = &self.mirror {
+            mirror.down(self.link.clock.now());
+        }
+        self.forward.down().await
     }
 
     /// Goes away politely: machines have few sessions and keep them for long.
@@ -385,7 +492,7 @@ impl Stay {
         if let Some(session) = self.session.take() {
             session.close().await;
         }
-        self.forward.down().await
+        self.down().await
     }
 
     fn show(&self, change: impl FnOnce(&mut Connection)) {

@@ -2,7 +2,7 @@
 //!
 //! One task a machine, so that a slow or broken one never delays another. `link` keeps coming back for
 //! ever, by the way that `arrive` finds; `survey` asks a machine about itself, `spot` finds what is
-//! configured, `items` asks for it, `flow` hears what it tells, and `forward` makes facts of it, with
+//! configured, `items` asks for it, `listening` hears what it tells, with `flow`, and `forward` makes facts of it, with
 //! `clock`, `value`, `structure` and `problems`; `backfill` reads what was missed. For engineers,
 //! `explore` looks around, with `text`, `recognise` tells what a machine is, and `check` tries what is configured. `client` speaks OPC UA.
 //! Nothing here decides what a value means for production.
@@ -18,6 +18,8 @@ mod flow;
 mod forward;
 mod items;
 mod link;
+mod listening;
+pub mod mirror;
 mod node;
 mod problems;
 pub mod recognise;
@@ -76,6 +78,8 @@ pub struct MachineConnection {
     pub clock_skew_max: Span,
     /// What is watched.
     pub items: Vec<(Watched, Place)>,
+    /// What of its address space our server shows, if anything.
+    pub mirror: Option<mirror::Scope>,
 }
 
 /// A span as the network counts it.

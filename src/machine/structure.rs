@@ -4,6 +4,10 @@
 //! A description is bounded in depth and size like everything that a machine says, and one that refers to
 //! itself ends where the value does.
 
+mod rewrite;
+
+pub use rewrite::Rewrite;
+
 use std::collections::HashMap;
 
 use opcua::types::{
@@ -156,22 +160,8 @@ impl Layouts {
         if depth > DEPTH_MAX {
             return Err(StatusCode::BadEncodingLimitsExceeded);
         }
-        let layout = &self.layouts[place];
-        let mask: u32 = if layout.has_mask || layout.is_union { reader.plain()? } else { 0 };
-        let (mut optional, mut found) = (0_u32, None);
-        for (number, field) in layout.fields.iter().enumerate() {
-            let is_there = match (layout.is_union, layout.has_mask && field.is_optional) {
-                (true, _) => mask as usize == number + 1,
-                (false, true) => {
-                    let is_there = mask.checked_shr(optional).is_some_and(|rest| rest & 1 == 1);
-                    optional += 1;
-                    is_there
-                }
-                (false, false) => true,
-            };
-            if !is_there {
-                continue;
-            }
+        let mut found = None;
+        for field in self.layouts[place].present(reader)? {
             let rest = match steps.and_then(<[Step]>::split_first) {
                 Some((Step::Field(name), rest)) if *name == field.name => Some(rest),
                 _ => None,
@@ -224,6 +214,23 @@ impl Layouts {
                 Ok(steps.filter(|steps| steps.is_empty()).map(|_| value))
             }
         }
+    }
+}
+
+impl Layout {
+    /// Reads which of its fields are there.
+    fn present(&self, reader: &mut Reader<'_>) -> Result<Vec<&Field>, StatusCode> {
+        let mask: u32 = if self.has_mask || self.is_union { reader.plain()? } else { 0 };
+        let mut optional = 0_u32;
+        let is_there = |(number, field): &(usize, &Field)| match self.is_union {
+            true => mask as usize == number + 1,
+            false if self.has_mask && field.is_optional => {
+                optional += 1;
+                mask.checked_shr(optional - 1).is_some_and(|rest| rest & 1 == 1)
+            }
+            false => true,
+        };
+        Ok(self.fields.iter().enumerate().filter(is_there).map(|(_, field)| field).collect())
     }
 }
 

@@ -165,11 +165,14 @@ pub async fn start(
     users: Arc<Users>,
 ) -> Result<PlantServer, String> {
     let (engine, clock) = (inputs.engine.clone(), inputs.clock.clone());
+    let mirrors = inputs.mirrors.clone();
     let (content, space) = plant_content(options, inputs)?;
     let mut server = serve(listener, options, content, users, clock).await?;
     let (services, stop) = (server.services.clone(), server.stop.clone());
     let state = server.state.clone();
     let shown: Arc<dyn Space> = space.clone();
+    let mirrored = push::mirrored::run(space.clone(), mirrors, services.clone(), stop.clone());
+    server.tasks.push(tokio::spawn(mirrored));
     server.tasks.push(tokio::spawn(push::run(shown, services, engine.clone(), stop.clone())));
     server.tasks.push(tokio::spawn(show_health(state, engine, stop)));
     Ok(PlantServer { server, space })
@@ -271,8 +274,11 @@ fn plant_content(
     namespaces.add_namespace(TYPES_NAMESPACE);
     let instances = namespaces.add_namespace(&PlantSpace::uri(&inputs.engine.plant()));
     let model = Model::load(&mut namespaces, Some(&options.nodesets))?;
-    let state = ServerState::new(clock.clone(), uri, uris(&namespaces), limits);
+    let known = inputs.mirrors.namespaces().clone();
+    let state = ServerState::new(clock.clone(), uri, known, limits);
     let standard = StandardSpace::new(state.clone(), clock, &mut namespaces);
+    // All that are the server's own are known now; those of machines come behind them.
+    inputs.mirrors.namespaces().begin(uris(&namespaces))?;
     let context = raw_context(namespaces.clone(), decoding());
     let space = Arc::new(WholeSpace::new(inputs, standard, model, instances, context)?);
     let content = Content { space: space.clone(), state, namespaces, refusals };

@@ -12,6 +12,7 @@ use linewright::app::clock::Clock;
 use linewright::app::refusals::Refusals;
 use linewright::channel::decode::{decoding, raw_context};
 use linewright::channel::pki::OwnIdentity;
+use linewright::mirror::Namespaces;
 use linewright::server::limits::Limits;
 use linewright::server::services::{Endpoints, Logons, Services, Setup};
 use linewright::server::space::{Event, ServerState, StandardSpace};
@@ -98,7 +99,7 @@ fn world() -> &'static World {
         let mut namespaces = NamespaceMap::new();
         namespaces.add_namespace("urn:fuzz");
         namespaces.add_namespace("urn:test");
-        let known = uris(&namespaces);
+        let known = Namespaces::of(uris(&namespaces));
         let state = ServerState::new(clock.clone(), "urn:fuzz", known, Limits::default());
         let standard = StandardSpace::new(state, clock.clone(), &mut namespaces);
         World {

@@ -16,6 +16,7 @@ use linewright::domain::evidence::Observation;
 use linewright::domain::notice::Notice;
 use linewright::domain::role::{Permission, Role};
 use linewright::domain::time::{Span, Timestamp};
+use linewright::mirror::Namespaces;
 use linewright::server::limits::Limits;
 use linewright::server::space::{
     Asker, Attributes, CallOutcome, Event, HistoryPage, Node, NodeKind, Protection,
@@ -46,7 +47,7 @@ pub fn variable(number: usize) -> NodeId {
 
 pub struct TestSpace {
     standard: StandardSpace,
-    types: TypeTree,
+    types: Arc<TypeTree>,
     nodes: hashbrown::HashMap<NodeId, Held>,
     references: HashMap<NodeId, Vec<Reference>>,
     above: HashMap<NodeId, NodeId>,
@@ -131,7 +132,7 @@ pub fn value_at(value: impl Into<Variant>, at: DateTime) -> DataValue {
 
 impl TestSpace {
     pub fn new(standard: StandardSpace, count: usize) -> TestSpace {
-        let types = TypeTree::new(&[standard.nodes()]);
+        let types = Arc::new(TypeTree::new(&[standard.nodes()]));
         let mut space = TestSpace {
             standard,
             types,
@@ -211,8 +212,8 @@ impl TestSpace {
 
 #[async_trait]
 impl Space for TestSpace {
-    fn types(&self) -> &TypeTree {
-        &self.types
+    fn types(&self) -> Arc<TypeTree> {
+        self.types.clone()
     }
 
     fn instances(&self) -> u16 {
@@ -383,7 +384,7 @@ pub async fn start_as(
     for uri in further {
         namespaces.add_namespace(uri);
     }
-    let state = ServerState::new(clock.clone(), &uri, uris(&namespaces), limits);
+    let state = ServerState::new(clock.clone(), &uri, Namespaces::of(uris(&namespaces)), limits);
     let standard = StandardSpace::new(state.clone(), clock.clone(), &mut namespaces);
     let space = Arc::new(TestSpace::new(standard, count));
     let refusals = Refusals::default();

@@ -120,12 +120,12 @@ impl Session {
     }
 
     /// Reads a page of the raw history of a node, from one time to another, both included where
-    /// the machine has values there.
+    /// the machine has values there; with bounds, also the values next to them.
     pub async fn history(
         &self,
         node: &NodeId,
         (from, to): (DateTime, DateTime),
-        page: u32,
+        (page, bounds): (u32, bool),
         next: Option<ByteString>,
     ) -> Result<HistoryPage, Failure> {
         let details = ReadRawModifiedDetails {
@@ -133,7 +133,7 @@ impl Session {
             start_time: from,
             end_time: to,
             num_values_per_node: page,
-            return_bounds: false,
+            return_bounds: bounds,
         };
         let request = HistoryReadRequest {
             request_header: self.header(PATIENCE),

@@ -57,6 +57,11 @@ impl Failure {
         Failure { kind: FailureKind::Untrusted, status, text: text.into() }
     }
 
+    /// Whether nothing more can be asked over this connection.
+    pub fn is_broken(&self) -> bool {
+        matches!(self.kind, FailureKind::Lost | FailureKind::Silent) || self.is_session_gone()
+    }
+
     /// Whether the machine does not know our session any more.
     pub fn is_session_gone(&self) -> bool {
         const GONE: [StatusCode; 4] = [

@@ -1,10 +1,11 @@
 //! Read and Write (Part 4 §5.11).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use opcua::types::{
-    AttributeId, DataValue, NodeClass, NumericRange, PermissionType, QualifiedName, StatusCode,
-    TimestampsToReturn, Variant, WriteResponse,
+    AttributeId, DataValue, NodeClass, NodeId, NumericRange, PermissionType, QualifiedName,
+    StatusCode, TimestampsToReturn, Variant, WriteResponse,
 };
 
 use super::Services;
@@ -102,10 +103,14 @@ impl Services {
         }
         check_count(request.items.len(), self.limits.operations.read)?;
         let mut results = ReadResults::new(wanted, request.items.len());
+        let fetched = self.fetch(&request.items).await;
         for (index, item) in request.items.iter().enumerate() {
             let read = match self.read_at_once(item, &asked.asker) {
                 Some(read) => read,
-                None => self.read_from_store(item, &asked.asker).await,
+                None => {
+                    let known = fetched.get(&item.node).cloned();
+                    self.read_from_store(item, &asked.asker, known).await
+                }
             };
             results.add(&read.unwrap_or_else(failed), &self.context.context())?;
             take_turns(index).await;
@@ -116,10 +121,20 @@ impl Services {
         Ok(Reply::Encoded(results.finish(&response_header, &diagnostic_infos, &context)?))
     }
 
+    /// The values that machines have to be asked for, all at once.
+    async fn fetch(&self, items: &[ReadItem]) -> HashMap<NodeId, DataValue> {
+        let is_value = |item: &&ReadItem| item.attribute == AttributeId::Value as u32;
+        let remote = items.iter().filter(is_value).map(|item| &item.node);
+        let remote = remote.filter(|id| self.space.is_remote(id));
+        let unknown = remote.filter(|id| self.space.current_value(id).is_none());
+        let unknown: Vec<_> = unknown.cloned().collect();
+        if unknown.is_empty() { HashMap::new() } else { self.space.fetch(&unknown).await }
+    }
+
     /// A node that an asker may know of.
     pub(super) async fn visible(
         &self,
-        id: &opcua::types::NodeId,
+        id: &NodeId,
         asker: &Asker,
     ) -> Result<Arc<Node>, StatusCode> {
         let node = match self.space.known(id) {
@@ -134,7 +149,7 @@ impl Services {
     pub(super) async fn read_item(&self, item: &ReadItem, asker: &Asker) -> DataValue {
         let read = match self.read_at_once(item, asker) {
             Some(read) => read,
-            None => self.read_from_store(item, asker).await,
+            None => self.read_from_store(item, asker, None).await,
         };
         read.unwrap_or_else(failed)
     }
@@ -160,10 +175,14 @@ impl Services {
         &self,
         item: &ReadItem,
         asker: &Asker,
+        known: Option<DataValue>,
     ) -> Result<DataValue, StatusCode> {
         let node = self.visible(&item.node, asker).await?;
         match check_read(&node, item, asker)? {
-            Wanted::Value(range) => part(self.space.value(&item.node).await, range),
+            Wanted::Value(range) => match known {
+                Some(known) => part(known, range),
+                None => part(self.space.value(&item.node).await, range),
+            },
             Wanted::Attribute(attribute) => self.own_attribute(&node, attribute, asker),
         }
     }

@@ -36,7 +36,7 @@ impl Services {
         reader: &mut Reader<'_>,
     ) -> Result<EventDetails, StatusCode> {
         let (limit, start, end) = (reader.plain()?, reader.plain()?, reader.plain()?);
-        let types = self.space.types();
+        let types = &*self.space.types();
         let (filter, _) = EventFilter::read(reader, types, &self.limits.subscriptions)?;
         Ok(EventDetails { limit, start, end, filter: filter? })
     }
@@ -108,7 +108,7 @@ impl Services {
         request: &mut EventHistoryRequest,
         wanted: usize,
     ) -> Result<(Vec<HistoryEventFieldList>, Option<EventPlace>), StatusCode> {
-        let types = self.space.types();
+        let types = &*self.space.types();
         let mut events = Vec::new();
         for _ in 0..LOOKS_MAX {
             let page = self.space.event_history(&item.node, request).await?;

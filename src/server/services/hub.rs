@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hashbrown::{HashMap, HashSet};
 use opcua::types::{DataValue, NodeId, ObjectId, PermissionType};
@@ -56,6 +56,16 @@ impl Spot {
     fn first_watcher(&self) -> Option<(u32, u32)> {
         let watchers = read(&self.watchers);
         watchers.first().map(|watcher| (watcher.subscription.id, watcher.item))
+    }
+
+    /// The shortest sampling interval with which it is watched.
+    pub fn fastest(&self) -> Duration {
+        let watchers = read(&self.watchers);
+        let intervals = watchers.iter().filter_map(|watcher| {
+            let state = watcher.subscription.lock();
+            state.items.get(watcher.item).map(|item| item.settings.sampling)
+        });
+        intervals.min().unwrap_or_default()
     }
 
     /// Whether anybody watches it.
@@ -231,7 +241,8 @@ impl Hub {
         }
     }
 
-    fn forget_watched(&self) {
+    /// Somebody watches more or less often than before, or something else.
+    pub fn forget_watched(&self) {
         *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
@@ -274,7 +285,7 @@ impl Hub {
         places.extend(space.notifiers(&event.source));
         places.push(ObjectId::Server.into());
         places.dedup();
-        let types = space.types();
+        let types = &*space.types();
         // Who has done what is for those who answer for the installation.
         let protection =
             if event.is_audit(types) { Protection::Diagnostics } else { Protection::Open };
@@ -318,7 +329,7 @@ impl Hub {
             });
             wanted.extend(of_it.map(|watcher| (watcher.item, watcher.filter.clone())));
         }
-        let types = space.types();
+        let types = &*space.types();
         for (item, filter) in wanted {
             let fields =
                 if all { Some(filter.fields(event, types)) } else { filter.select(event, types) };
@@ -370,7 +381,7 @@ fn overflow_fields(filter: &EventFilter, lost: &Event, space: &dyn Space) -> Fie
     let text = "events were lost, because the queue was full";
     let source = (ObjectId::Server.into(), "Server");
     let event = Event::new(overflow_type(), source, lost.time, 500, text);
-    Box::new(filter.fields(&event, space.types()))
+    Box::new(filter.fields(&event, &space.types()))
 }
 
 /// An item as the hub needs it.

@@ -21,6 +21,9 @@ use super::subscription::Subscription;
 use crate::server::space::Asker;
 use crate::server::wire::Reply;
 
+/// The attribute whose values machines tell.
+const VALUE: u32 = opcua::types::AttributeId::Value as u32;
+
 /// Items that are being made. A request may end early, because its time is over or its connection is
 /// gone: then the client knows none of them, and none of them stays.
 struct Making<'a> {
@@ -205,7 +208,8 @@ impl Services {
             return true;
         };
         let Some(read) = self.read_at_once(&item, &asker) else {
-            return false;
+            // A machine tells it by itself once it is watched there, and is not waited for.
+            return item.attribute == VALUE && self.space.is_remote(&item.node);
         };
         subscription.offer_first(now, id, &Arc::new(read.unwrap_or_else(failed)));
         true

@@ -69,6 +69,7 @@ impl Services {
         let item = state.items.get_mut(id).ok_or(unknown)?;
         let settings = self.settings(&wanted, &prepared.watch, pace, timestamps);
         let lost = item.queue.resize(settings.queue_size, settings.discard_oldest) * item.weight();
+        let paces_anew = item.settings.sampling != settings.sampling;
         item.settings = settings;
         let spot = item.spot.clone();
         if let Watch::Events(filter) = &prepared.watch {
@@ -77,6 +78,10 @@ impl Services {
         item.change_watch(prepared.watch);
         state.forget(lost);
         state.note_pace(settings.sampling);
+        drop(state);
+        if paces_anew {
+            self.hub.forget_watched();
+        }
         Ok(MonitoredItemModifyResult {
             status_code: StatusCode::Good,
             revised_sampling_interval: settings.sampling.as_secs_f64() * 1000.0,

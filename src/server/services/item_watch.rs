@@ -110,7 +110,7 @@ impl Services {
         }
         let context = self.context.context();
         let mut reader = Reader::new(body, &context);
-        EventFilter::read(&mut reader, self.space.types(), &self.limits.subscriptions)
+        EventFilter::read(&mut reader, &self.space.types(), &self.limits.subscriptions)
     }
 
     async fn data_filter(

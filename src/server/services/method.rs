@@ -70,6 +70,9 @@ impl Services {
             return Err(StatusCode::BadUserAccessDenied);
         }
         check_restrictions(node.protection, asker)?;
+        if !node.is_executable() {
+            return Err(StatusCode::BadNotExecutable);
+        }
         if is(&method, MethodId::Server_GetMonitoredItems) {
             return self.get_monitored_items(asked, &item.arguments);
         }

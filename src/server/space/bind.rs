@@ -320,6 +320,8 @@ fn connection(name: &str) -> Option<ConnectionValue> {
         "Resumed" => ConnectionValue::Resumed,
         "Lag" => ConnectionValue::Lag,
         "Product" => ConnectionValue::Product,
+        "MirroredNodes" => ConnectionValue::MirroredNodes,
+        "MirrorNote" => ConnectionValue::MirrorNote,
         _ => return None,
     })
 }

@@ -3,7 +3,7 @@
 
 mod beside;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -51,6 +51,8 @@ pub struct Builder<'a> {
     pub process_units: &'a BTreeMap<(MachineId, String), String>,
     /// What nameplates say.
     pub nameplates: &'a BTreeMap<MachineId, BTreeMap<&'static str, String>>,
+    /// The machines that are mirrored.
+    pub mirrored: &'a BTreeSet<MachineId>,
     /// What is aimed at.
     pub targets: &'a Targets,
     /// What has been built.
@@ -289,6 +291,7 @@ impl Builder<'_> {
             targets: self.targets_of(&Subject::Machine(machine.id.clone())),
             placed: placed.collect(),
             nameplate: nameplate.copied().collect(),
+            has_mirror: self.mirrored.contains(&machine.id),
             ..Shape::default()
         };
         let shape = shape.with_signals(machine);

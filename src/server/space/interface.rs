@@ -1,5 +1,6 @@
 //! What the services need of a space, as one narrow trait.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -31,8 +32,8 @@ pub struct CallOutcome {
 /// All content of the OPC UA server.
 #[async_trait]
 pub trait Space: Send + Sync + 'static {
-    /// The types of all namespaces.
-    fn types(&self) -> &TypeTree;
+    /// The types of all namespaces, as they are now.
+    fn types(&self) -> Arc<TypeTree>;
 
     /// Index of the namespace of instances, in which roles of our own are.
     fn instances(&self) -> u16;
@@ -66,6 +67,17 @@ pub trait Space: Send + Sync + 'static {
     /// A node with the value of its variable, where neither needs the store; found at once.
     fn sight(&self, id: &NodeId) -> Option<(Arc<Node>, Option<DataValue>)> {
         Some((self.known(id)?, self.current_value(id)))
+    }
+
+    /// Whether a variable is one that a machine shows of itself: what changes about it is told when it is
+    /// heard, and its value may have to be asked of the machine.
+    fn is_remote(&self, _: &NodeId) -> bool {
+        false
+    }
+
+    /// The values of variables that machines show of themselves, asked for together.
+    async fn fetch(&self, _: &[NodeId]) -> HashMap<NodeId, DataValue> {
+        HashMap::new()
     }
 
     /// The value of a variable that exists.

@@ -19,6 +19,7 @@ mod job_control;
 mod machinery;
 mod members;
 mod methods;
+mod mirrored;
 mod model;
 mod model_change;
 mod node;
@@ -45,6 +46,7 @@ pub use event::Event;
 pub use event_history::{EventHistoryRequest, EventPage, EventPlace};
 pub use history::{HistoryPage, Place, RawHistoryRequest};
 pub use interface::{CallOutcome, Space};
+pub use mirrored::MirroredSpace;
 pub use model::{Model, TYPES_NAMESPACE};
 pub use node::{
     Attributes, CURRENT_READ, CURRENT_WRITE, HISTORY_READ, Node, NodeKind, Reference,

@@ -57,6 +57,25 @@ impl Changes {
         self.0.entry((node.namespace, name)).or_insert_with(fresh).2 |= verb;
     }
 
+    /// Adds that a node is new.
+    pub fn added(&mut self, node: &NodeId, of_type: &NodeId) {
+        self.note(node, of_type, verb::NODE_ADDED);
+    }
+
+    /// Adds that a node is gone.
+    pub fn deleted(&mut self, node: &NodeId, of_type: &NodeId) {
+        self.note(node, of_type, verb::NODE_DELETED);
+    }
+
+    /// Adds that a node has references that it had not, or has not some that it had.
+    pub fn referred(&mut self, node: &NodeId, of_type: &NodeId, more: bool, less: bool) {
+        let added = if more { verb::REFERENCE_ADDED } else { 0 };
+        let deleted = if less { verb::REFERENCE_DELETED } else { 0 };
+        if added | deleted != 0 {
+            self.note(node, of_type, added | deleted);
+        }
+    }
+
     /// Adds what is otherwise in a newer tree than in an older one.
     pub fn between(&mut self, (old, new): (&Instances, &Instances), namespace: u16) {
         let id = |path: &str| NodeId::new(namespace, path);
@@ -131,7 +150,7 @@ impl Changes {
     }
 
     /// The events that tell of them.
-    fn events(self, now: DateTime) -> Vec<Event> {
+    pub fn events(self, now: DateTime) -> Vec<Event> {
         let changes: Vec<_> = self.0.into_values().collect();
         let told = changes.chunks(CHANGES_MAX).map(|changes| {
             let count = changes.len();

@@ -87,6 +87,15 @@ pub enum NodeKind {
         /// Its type, where it is an instance declaration.
         type_definition: Option<NodeId>,
     },
+    /// A node of a machine, as it was copied.
+    Copied {
+        /// Its class.
+        class: NodeClass,
+        /// Its type; null where it has none.
+        type_definition: NodeId,
+        /// What only its class has, but for a variable's value.
+        attributes: Vec<(AttributeId, Variant)>,
+    },
 }
 
 /// A reference from a node.
@@ -120,6 +129,7 @@ impl Attributes {
             NodeKind::Variable { .. } => NodeClass::Variable,
             NodeKind::Method { .. } => NodeClass::Method,
             NodeKind::Type { node, .. } => node.node_class(),
+            NodeKind::Copied { class, .. } => *class,
         }
     }
 
@@ -127,7 +137,8 @@ impl Attributes {
     pub fn type_definition(&self) -> NodeId {
         match &self.kind {
             NodeKind::Object { type_definition, .. }
-            | NodeKind::Variable { type_definition, .. } => type_definition.clone(),
+            | NodeKind::Variable { type_definition, .. }
+            | NodeKind::Copied { type_definition, .. } => type_definition.clone(),
             NodeKind::Method { .. } => NodeId::null(),
             NodeKind::Type { type_definition, .. } => type_definition.clone().unwrap_or_default(),
         }
@@ -146,6 +157,10 @@ impl Attributes {
             }
             // Values of nodesets never change, whatever is written there.
             NodeKind::Type { node, .. } if node.node_class() == NodeClass::Variable => CURRENT_READ,
+            NodeKind::Copied { .. } => match self.copied(AttributeId::AccessLevel) {
+                Some(Variant::Byte(level)) => *level,
+                _ => 0,
+            },
             _ => 0,
         }
     }
@@ -193,8 +208,35 @@ impl Attributes {
                 NodeType::Variable(variable) => Some((variable.data_type(), variable.value_rank())),
                 _ => None,
             },
+            NodeKind::Copied { .. } => {
+                let Some(Variant::NodeId(data_type)) = self.copied(AttributeId::DataType) else {
+                    return None;
+                };
+                let rank = match self.copied(AttributeId::ValueRank) {
+                    Some(Variant::Int32(rank)) => *rank,
+                    // It may be anything (Part 3 §5.6.2).
+                    _ => -2,
+                };
+                Some(((**data_type).clone(), rank))
+            }
             _ => None,
         }
+    }
+
+    /// Whether it can be called, whoever asks.
+    pub fn is_executable(&self) -> bool {
+        match &self.kind {
+            NodeKind::Copied { .. } => {
+                self.copied(AttributeId::Executable) == Some(&Variant::Boolean(true))
+            }
+            _ => true,
+        }
+    }
+
+    /// What was copied of it.
+    fn copied(&self, attribute: AttributeId) -> Option<&Variant> {
+        let NodeKind::Copied { attributes, .. } = &self.kind else { return None };
+        attributes.iter().find(|(known, _)| *known == attribute).map(|(_, value)| value)
     }
 }
 
@@ -228,12 +270,16 @@ impl Node {
 
     /// Attributes that only some classes have.
     fn own_attribute(&self, attribute: AttributeId, asker: &Asker) -> Result<Variant, StatusCode> {
-        const NONE: Result<Variant, StatusCode> = Err(StatusCode::BadAttributeIdInvalid);
+        const MISSING: StatusCode = StatusCode::BadAttributeIdInvalid;
+        const NONE: Result<Variant, StatusCode> = Err(MISSING);
         let class = self.class();
         match (class, attribute) {
-            (NodeClass::Method, AttributeId::Executable) => return Ok(Variant::from(true)),
+            (NodeClass::Method, AttributeId::Executable) => {
+                return Ok(Variant::from(self.is_executable()));
+            }
             (NodeClass::Method, AttributeId::UserExecutable) => {
-                let may = self.protection.allows(asker, PermissionType::Call);
+                let may =
+                    self.is_executable() && self.protection.allows(asker, PermissionType::Call);
                 return Ok(Variant::from(may));
             }
             (NodeClass::Variable, AttributeId::AccessLevel) => {
@@ -252,6 +298,7 @@ impl Node {
         }
         match (&self.kind, attribute) {
             (NodeKind::Type { node, .. }, _) => type_attribute(node, attribute),
+            (NodeKind::Copied { .. }, _) => self.copied(attribute).cloned().ok_or(MISSING),
             (NodeKind::Variable { data_type, value_rank, historizing, .. }, attribute) => {
                 match attribute {
                     AttributeId::DataType => Ok(Variant::from(data_type.clone())),

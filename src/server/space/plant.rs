@@ -47,6 +47,7 @@ use crate::domain::notice::Notice;
 use crate::domain::plant::Plant;
 use crate::domain::signal::{Reading, SignalRole, SignalRule};
 use crate::domain::time::Span;
+use crate::mirror::Mirrors;
 
 /// What the space is read from.
 #[derive(Clone)]
@@ -57,6 +58,10 @@ pub struct SpaceInputs {
     pub queries: Queries,
     /// How the links to the machines are.
     pub connections: Connections,
+    /// What is mirrored of machines.
+    pub mirrors: Mirrors,
+    /// The machines that are mirrored.
+    pub mirrored: BTreeSet<MachineId>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Peers that were turned away.
@@ -113,6 +118,7 @@ impl PlantSpace {
             uri: &PlantSpace::uri(&plant),
             process_units: &inputs.process_units,
             nameplates: &inputs.nameplates,
+            mirrored: &inputs.mirrored,
             targets: &inputs.targets,
             instances: Instances::default(),
             shared: HashMap::new(),

@@ -15,6 +15,7 @@ use crate::app::clock::Clock;
 use crate::channel::decode::walk::ARRAY_MAX;
 use crate::channel::time::date_time;
 use crate::domain::time::{TICKS_PER_SECOND, Timestamp};
+use crate::mirror::Namespaces;
 use crate::server::limits::Limits;
 
 /// Values of one history answer.
@@ -58,7 +59,7 @@ pub struct ServerState {
     clock: Arc<dyn Clock>,
     started: Timestamp,
     uri: String,
-    namespaces: Vec<String>,
+    namespaces: Arc<Namespaces>,
     limits: Limits,
     service_level: AtomicU8,
     shutdown: Mutex<Option<Shutdown>>,
@@ -70,7 +71,7 @@ impl ServerState {
     pub fn new(
         clock: Arc<dyn Clock>,
         uri: &str,
-        namespaces: Vec<String>,
+        namespaces: Arc<Namespaces>,
         limits: Limits,
     ) -> Arc<ServerState> {
         Arc::new(ServerState {
@@ -100,11 +101,6 @@ impl ServerState {
     pub fn announce_shutdown(&self, at: Timestamp, reason: &str) {
         let mut shutdown = self.shutdown.lock().unwrap_or_else(PoisonError::into_inner);
         *shutdown = Some(Shutdown { at, reason: reason.to_owned() });
-    }
-
-    /// Namespace URIs in the order of their indexes.
-    pub fn namespaces(&self) -> &[String] {
-        &self.namespaces
     }
 
     fn shutdown(&self) -> Option<Shutdown> {
@@ -158,7 +154,7 @@ impl ServerState {
             V::Server_ServerStatus_SecondsTillShutdown => status.seconds_till_shutdown.into(),
             V::Server_ServerStatus_ShutdownReason => status.shutdown_reason.into(),
             V::Server_ServerArray => texts(std::slice::from_ref(&self.uri)),
-            V::Server_NamespaceArray => texts(&self.namespaces),
+            V::Server_NamespaceArray => texts(&self.namespaces.all()),
             V::Server_UrisVersion => Variant::UInt32(0),
             V::Server_ServiceLevel => Variant::Byte(self.service_level.load(Ordering::Relaxed)),
             V::Server_Auditing => Variant::Boolean(true),

@@ -26,6 +26,8 @@ pub struct Shape {
     pub nameplate: Vec<&'static str>,
     /// Whether it counts its cycles over its whole life.
     pub counts_cycles: bool,
+    /// Whether it is mirrored.
+    pub has_mirror: bool,
     /// The standards in whose words it tells its state and its mode.
     pub speaks: [Option<Vocabulary>; 2],
 }
@@ -60,6 +62,7 @@ impl Shape {
                 bind::counter(name).is_some_and(|role| self.counters.contains(&role))
             }
             ["ProcessValues"] => !self.placed.is_empty(),
+            ["Mirror"] => self.has_mirror,
             ["BaseStateMachine"] => state == Some(Vocabulary::PackMl),
             ["WS_Cur_State"] => state == Some(Vocabulary::Weihenstephan),
             ["UnitModeCurrent"] => mode == Some(Vocabulary::PackMl),

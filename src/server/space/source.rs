@@ -162,6 +162,8 @@ pub enum ConnectionValue {
     Resumed,
     Lag,
     Product,
+    MirroredNodes,
+    MirrorNote,
 }
 
 /// What is said about the configuration.

@@ -1,5 +1,7 @@
 //! The types of all namespaces: what is a kind of what, and what fields events have.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 use opcua::types::{NodeClass, NodeId, QualifiedName, ReferenceTypeId};
 
@@ -16,6 +18,8 @@ struct TypeNode {
 /// Types by their ids.
 #[derive(Default)]
 pub struct TypeTree {
+    /// Types on which these stand.
+    base: Option<Arc<TypeTree>>,
     types: HashMap<NodeId, TypeNode>,
     /// Components and properties of types and of their instance declarations.
     children: HashMap<NodeId, Vec<(QualifiedName, NodeId)>>,
@@ -60,6 +64,15 @@ impl TypeTree {
         tree
     }
 
+    /// No types yet but those of another tree.
+    pub fn above(base: Arc<TypeTree>) -> TypeTree {
+        TypeTree { base: Some(base), ..TypeTree::default() }
+    }
+
+    fn find(&self, id: &NodeId) -> Option<&TypeNode> {
+        self.types.get(id).or_else(|| self.base.as_ref()?.find(id))
+    }
+
     /// Adds a type, for spaces that are not read from nodesets.
     pub fn add(&mut self, id: NodeId, class: NodeClass, parent: Option<NodeId>) {
         self.types.insert(id, TypeNode { class, parent });
@@ -67,12 +80,12 @@ impl TypeTree {
 
     /// The class of a type, if there is such a type.
     pub fn class(&self, id: &NodeId) -> Option<NodeClass> {
-        self.types.get(id).map(|node| node.class)
+        self.find(id).map(|node| node.class)
     }
 
     /// The type and its supertypes.
     pub fn lineage<'a>(&'a self, id: &'a NodeId) -> impl Iterator<Item = &'a NodeId> {
-        let up = |id: &&'a NodeId| self.types.get(*id).and_then(|node| node.parent.as_ref());
+        let up = |id: &&'a NodeId| self.find(id).and_then(|node| node.parent.as_ref());
         std::iter::successors(Some(id), up).take(DEPTH_MAX)
     }
 
@@ -95,7 +108,9 @@ impl TypeTree {
     }
 
     fn child(&self, id: &NodeId, name: &QualifiedName) -> Option<&NodeId> {
-        let children = self.children.get(id)?;
+        let Some(children) = self.children.get(id) else {
+            return self.base.as_ref()?.child(id, name);
+        };
         children.iter().find(|(known, _)| known == name).map(|(_, child)| child)
     }
 }

@@ -382,6 +382,8 @@ impl Sight<'_> {
             ConnectionValue::Resumed => Variant::UInt64(board.resumed),
             ConnectionValue::Lag => duration(board.lag),
             ConnectionValue::Product => Variant::from(board.product),
+            ConnectionValue::MirroredNodes => Variant::UInt64(board.mirrored),
+            ConnectionValue::MirrorNote => Variant::from(board.mirror_note),
         };
         self.good(value, board.last_value.unwrap_or(self.view.at))
     }

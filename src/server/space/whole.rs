@@ -1,5 +1,6 @@
 //! All namespaces as one space: OPC UA's own and the plant's.
 
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
@@ -12,6 +13,7 @@ use super::at_time::AtTimeRequest;
 use super::event::Event;
 use super::event_history::{EventHistoryRequest, EventPage};
 use super::history::{HistoryPage, RawHistoryRequest};
+use super::mirrored::{MirroredSpace, TypeGround};
 use super::model::Model;
 use super::model_change::Untold;
 use super::node::{Node, Reference};
@@ -26,13 +28,15 @@ use crate::domain::notice::Notice;
 
 /// Both spaces. That of the plant is another one after the configuration was read again.
 pub struct WholeSpace {
-    standard: StandardSpace,
-    types: TypeTree,
+    standard: Arc<StandardSpace>,
+    /// The types without those of machines.
+    types: Arc<TypeTree>,
     model: Arc<Model>,
     context: Arc<ContextOwned>,
     /// Index of the namespace of instances.
     instances: u16,
     plant: RwLock<Arc<PlantSpace>>,
+    mirrored: MirroredSpace,
     untold: Untold,
 }
 
@@ -45,24 +49,33 @@ impl WholeSpace {
         instances: u16,
         context: ContextOwned,
     ) -> Result<WholeSpace, String> {
-        let types = TypeTree::new(&[standard.nodes(), model.nodes()]);
-        let (model, context) = (Arc::new(model), Arc::new(context));
-        let sets = (standard.nodes(), &types);
+        let types = Arc::new(TypeTree::new(&[standard.nodes(), model.nodes()]));
+        let (standard, model, context) = (Arc::new(standard), Arc::new(model), Arc::new(context));
+        let ground = TypeGround::new(standard.clone(), model.clone(), types.clone());
+        inputs.mirrors.set_ground(Arc::new(ground));
+        let (mirrors, clock) = (inputs.mirrors.clone(), inputs.clock.clone());
+        let mirrored = MirroredSpace::new(mirrors, clock, instances, types.clone());
+        let sets = (standard.nodes(), &*types);
         let plant = PlantSpace::new(inputs, model.clone(), instances, sets, context.clone())?;
         let plant = RwLock::new(Arc::new(plant));
         let untold = Untold::default();
-        Ok(WholeSpace { standard, types, model, context, instances, plant, untold })
+        Ok(WholeSpace { standard, types, model, context, instances, plant, mirrored, untold })
     }
 
     /// Goes on with the nodes of the plant as it is described now; what has changed is told by events.
     pub fn redefine(&self, inputs: SpaceInputs) -> Result<(), String> {
-        let sets = (self.standard.nodes(), &self.types);
+        let sets = (self.standard.nodes(), &*self.types);
         let (model, context) = (self.model.clone(), self.context.clone());
         let next = Arc::new(PlantSpace::new(inputs, model, self.instances, sets, context)?);
         // Comparing large trees takes a while, in which others go on with the old one.
         self.untold.note((self.plant().instances(), next.instances()), self.instances);
         *self.plant.write().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(())
+    }
+
+    /// What machines show of themselves.
+    pub fn mirrored(&self) -> &MirroredSpace {
+        &self.mirrored
     }
 
     fn plant(&self) -> Arc<PlantSpace> {
@@ -72,8 +85,16 @@ impl WholeSpace {
 
 #[async_trait]
 impl Space for WholeSpace {
-    fn types(&self) -> &TypeTree {
-        &self.types
+    fn types(&self) -> Arc<TypeTree> {
+        self.mirrored.types()
+    }
+
+    fn is_remote(&self, id: &NodeId) -> bool {
+        self.mirrored.mirror(id).is_some()
+    }
+
+    async fn fetch(&self, ids: &[NodeId]) -> HashMap<NodeId, DataValue> {
+        self.mirrored.fetch(ids).await
     }
 
     fn instances(&self) -> u16 {
@@ -83,27 +104,31 @@ impl Space for WholeSpace {
     fn known(&self, id: &NodeId) -> Option<Arc<Node>> {
         match id.namespace {
             0 => self.standard.node(id).cloned(),
-            _ => self.plant().known(id),
+            _ => self.mirrored.node(id).or_else(|| self.plant().known(id)),
         }
     }
 
     fn referenced(&self, id: &NodeId) -> Option<Arc<Node>> {
         match id.namespace {
             0 => self.standard.node(id).cloned(),
-            _ => self.plant().referenced(id),
+            _ => self.mirrored.node(id).or_else(|| self.plant().referenced(id)),
         }
     }
 
     async fn node(&self, id: &NodeId) -> Result<Option<Arc<Node>>, StatusCode> {
         match id.namespace {
             0 => Ok(self.standard.node(id).cloned()),
-            _ => self.plant().node(id).await,
+            _ => match self.mirrored.node(id) {
+                Some(node) => Ok(Some(node)),
+                None => self.plant().node(id).await,
+            },
         }
     }
 
     async fn references(&self, id: &NodeId) -> Result<Vec<Reference>, StatusCode> {
         let mut references = self.standard.references(id).to_vec();
         references.extend(self.plant().references(id).await?);
+        references.extend(self.mirrored.references(id));
         // The Server is the root of all notifiers (Part 3 §7.18).
         if *id == ObjectId::Server {
             let top = self.plant().top();
@@ -123,6 +148,7 @@ impl Space for WholeSpace {
     fn current_value(&self, id: &NodeId) -> Option<DataValue> {
         match id.namespace {
             0 => self.standard.value(id),
+            _ if self.is_remote(id) => self.mirrored.current_value(id),
             _ => self.plant().current_value(id),
         }
     }
@@ -130,20 +156,30 @@ impl Space for WholeSpace {
     fn sight(&self, id: &NodeId) -> Option<(Arc<Node>, Option<DataValue>)> {
         match id.namespace {
             0 => Some((self.standard.node(id)?.clone(), self.standard.value(id))),
-            _ => self.plant().sight(id),
+            _ => match self.mirrored.node(id) {
+                Some(node) => Some((node, self.mirrored.current_value(id))),
+                None => self.plant().sight(id),
+            },
         }
     }
 
     async fn value(&self, id: &NodeId) -> DataValue {
         match self.current_value(id) {
             Some(value) => value,
+            None if self.is_remote(id) => self.mirrored.value(id).await,
             None => self.plant().value(id).await,
         }
     }
 
-    async fn write(&self, _: &NodeId, _: &NumericRange, _: &DataValue, _: &Asker) -> StatusCode {
-        // No node of the plant can be written yet: machines are commanded by methods.
-        StatusCode::BadNotWritable
+    async fn write(
+        &self,
+        id: &NodeId,
+        range: &NumericRange,
+        value: &DataValue,
+        _: &Asker,
+    ) -> StatusCode {
+        // No node of the plant itself can be written: it is commanded by methods.
+        self.mirrored.write(id, range, value).await
     }
 
     async fn call(
@@ -159,6 +195,9 @@ impl Space for WholeSpace {
                 if exists { StatusCode::BadMethodInvalid } else { StatusCode::BadNodeIdUnknown };
             return CallOutcome { status, ..CallOutcome::default() };
         }
+        if self.mirrored.mirror(object).is_some() {
+            return self.mirrored.call(object, method, arguments, asker).await;
+        }
         self.plant().call(object, method, arguments, asker).await
     }
 
@@ -167,7 +206,10 @@ impl Space for WholeSpace {
         id: &NodeId,
         request: &RawHistoryRequest,
     ) -> Result<HistoryPage, StatusCode> {
-        self.plant().history(id, request).await
+        match self.is_remote(id) {
+            true => self.mirrored.history(id, request).await,
+            false => self.plant().history(id, request).await,
+        }
     }
 
     async fn history_at(
@@ -175,7 +217,10 @@ impl Space for WholeSpace {
         id: &NodeId,
         request: &AtTimeRequest,
     ) -> Result<Vec<DataValue>, StatusCode> {
-        self.plant().history_at(id, request).await
+        match self.is_remote(id) {
+            true => self.mirrored.history_at(id, request).await,
+            false => self.plant().history_at(id, request).await,
+        }
     }
 
     fn notifiers(&self, source: &NodeId) -> Vec<NodeId> {

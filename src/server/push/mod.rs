@@ -1,6 +1,9 @@
 //! Hands values to those who watch them: every value of a machine that has become durable, what has
 //! changed in the published picture, and each second what time itself changes; and the events of
-//! notices. Nothing is computed for a node that nobody watches.
+//! notices. Nothing is computed for a node that nobody watches. What machines show of themselves is
+//! handed over by [`mirrored`].
+
+pub mod mirrored;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -144,7 +147,7 @@ fn push_known(space: &dyn Space, hub: &Hub, last: &mut Last) -> Vec<Arc<Spot>> {
         last.retain(|node, _| watched.contains(node));
     }
     let (mut changes, mut stored) = (Vec::new(), Vec::new());
-    for spot in spots.iter() {
+    for spot in spots.iter().filter(|spot| !space.is_remote(&spot.node)) {
         match space.current_value(&spot.node) {
             Some(value) if is_told_otherwise(space, last, spot, &value) => {}
             Some(value) => note(last, &mut changes, spot, value),

@@ -1,0 +1,286 @@
+//! The mirrors of all machines: what they show, whether their machines can be reached, and which of
+//! their variables somebody looks at.
+//!
+//! A value is never shown as good when the machine could have changed it unheard.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use opcua::types::{DataValue, DateTime, NodeId, StatusCode};
+use tokio::sync::{broadcast, watch};
+
+use super::copy::Copy;
+use super::namespaces::Namespaces;
+use super::remote::{Ground, Remote};
+use crate::app::clock::Clock;
+use crate::channel::time::date_time;
+use crate::domain::id::MachineId;
+use crate::domain::time::{Span, Timestamp};
+
+/// Batches of changes that may wait for the server; more are told as a loss.
+const BATCHES: usize = 4096;
+
+/// Changes of variables, in order.
+pub type Batch = Arc<[(NodeId, Arc<DataValue>)]>;
+/// What is told of all machines.
+pub type Changes = broadcast::Receiver<Batch>;
+/// Variables that somebody looks at, and how often a value is wanted at least.
+pub type Wanted = HashMap<NodeId, Duration>;
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a machine can be reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Link {
+    /// Values arrive.
+    Up,
+    /// Not since then.
+    Down(Timestamp),
+}
+
+/// The mirror of one machine.
+pub struct Mirror {
+    /// The machine.
+    pub machine: MachineId,
+    /// How long values are shown as uncertain after the machine was lost, before they are bad.
+    linger: Span,
+    /// What was copied, until it is shown.
+    copy: Mutex<Option<Copy>>,
+    values: RwLock<HashMap<NodeId, Arc<DataValue>>>,
+    link: RwLock<Link>,
+    remote: RwLock<Option<Arc<dyn Remote>>>,
+    wanted: watch::Sender<Arc<Wanted>>,
+    changes: broadcast::Sender<Batch>,
+    copied: watch::Sender<u64>,
+}
+
+impl std::fmt::Debug for Mirror {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "mirror of {}", self.machine)
+    }
+}
+
+impl Mirror {
+    /// What the machine's nodes are, if they were copied since it was last asked.
+    pub fn take_copy(&self) -> Option<Copy> {
+        self.copy.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Shows other nodes from now on.
+    pub fn show(&self, copy: Copy) {
+        *self.copy.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy);
+        self.copied.send_modify(|count| *count += 1);
+    }
+
+    /// The machine can be reached. What was heard of it holds again if nothing was missed meanwhile, and is
+    /// told anew; else it says nothing any more.
+    pub fn up(&self, remote: Arc<dyn Remote>, nothing_was_missed: bool) {
+        let mut values = write(&self.values);
+        if !nothing_was_missed {
+            values.clear();
+        }
+        *write(&self.remote) = Some(remote);
+        *write(&self.link) = Link::Up;
+        let known: Vec<_> = values.iter().map(|(id, value)| (id.clone(), value.clone())).collect();
+        drop(values);
+        self.tell(known);
+    }
+
+    /// The machine cannot be reached any more.
+    pub fn down(&self, at: Timestamp) {
+        *write(&self.remote) = None;
+        let mut link = write(&self.link);
+        if *link == Link::Up {
+            *link = Link::Down(at);
+        }
+    }
+
+    /// Whether values arrive.
+    pub fn is_up(&self) -> bool {
+        *read(&self.link) == Link::Up
+    }
+
+    /// The machine, while it can be reached.
+    pub fn remote(&self) -> Option<Arc<dyn Remote>> {
+        read(&self.remote).clone()
+    }
+
+    /// Values that variables have taken, in order, of those that are watched.
+    pub fn changed(&self, changes: Vec<(NodeId, Arc<DataValue>)>) {
+        {
+            let mut values = write(&self.values);
+            for (id, value) in &changes {
+                values.insert(id.clone(), value.clone());
+            }
+        }
+        self.tell(changes);
+    }
+
+    fn tell(&self, changes: Vec<(NodeId, Arc<DataValue>)>) {
+        if !changes.is_empty() {
+            // Without a server nobody listens.
+            let _ = self.changes.send(changes.into());
+        }
+    }
+
+    /// Variables that are not watched any more: what they said last says nothing of them now.
+    pub fn forget<'a>(&self, ids: impl Iterator<Item = &'a NodeId>) {
+        let mut values = write(&self.values);
+        ids.for_each(|id| drop(values.remove(id)));
+    }
+
+    /// What a variable said last, whatever holds now.
+    pub fn last(&self, id: &NodeId) -> Option<Arc<DataValue>> {
+        read(&self.values).get(id).cloned()
+    }
+
+    /// The value of a watched variable, and what can be said of it while the machine is lost. None where only
+    /// the machine knows.
+    pub fn value(&self, id: &NodeId, now: Timestamp) -> Option<Arc<DataValue>> {
+        let known = read(&self.values).get(id).cloned();
+        let since = match *read(&self.link) {
+            Link::Up => return known,
+            Link::Down(since) => since,
+        };
+        let is_usable = |value: &DataValue| !value.status.is_some_and(|status| status.is_bad());
+        let status = match &known {
+            Some(value) if is_usable(value) && now - since < self.linger => {
+                StatusCode::UncertainNoCommunicationLastUsableValue
+            }
+            _ => StatusCode::BadNoCommunication,
+        };
+        let last = known.filter(|_| status.is_uncertain());
+        let told = match last {
+            Some(last) => DataValue {
+                status: Some(status),
+                server_timestamp: Some(date_time(now)),
+                ..(*last).clone()
+            },
+            None => without_value(status, now),
+        };
+        Some(Arc::new(told))
+    }
+
+    /// Says which variables somebody looks at.
+    pub fn want(&self, wanted: Arc<Wanted>) {
+        self.wanted.send_if_modified(|known| {
+            let is_new = **known != *wanted;
+            *known = wanted;
+            is_new
+        });
+    }
+
+    /// Which variables somebody looks at, now and whenever that changes.
+    pub fn wanted(&self) -> watch::Receiver<Arc<Wanted>> {
+        self.wanted.subscribe()
+    }
+}
+
+/// What is told of a variable that has no value.
+pub fn without_value(status: StatusCode, now: Timestamp) -> DataValue {
+    let now: DateTime = date_time(now);
+    DataValue {
+        value: None,
+        status: Some(status),
+        source_timestamp: Some(now),
+        server_timestamp: Some(now),
+        ..DataValue::default()
+    }
+}
+
+/// The mirrors of all machines.
+#[derive(Clone)]
+pub struct Mirrors {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    namespaces: Arc<Namespaces>,
+    clock: Arc<dyn Clock>,
+    ground: OnceLock<Arc<dyn Ground>>,
+    mirrors: RwLock<BTreeMap<MachineId, Arc<Mirror>>>,
+    changes: broadcast::Sender<Batch>,
+    copied: watch::Sender<u64>,
+}
+
+impl Mirrors {
+    /// No mirrors yet.
+    pub fn new(namespaces: Arc<Namespaces>, clock: Arc<dyn Clock>) -> Mirrors {
+        let (changes, _) = broadcast::channel(BATCHES);
+        let (copied, _) = watch::channel(0);
+        let (ground, mirrors) = (OnceLock::new(), RwLock::default());
+        Mirrors { shared: Arc::new(Shared { namespaces, clock, ground, mirrors, changes, copied }) }
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// The namespaces of the server.
+    pub fn namespaces(&self) -> &Arc<Namespaces> {
+        &self.shared.namespaces
+    }
+
+    /// What the server has without mirrors; none before it has said so.
+    pub fn ground(&self) -> Option<Arc<dyn Ground>> {
+        self.shared.ground.get().cloned()
+    }
+
+    /// Says what the server has without mirrors; once.
+    pub fn set_ground(&self, ground: Arc<dyn Ground>) {
+        // The types of a server stay as they are for its whole life.
+        let _ = self.shared.ground.set(ground);
+    }
+
+    /// Begins the mirror of a machine, without any nodes.
+    pub fn begin(&self, machine: &MachineId, linger: Span, now: Timestamp) -> Arc<Mirror> {
+        let mirror = Arc::new(Mirror {
+            machine: machine.clone(),
+            linger,
+            copy: Mutex::default(),
+            values: RwLock::default(),
+            link: RwLock::new(Link::Down(now)),
+            remote: RwLock::default(),
+            wanted: watch::channel(Arc::default()).0,
+            changes: self.shared.changes.clone(),
+            copied: self.shared.copied.clone(),
+        });
+        write(&self.shared.mirrors).insert(machine.clone(), mirror.clone());
+        self.shared.copied.send_modify(|count| *count += 1);
+        mirror
+    }
+
+    /// Ends a mirror, unless another one has taken its place.
+    pub fn end(&self, mirror: &Arc<Mirror>) {
+        let mut mirrors = write(&self.shared.mirrors);
+        if mirrors.get(&mirror.machine).is_some_and(|known| Arc::ptr_eq(known, mirror)) {
+            mirrors.remove(&mirror.machine);
+        }
+        drop(mirrors);
+        self.shared.copied.send_modify(|count| *count += 1);
+    }
+
+    /// All mirrors.
+    pub fn all(&self) -> Vec<Arc<Mirror>> {
+        read(&self.shared.mirrors).values().cloned().collect()
+    }
+
+    /// What changes from now on.
+    pub fn changes(&self) -> Changes {
+        self.shared.changes.subscribe()
+    }
+
+    /// Counts on whenever a mirror shows other nodes, or there is another mirror.
+    pub fn copied(&self) -> watch::Receiver<u64> {
+        self.shared.copied.subscribe()
+    }
+}

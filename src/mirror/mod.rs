@@ -1,0 +1,16 @@
+//! Where the mirrors of machines meet our server: the machine side writes what a machine shows, the
+//! server side shows it and asks for more.
+//!
+//! Everything here is in the words of our server: ids are those under which its clients see a node, so
+//! that neither side knows the other. Nothing here speaks to anybody, and no lock is held while
+//! somebody waits.
+
+mod copy;
+mod mirrors;
+mod namespaces;
+mod remote;
+
+pub use copy::{CopiedNode, CopiedReference, Copy};
+pub use mirrors::{Batch, Changes, Mirror, Mirrors, Wanted, without_value};
+pub use namespaces::{NAMESPACES_MAX, Namespaces};
+pub use remote::{Called, Ground, HistoryRead, HistorySlice, Remote};
