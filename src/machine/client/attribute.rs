@@ -38,15 +38,28 @@ pub struct HistoryPage {
 }
 
 impl Session {
-    /// Reads attributes.
+    /// Reads attributes; what is too large even alone has a status that says so.
     pub async fn read(
         &self,
         nodes: &[ReadValueId],
         timestamps: TimestampsToReturn,
     ) -> Result<Vec<DataValue>, Failure> {
         let mut values = Vec::with_capacity(nodes.len());
-        for part in nodes.chunks(self.limits().read) {
-            values.extend(self.read_part(part, timestamps).await?.0);
+        let mut parts: Vec<&[ReadValueId]> = nodes.chunks(self.limits().read).rev().collect();
+        while let Some(part) = parts.pop() {
+            match self.read_part(part, timestamps).await {
+                Ok((read, _)) => values.extend(read),
+                // Whoever says too much at once is asked for less.
+                Err(failure) if failure.is_too_much() => match part.len() {
+                    0 | 1 => values
+                        .push(DataValue { status: Some(failure.status), ..DataValue::default() }),
+                    length => {
+                        let (first, second) = part.split_at(length / 2);
+                        parts.extend([second, first]);
+                    }
+                },
+                Err(failure) => return Err(failure),
+            }
         }
         Ok(values)
     }

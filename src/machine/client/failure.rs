@@ -62,6 +62,18 @@ impl Failure {
         matches!(self.kind, FailureKind::Lost | FailureKind::Silent) || self.is_session_gone()
     }
 
+    /// Whether the answer is more than can be sent or taken at once.
+    pub fn is_too_much(&self) -> bool {
+        const TOO_MUCH: [StatusCode; 4] = [
+            StatusCode::BadEncodingLimitsExceeded,
+            StatusCode::BadResponseTooLarge,
+            StatusCode::BadRequestTooLarge,
+            StatusCode::BadTcpMessageTooLarge,
+        ];
+        matches!(self.kind, FailureKind::Malformed | FailureKind::Refused)
+            && TOO_MUCH.contains(&self.status)
+    }
+
     /// Whether the machine does not know our session any more.
     pub fn is_session_gone(&self) -> bool {
         const GONE: [StatusCode; 4] = [

@@ -219,6 +219,8 @@ impl Rewrite for Ids<'_> {
             Variant::Array(array) => {
                 let Array { value_type, values, dimensions } = *array;
                 let values = values.into_iter().map(|value| self.variant(value)).collect();
+                // Some machines send a list of dimensions with nothing in it.
+                let dimensions = dimensions.filter(|dimensions| !dimensions.is_empty());
                 Variant::Array(Box::new(Array { value_type, values, dimensions }))
             }
             plain => plain,

@@ -278,7 +278,11 @@ impl Services {
         // An enumeration travels as the number that it is.
         let is_enumeration = types.is_a(&wanted, &opcua::types::DataTypeId::Enumeration.into())
             && sent == opcua::types::DataTypeId::Int32;
-        if !types.is_a(&sent, &wanted) && !types.is_a(&wanted, &sent) && !is_enumeration {
+        // A structure says its encoding; whether it is that of the type, who has it knows.
+        let structure = opcua::types::DataTypeId::Structure.into();
+        let is_structure = has_structures(value) && types.is_a(&wanted, &structure);
+        let is_kind = types.is_a(&sent, &wanted) || types.is_a(&wanted, &sent);
+        if !is_kind && !is_enumeration && !is_structure {
             return Err(MISMATCH);
         }
         let fits = match rank {
@@ -287,6 +291,17 @@ impl Services {
             _ => true,
         };
         if fits { Ok(()) } else { Err(MISMATCH) }
+    }
+}
+
+/// Whether a value is a structure, or an array of them.
+fn has_structures(value: &Variant) -> bool {
+    match value {
+        Variant::ExtensionObject(_) => true,
+        Variant::Array(array) => {
+            array.value_type == opcua::types::VariantScalarTypeId::ExtensionObject
+        }
+        _ => false,
     }
 }
 

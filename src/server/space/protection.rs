@@ -18,6 +18,9 @@ pub enum Protection {
     Open,
     /// A variable that roles with a permission write.
     Writable(Permission),
+    /// A variable of a machine: everybody reads it as it can be read there, and roles with a permission write
+    /// it over signed channels.
+    Setpoint(Permission),
     /// A method for roles with a permission.
     Method(Permission),
     /// What sessions and subscriptions there are, and who has done what: for those who answer for
@@ -55,10 +58,12 @@ impl Protection {
             | PermissionType::ReceiveEvents;
         match self {
             Protection::Open => read,
-            Protection::Writable(permission) if role.may(permission) => {
+            Protection::Writable(permission) | Protection::Setpoint(permission)
+                if role.may(permission) =>
+            {
                 read | PermissionType::Write
             }
-            Protection::Writable(_) => read,
+            Protection::Writable(_) | Protection::Setpoint(_) => read,
             Protection::Method(permission) if role.may(permission) => read | PermissionType::Call,
             Protection::Method(_) => read,
             Protection::Diagnostics if matches!(role, Role::Engineer | Role::Admin) => read,
@@ -70,7 +75,7 @@ impl Protection {
     pub fn restrictions(self) -> u16 {
         match self {
             // Whoever may read values may also ask.
-            Protection::Open | Protection::Method(Permission::Read) => 0,
+            Protection::Open | Protection::Setpoint(_) | Protection::Method(Permission::Read) => 0,
             Protection::Writable(_) | Protection::Method(_) => SIGNING_REQUIRED,
             Protection::Diagnostics => SIGNING_REQUIRED | ENCRYPTION_REQUIRED,
         }
@@ -78,7 +83,11 @@ impl Protection {
 
     /// Whether an asker has a permission over his channel.
     pub fn allows(self, asker: &Asker, permission: PermissionType) -> bool {
-        self.is_reachable(asker) && self.permissions(asker.role).contains(permission)
+        let needs_signature =
+            matches!(self, Protection::Setpoint(_)) && permission == PermissionType::Write;
+        self.is_reachable(asker)
+            && (asker.signed || !needs_signature)
+            && self.permissions(asker.role).contains(permission)
     }
 
     /// Whether the asker's channel is protected as the node wants it.
@@ -137,6 +146,16 @@ mod tests {
         for role in Role::ALL {
             assert!(!Protection::Open.allows(&asker(role, true, true), PermissionType::Write));
         }
+    }
+
+    #[test]
+    fn setpoints_are_read_by_everybody_and_written_by_few_over_signed_channels() {
+        let setpoint = Protection::Setpoint(Permission::CommandMachines);
+        assert!(setpoint.allows(&Asker::anonymous(), PermissionType::Read));
+        let writes =
+            |role, signed| setpoint.allows(&asker(role, signed, false), PermissionType::Write);
+        assert!(writes(Role::Operator, true) && !writes(Role::Operator, false));
+        assert!(!writes(Role::Observer, true) && !writes(Role::Engineer, true));
     }
 
     #[test]

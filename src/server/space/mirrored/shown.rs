@@ -55,7 +55,7 @@ impl ShownMachine {
             display_name: copied.display_name,
             description: copied.description,
             protection: match (copied.class, copied.is_allowed) {
-                (NodeClass::Variable, true) => Protection::Writable(Permission::CommandMachines),
+                (NodeClass::Variable, true) => Protection::Setpoint(Permission::CommandMachines),
                 (NodeClass::Method, _) => Protection::Method(Permission::CommandMachines),
                 _ => Protection::Open,
             },
