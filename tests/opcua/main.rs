@@ -16,6 +16,8 @@ mod events;
 mod hostile;
 mod items;
 mod links;
+mod listening;
+mod mirrors;
 mod pki;
 mod raw;
 mod secured;
