@@ -26,6 +26,7 @@ use linewright::domain::signal::{Signal, SignalRole, SignalRule};
 use linewright::domain::time::{Span, Timestamp};
 use linewright::machine::client::{Credentials, Dialer, Protection, Target};
 use linewright::machine::{self, MachineConnection, MachineLink, Node, Watched};
+use linewright::mirror::{Mirrors, Namespaces};
 use linewright::sim::{MachineKind, PLAIN_NAMESPACE, SimulatedMachine, Tag, TagValue};
 use linewright::store::RedbStore;
 use linewright::sys::WallClock;
@@ -180,6 +181,7 @@ fn plant() -> Arc<Plant> {
 fn connect(machines: &Machines, engine: &EngineHandle, stop: &CancellationToken) {
     let clock = Arc::new(WallClock);
     let link = MachineLink {
+        mirrors: Mirrors::new(Namespaces::of(Vec::new()), None, Arc::new(WallClock)),
         engine: engine.clone(),
         connections: Connections::default(),
         dialer: Arc::new(Dialer::new(&std::env::temp_dir(), clock.clone())),
@@ -192,6 +194,7 @@ fn connect(machines: &Machines, engine: &EngineHandle, stop: &CancellationToken)
         let node =
             Node { namespace: Some(PLAIN_NAMESPACE.into()), identifier: "s=GoodCount".into() };
         let connection = MachineConnection {
+            mirror: None,
             machine: MachineId::parse(&format!("B{number}")).unwrap(),
             targets: vec![Target {
                 url: format!("opc.tcp://{}", machine.address()),

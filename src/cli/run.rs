@@ -60,6 +60,7 @@ impl Running {
         let bridge = bind(settings.http.listen, "the HTTP bridge").await?;
         let store = RedbStore::open(&settings.data).map_err(store_failure)?;
         make_private(&settings.data.join("pki"))?;
+        make_private(&settings.data.join("mirrors"))?;
         let plant = Arc::new(settings.plant.clone());
         let (engine, engine_thread) =
             engine::start(plant.clone(), Box::new(store), clock.clone()).map_err(store_failure)?;
@@ -329,7 +330,11 @@ fn space_inputs(settings: &Settings, engine: &EngineHandle, clock: &Arc<dyn Cloc
         engine: engine.clone(),
         queries: Queries::new(engine.clone()),
         connections: Connections::default(),
-        mirrors: Mirrors::new(Arc::new(namespaces), clock.clone()),
+        mirrors: Mirrors::new(
+            Arc::new(namespaces),
+            Some(settings.data.join("mirrors")),
+            clock.clone(),
+        ),
         mirrored: mirrored(settings),
         clock: clock.clone(),
         refusals: Refusals::default(),

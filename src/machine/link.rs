@@ -100,7 +100,7 @@ async fn run(link: MachineLink, connection: Arc<MachineConnection>) -> Result<()
         mirror: connection
             .mirror
             .as_ref()
-            .map(|scope| link.mirrors.begin(machine, scope.linger, link.clock.now())),
+            .map(|scope| link.mirrors.begin(machine, scope.linger, scope.key())),
     };
     let ended = stay.for_ever(&mut backoff).await;
     if let Some(mirror) = &stay.mirror {

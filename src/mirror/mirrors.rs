@@ -4,17 +4,20 @@
 //! A value is never shown as good when the machine could have changed it unheard.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use opcua::types::{DataValue, DateTime, NodeId, StatusCode};
+use opcua::types::{DataValue, DateTime, NamespaceMap, NodeId, StatusCode};
 use tokio::sync::{broadcast, watch};
 
 use super::copy::Copy;
+use super::kept::{self, Made};
 use super::namespaces::Namespaces;
 use super::remote::{Ground, Remote};
 use crate::app::clock::Clock;
+use crate::channel::decode::{decoding, raw_context};
 use crate::channel::time::date_time;
 use crate::domain::id::MachineId;
 use crate::domain::time::{Span, Timestamp};
@@ -40,6 +43,8 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 /// Whether a machine can be reached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Link {
+    /// It was never reached.
+    Never,
     /// Values arrive.
     Up,
     /// Not since then.
@@ -52,6 +57,10 @@ pub struct Mirror {
     pub machine: MachineId,
     /// How long values are shown as uncertain after the machine was lost, before they are bad.
     linger: Span,
+    /// What of it is copied.
+    scope: String,
+    /// Where its copy outlasts the program, if anywhere.
+    file: Option<PathBuf>,
     /// What was copied, until it is shown.
     copy: Mutex<Option<Copy>>,
     values: RwLock<HashMap<NodeId, Arc<DataValue>>>,
@@ -72,6 +81,19 @@ impl Mirror {
     /// What the machine's nodes are, if they were copied since it was last asked.
     pub fn take_copy(&self) -> Option<Copy> {
         self.copy.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// What is to be written so that a copy outlasts the program, and where; none where nothing does.
+    pub fn kept(
+        &self,
+        copy: &Copy,
+        namespaces: &Namespaces,
+    ) -> Result<Option<(PathBuf, Vec<u8>)>, StatusCode> {
+        let Some(file) = self.file.clone() else { return Ok(None) };
+        let namespaces = namespaces.all();
+        let made = Made { namespaces: &namespaces, scope: &self.scope };
+        let context = raw_context(NamespaceMap::new(), decoding());
+        Ok(Some((file, kept::encode(copy, &made, &context.context())?)))
     }
 
     /// Shows other nodes from now on.
@@ -149,6 +171,9 @@ impl Mirror {
         let since = match *read(&self.link) {
             Link::Up => return known,
             Link::Down(since) => since,
+            Link::Never => {
+                return Some(Arc::new(without_value(StatusCode::BadWaitingForInitialData, now)));
+            }
         };
         let is_usable = |value: &DataValue| !value.status.is_some_and(|status| status.is_bad());
         let status = match &known {
@@ -204,6 +229,7 @@ pub struct Mirrors {
 
 struct Shared {
     namespaces: Arc<Namespaces>,
+    directory: Option<PathBuf>,
     clock: Arc<dyn Clock>,
     ground: OnceLock<Arc<dyn Ground>>,
     mirrors: RwLock<BTreeMap<MachineId, Arc<Mirror>>>,
@@ -212,12 +238,26 @@ struct Shared {
 }
 
 impl Mirrors {
-    /// No mirrors yet.
-    pub fn new(namespaces: Arc<Namespaces>, clock: Arc<dyn Clock>) -> Mirrors {
+    /// No mirrors yet. Copies outlast the program in a directory, if there is one.
+    pub fn new(
+        namespaces: Arc<Namespaces>,
+        directory: Option<PathBuf>,
+        clock: Arc<dyn Clock>,
+    ) -> Mirrors {
         let (changes, _) = broadcast::channel(BATCHES);
         let (copied, _) = watch::channel(0);
         let (ground, mirrors) = (OnceLock::new(), RwLock::default());
-        Mirrors { shared: Arc::new(Shared { namespaces, clock, ground, mirrors, changes, copied }) }
+        Mirrors {
+            shared: Arc::new(Shared {
+                namespaces,
+                directory,
+                clock,
+                ground,
+                mirrors,
+                changes,
+                copied,
+            }),
+        }
     }
 
     /// The time.
@@ -241,14 +281,23 @@ impl Mirrors {
         let _ = self.shared.ground.set(ground);
     }
 
-    /// Begins the mirror of a machine, without any nodes.
-    pub fn begin(&self, machine: &MachineId, linger: Span, now: Timestamp) -> Arc<Mirror> {
+    /// Begins the mirror of a machine, with the nodes that it had when it was last copied so.
+    pub fn begin(&self, machine: &MachineId, linger: Span, scope: String) -> Arc<Mirror> {
+        let name = format!("{machine}.copy");
+        let file = self.shared.directory.as_ref().map(|directory| directory.join(name));
+        let namespaces = self.shared.namespaces.all();
+        let made = Made { namespaces: &namespaces, scope: &scope };
+        let context = raw_context(NamespaceMap::new(), decoding());
+        let kept = file.as_ref().and_then(|file| kept::bytes(file));
+        let copy = kept.and_then(|kept| kept::decode(&kept, &made, &context.context()));
         let mirror = Arc::new(Mirror {
             machine: machine.clone(),
             linger,
-            copy: Mutex::default(),
+            scope,
+            file,
+            copy: Mutex::new(copy),
             values: RwLock::default(),
-            link: RwLock::new(Link::Down(now)),
+            link: RwLock::new(Link::Never),
             remote: RwLock::default(),
             wanted: watch::channel(Arc::default()).0,
             changes: self.shared.changes.clone(),

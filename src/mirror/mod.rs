@@ -6,11 +6,13 @@
 //! somebody waits.
 
 mod copy;
+mod kept;
 mod mirrors;
 mod namespaces;
 mod remote;
 
 pub use copy::{CopiedNode, CopiedReference, Copy};
+pub use kept::write;
 pub use mirrors::{Batch, Changes, Mirror, Mirrors, Wanted, without_value};
 pub use namespaces::{NAMESPACES_MAX, Namespaces};
 pub use remote::{Called, Ground, HistoryRead, HistorySlice, Remote};

@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(first.of_machine(&a, "urn:plc"), Ok(2));
         assert_eq!(first.of_machine(&b, "urn:plc"), Ok(3));
         assert_eq!(first.of_machine(&a, "urn:plc"), Ok(2));
-        let second = Namespaces::new(Some(file.clone()));
+        let second = Namespaces::new(Some(file));
         second.begin(own()).unwrap();
         assert_eq!(second.of_machine(&b, "urn:plc"), Ok(3));
         assert_eq!(second.of_machine(&b, "urn:other"), Ok(4));

@@ -116,7 +116,7 @@ pub struct Listening {
     stop: CancellationToken,
     link: Option<tokio::task::JoinHandle<()>>,
     began: Timestamp,
-    _directory: tempfile::TempDir,
+    pub directory: tempfile::TempDir,
 }
 
 /// Where the signals of the machine are.
@@ -162,7 +162,7 @@ impl Listening {
         let clock = Arc::new(WallClock);
         let uris = ["http://opcfoundation.org/UA/", "urn:linewright:server:S"];
         let namespaces = Namespaces::of(uris.map(str::to_owned).to_vec());
-        let mirrors = Mirrors::new(namespaces, clock.clone());
+        let mirrors = Mirrors::new(namespaces, Some(directory.path().to_owned()), clock.clone());
         mirrors.set_ground(Arc::new(StandardTypes));
         let store = Box::new(RedbStore::open(directory.path()).unwrap());
         let (engine, _) = engine::start(plant(), store, clock.clone()).unwrap();
@@ -198,7 +198,7 @@ impl Listening {
             stop,
             link: Some(link),
             began: WallClock.now(),
-            _directory: directory,
+            directory,
         };
         listening.until(|machine| machine.linked && machine.state.is_some()).await;
         Listening { began: WallClock.now(), ..listening }

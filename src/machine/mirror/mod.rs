@@ -1,7 +1,7 @@
 //! The mirror of a machine, seen from the machine: `scope` says what is mirrored, `walk` finds it,
 //! `types` finds what types it needs, with `attributes`, and `copying` makes a copy of it under the ids
-//! of our server, which `mapping` knows; `watch` watches what somebody looks at, and `remote` asks what
-//! nobody watches.
+//! of our server, which `mapping` knows; `watch` watches what somebody looks at, `remote` asks what nobody
+//! watches, and `tend` does all that over a connection.
 //!
 //! It never delays what the signals of the machine tell: it works beside them, over the same session.
 
@@ -10,152 +10,11 @@ mod copying;
 mod mapping;
 mod remote;
 mod scope;
+mod tend;
 mod types;
 mod walk;
 mod watch;
 
 pub use scope::Scope;
+pub use tend::{Subscribe, Tending, start};
 pub use watch::MirrorWatch;
-
-use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::sync::{mpsc, oneshot};
-use tokio_util::task::AbortOnDropHandle;
-
-use self::copying::{Copied, copy};
-use self::mapping::Mapping;
-use self::remote::ReachedMachine;
-use super::client::{Failure, Session};
-use super::duration;
-use crate::app::clock::Clock;
-use crate::app::connection::Connections;
-use crate::mirror::{Mirror, Mirrors};
-
-/// How often it is looked after what nobody looks at any more.
-const TICK: Duration = Duration::from_secs(1);
-/// After how long a machine that could not be copied is looked at again.
-const AGAIN: Duration = Duration::from_secs(30);
-
-/// Asks for a new subscription, whose number is answered.
-pub type Subscribe = oneshot::Sender<u32>;
-
-/// Tending the mirror over one connection.
-pub struct Tending {
-    /// All mirrors.
-    pub mirrors: Mirrors,
-    /// That of the machine.
-    pub mirror: Arc<Mirror>,
-    /// What is watched.
-    pub watch: Arc<MirrorWatch>,
-    /// What is mirrored.
-    pub scope: Scope,
-    /// The session.
-    pub session: Arc<Session>,
-    /// Namespace URIs of the machine by its indexes.
-    pub namespaces: Vec<String>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// Where people see how the mirror is.
-    pub connections: Connections,
-}
-
-/// Tends the mirror until the handle is dropped. Whoever listens to the machine makes the subscriptions
-/// that are asked for, so that none of their messages is missed.
-pub fn start(tending: Tending) -> (mpsc::Receiver<Subscribe>, AbortOnDropHandle<()>) {
-    let (ask, asked) = mpsc::channel(1);
-    let task = tokio::spawn(async move {
-        let machine = tending.mirror.machine.clone();
-        // Whoever listens notices a broken connection himself.
-        if let Err(failure) = tending.tend(ask).await {
-            tracing::debug!(%machine, "the mirror is not tended any more: {failure}");
-        }
-    });
-    (asked, AbortOnDropHandle::new(task))
-}
-
-impl Tending {
-    async fn tend(self, ask: mpsc::Sender<Subscribe>) -> Result<(), Failure> {
-        let is_known = self.watch.mapping().is_some();
-        let mapping = match self.watch.mapping() {
-            Some(mapping) => mapping,
-            None => self.copy().await?,
-        };
-        self.mirror.up(
-            Arc::new(ReachedMachine {
-                session: self.session.clone(),
-                mapping,
-                clock: self.clock.clone(),
-                timeout: duration(self.scope.timeout),
-            }),
-            is_known,
-        );
-        let mut wanted = self.mirror.wanted();
-        loop {
-            let now = wanted.borrow_and_update().clone();
-            let mut plan = self.watch.plan(&now, duration(self.scope.linger));
-            while plan.needs_items() {
-                let Some(subscription) = self.subscription(&ask).await else { return Ok(()) };
-                let at = self.clock.now();
-                self.watch.add(&mut plan, subscription, &self.session, at).await?;
-            }
-            self.watch.remove(&mut plan, &self.session).await?;
-            let lingers = self.watch.lingers();
-            tokio::select! {
-                changed = wanted.changed() => if changed.is_err() { return Ok(()) },
-                () = self.watch.again() => {}
-                () = tokio::time::sleep(TICK), if lingers => {}
-            }
-        }
-    }
-
-    /// Copies the machine, again and again until it can be copied.
-    async fn copy(&self) -> Result<Arc<Mapping>, Failure> {
-        loop {
-            match self.try_to_copy().await {
-                Ok(mapping) => return Ok(mapping),
-                Err(failure) if failure.is_broken() => return Err(failure),
-                Err(failure) => {
-                    let text = format!("the machine cannot be mirrored: {failure}");
-                    tracing::warn!(machine = %self.mirror.machine, "{text}");
-                    self.note(0, text);
-                    tokio::time::sleep(AGAIN).await;
-                }
-            }
-        }
-    }
-
-    async fn try_to_copy(&self) -> Result<Arc<Mapping>, Failure> {
-        let unready = || Failure::refused(opcua::types::StatusCode::BadServerHalted);
-        let ground = self.mirrors.ground().ok_or_else(unready)?;
-        let machine = &self.mirror.machine;
-        let mapping = Mapping::new(machine, &self.mirrors, ground, &self.namespaces);
-        let copied = copy(&self.session, &self.scope, &self.namespaces, mapping).await?;
-        let Copied { copy, mapping, notes } = copied;
-        notes.iter().for_each(|note| tracing::warn!(%machine, "mirror: {note}"));
-        self.note(copy.nodes.len(), notes.join("; "));
-        let mapping = Arc::new(mapping);
-        self.watch.set_mapping(mapping.clone());
-        self.mirror.show(copy);
-        Ok(mapping)
-    }
-
-    /// A subscription with room; none where nobody listens any more.
-    async fn subscription(&self, ask: &mpsc::Sender<Subscribe>) -> Option<u32> {
-        if let Some(known) = self.watch.subscription(&self.session) {
-            return Some(known);
-        }
-        let (answer, answered) = oneshot::channel();
-        ask.send(answer).await.ok()?;
-        let subscription = answered.await.ok()?;
-        self.watch.begin(subscription);
-        Some(subscription)
-    }
-
-    fn note(&self, nodes: usize, text: String) {
-        self.connections.update(&self.mirror.machine, |board| {
-            board.mirrored = nodes as u64;
-            board.mirror_note = text;
-        });
-    }
-}

@@ -49,6 +49,12 @@ pub struct Candidate<'a> {
 }
 
 impl Scope {
+    /// All of it that decides what is copied, as a text.
+    pub fn key(&self) -> String {
+        let Scope { include, types, exclude, write, call, nodes_max, .. } = self;
+        format!("{include:?} {types:?} {exclude:?} {write:?} {call:?} {nodes_max}")
+    }
+
     /// How a node stands, below one that stands so; none where it is left out.
     pub fn judge(
         &self,
