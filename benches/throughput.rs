@@ -181,6 +181,7 @@ fn plant() -> Arc<Plant> {
 fn connect(machines: &Machines, engine: &EngineHandle, stop: &CancellationToken) {
     let clock = Arc::new(WallClock);
     let link = MachineLink {
+        recognisers: tokio::sync::mpsc::channel(1).0,
         mirrors: Mirrors::new(Namespaces::of(Vec::new()), None, Arc::new(WallClock)),
         engine: engine.clone(),
         connections: Connections::default(),
@@ -195,6 +196,7 @@ fn connect(machines: &Machines, engine: &EngineHandle, stop: &CancellationToken)
             Node { namespace: Some(PLAIN_NAMESPACE.into()), identifier: "s=GoodCount".into() };
         let connection = MachineConnection {
             mirror: None,
+            is_recognised: false,
             machine: MachineId::parse(&format!("B{number}")).unwrap(),
             targets: vec![Target {
                 url: format!("opc.tcp://{}", machine.address()),

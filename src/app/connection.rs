@@ -58,6 +58,8 @@ pub struct Connection {
     pub product: String,
     /// Items that are watched.
     pub items: u64,
+    /// What was recognised of the machine and why, a line each; empty where its signals are configured.
+    pub binding: String,
     /// Nodes that are mirrored.
     pub mirrored: u64,
     /// What of the mirror is not as it is configured, in plain words.

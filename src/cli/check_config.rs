@@ -5,7 +5,7 @@ use std::path::Path;
 
 use futures::StreamExt as _;
 
-use super::{EXIT_UNAVAILABLE, Failure, Outcome, load, reach, run, runtime};
+use super::{EXIT_UNAVAILABLE, Failure, Outcome, load, reach, runtime, settled};
 use crate::config::settings::Settings;
 use crate::machine::{MachineConnection, check};
 use crate::sys::WallClock;
@@ -35,7 +35,7 @@ async fn ask_machines(path: &Path, settings: &Settings) -> Outcome {
         let (product, problems) = check(&dialer, &connection, &WallClock).await;
         (connection.machine, product, problems)
     };
-    let connections = run::connections_of(settings);
+    let connections = settled::connections_of(settings);
     let mut answers: Vec<_> =
         futures::stream::iter(connections).map(ask).buffer_unordered(AT_ONCE).collect().await;
     answers.sort_by(|one, other| one.0.cmp(&other.0));

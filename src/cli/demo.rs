@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::load::Source;
 use super::run::{Running, Signals};
 use super::simulate::SimulateOptions;
 use super::{EXIT_UNAVAILABLE, Failure, Outcome, load, runtime, start_logging};
@@ -40,8 +41,8 @@ pub struct DemoOptions {
 
 /// Runs the demo until told to stop.
 pub fn run(options: &DemoOptions) -> Outcome {
-    let mut settings =
-        load::from_text("demo.toml", DEMO).map_err(|problems| load::failure(&problems))?;
+    let source = Source { file: "demo.toml".into(), text: DEMO.into() };
+    let mut settings = load::from_source(&source)?;
     let simulation = options.simulate.to_simulation()?;
     settings.data.clone_from(&options.data);
     settings.opcua.listen.set_port(options.opcua_port);
@@ -59,7 +60,7 @@ pub fn run(options: &DemoOptions) -> Outcome {
             }
         }
         let erp_lines = lines(&settings);
-        let mut running = Running::start(settings).await?;
+        let mut running = Running::start(source, settings).await?;
         let stop = CancellationToken::new();
         let erp = DemoErp {
             bridge: running.http,

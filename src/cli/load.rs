@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{EXIT_NO_INPUT, EXIT_USAGE, Failure};
+use super::{EXIT_NO_INPUT, EXIT_USAGE, Failure, binding};
 use crate::app::password::is_password_hash;
 use crate::app::time_text::{self, IanaZone};
 use crate::config::problem::Problem;
 use crate::config::settings::{Settings, Surroundings, UserSettings};
 use crate::domain::calendar::CivilZone;
+use crate::domain::id::MachineId;
 use crate::domain::time::Timestamp;
 
 /// This computer.
@@ -42,9 +43,34 @@ impl Surroundings for ThisComputer {
         if self.secrets { std::env::var(name).ok() } else { Some(String::new()) }
     }
 
+    fn bound(&self, data: &Path, machine: &MachineId) -> Option<String> {
+        std::fs::read_to_string(binding::file(data, machine)).ok()
+    }
+
     fn is_password_hash(&self, text: &str) -> bool {
         is_password_hash(text)
     }
+}
+
+/// A configuration as it is written.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Name of the file, for messages.
+    pub file: String,
+    /// What stands in it.
+    pub text: String,
+}
+
+impl Source {
+    /// What stands in a file.
+    pub fn of(path: &Path) -> Result<Source, Failure> {
+        Ok(Source { file: path.display().to_string(), text: read(path)? })
+    }
+}
+
+/// Reads and checks what is written.
+pub fn from_source(source: &Source) -> Result<Settings, Failure> {
+    from_text(&source.file, &source.text).map_err(|problems| failure(&problems))
 }
 
 /// Reads and checks a text.
@@ -62,7 +88,7 @@ pub fn read(path: &Path) -> Result<String, Failure> {
 
 /// Reads and checks a file.
 pub fn from_file(path: &Path) -> Result<Settings, Failure> {
-    from_text(&path.display().to_string(), &read(path)?).map_err(|problems| failure(&problems))
+    from_source(&Source::of(path)?)
 }
 
 /// Reads and checks a file for a command that talks to no machine: their passwords, which are for the

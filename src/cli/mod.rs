@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand. Data go to stdout, talk to stderr.
 
+mod binding;
 mod browse;
 mod check_config;
 mod demo;
@@ -15,6 +16,7 @@ mod reload;
 mod replay;
 mod run;
 mod serve;
+mod settled;
 mod simulate;
 mod suggest;
 mod user;

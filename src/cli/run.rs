@@ -1,38 +1,41 @@
 //! Everything together: store, engine, interfaces, machines; started in order, stopped in reverse.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::links::Links;
+use super::load::Source;
 use super::serve::store_failure;
-use super::{EXIT_SOFTWARE, EXIT_TEMPORARY, EXIT_UNAVAILABLE, Failure, load, reach, reload, users};
+use super::settled::{
+    connections_of, mirrored, nameplates, process_units, server_options, space_inputs, targets,
+};
+use super::{
+    EXIT_SOFTWARE, EXIT_TEMPORARY, EXIT_UNAVAILABLE, Failure, binding, load, reload, users,
+};
 use crate::app::access::Users;
 use crate::app::clock::Clock;
-use crate::app::configuration::{ConfigurationBoard, Reading};
-use crate::app::connection::Connections;
-use crate::app::engine::{self, EngineHandle};
-use crate::app::query::Queries;
-use crate::app::refusals::Refusals;
-use crate::config::settings::{ChannelMode, MachineSettings, Security, Settings};
+use crate::app::configuration::Reading;
+use crate::app::engine;
+use crate::config::settings::Settings;
 use crate::domain::id::MachineId;
-use crate::domain::plant::Plant;
 use crate::http::{self, Bridge};
+use crate::machine::MachineLink;
 use crate::machine::client::Dialer;
-use crate::machine::{MachineConnection, MachineLink, Place, Watched};
-use crate::mirror::{Mirrors, Namespaces};
-use crate::server::limits::Limits;
-use crate::server::space::{SpaceInputs, Targets};
-use crate::server::{self, Mode, Offer, PlantServer, Policy, ServerOptions};
+use crate::machine::recognise::Recognised;
+use crate::server::space::SpaceInputs;
+use crate::server::{self, PlantServer};
 use crate::store::RedbStore;
 use crate::sys::WallClock;
+
+/// Machines whose recognition may wait to be taken over.
+const RECOGNISED: usize = 64;
 
 /// The program while it runs.
 pub struct Running {
@@ -40,8 +43,11 @@ pub struct Running {
     pub opcua: SocketAddr,
     /// Where the HTTP bridge listens.
     pub http: SocketAddr,
-    /// What it was configured with last.
+    /// What it was configured with last, as it was written and as it was read.
+    source: Source,
     settings: Settings,
+    /// What machines were recognised to be.
+    recognised: mpsc::Receiver<(MachineId, Recognised)>,
     inputs: SpaceInputs,
     engine_thread: std::thread::JoinHandle<()>,
     server: PlantServer,
@@ -53,7 +59,7 @@ pub struct Running {
 
 impl Running {
     /// Starts everything; nothing is left running when it fails.
-    pub async fn start(settings: Settings) -> Result<Running, Failure> {
+    pub async fn start(source: Source, settings: Settings) -> Result<Running, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(WallClock);
         // All ports are taken before a machine is touched or a fact is stored.
         let opcua = bind(settings.opcua.listen, "the OPC UA server").await?;
@@ -96,13 +102,25 @@ impl Running {
         let connections = inputs.connections.clone();
         let dialer = Arc::new(Dialer::new(&settings.data.join("pki/client"), clock.clone()));
         let mirrors = inputs.mirrors.clone();
-        let link = MachineLink { engine, connections, mirrors, clock, dialer, stop: stop.clone() };
+        let (recognisers, recognised) = mpsc::channel(RECOGNISED);
+        let stop_of_links = stop.clone();
+        let link = MachineLink {
+            engine,
+            connections,
+            mirrors,
+            recognisers,
+            clock,
+            dialer,
+            stop: stop_of_links,
+        };
         let mut links = Links::new(link);
         links.start(connections_of(&settings));
         Ok(Running {
             opcua: opcua_address,
             http: http_address,
+            source,
             settings,
+            recognised,
             inputs,
             engine_thread,
             server,
@@ -138,6 +156,13 @@ impl Running {
                 }
                 _ = tokio::signal::ctrl_c() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
+                Some((machine, recognised)) = self.recognised.recv() => {
+                    tokio::select! {
+                        () = self.bind(&machine, &recognised) => {}
+                        _ = tokio::signal::ctrl_c() => return Ok(()),
+                        _ = terminate.recv() => return Ok(()),
+                    }
+                }
                 // Whoever asks to stop need not wait for it: a store that is full may hold it up.
                 _ = asked_to_reload => if let Some(config) = config {
                     tokio::select! {
@@ -154,13 +179,20 @@ impl Running {
     async fn reload(&mut self, config: &Path) {
         tracing::info!(file = %config.display(), "reading the configuration again");
         let now = self.inputs.clock.now();
-        let read = load::from_file(config).and_then(|settings| {
+        let read = Source::of(config).and_then(|source| {
+            let settings = load::from_source(&source)?;
             reload::check_same_plant(&self.settings, &settings)?;
             users::of(&settings)?;
-            Ok(settings)
+            Ok((source, settings))
         });
         let done = match read {
-            Ok(settings) => self.follow(settings).await,
+            Ok((source, settings)) => {
+                let followed = self.follow(settings).await;
+                if followed.is_ok() {
+                    self.source = source;
+                }
+                followed
+            }
             Err(failure) => Err(failure),
         };
         let board = &self.inputs.configuration;
@@ -178,6 +210,30 @@ impl Running {
                 tracing::error!(reason = failure.text, "the configuration stays as it was");
                 let problems = failure.text.lines().map(str::to_owned).collect();
                 board.update(|board| (board.read, board.problems) = (now, problems));
+            }
+        }
+    }
+
+    /// Binds a machine to what it was recognised to be. The rest of the configuration stays as it was taken
+    /// over last, whatever stands in the file now.
+    async fn bind(&mut self, machine: &MachineId, recognised: &Recognised) {
+        self.inputs.connections.update(machine, |board| board.binding = binding::shown(recognised));
+        match binding::keep(&self.settings.data, machine, recognised) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::error!(%machine, "what was recognised cannot be kept: {error}");
+                return;
+            }
+        }
+        let done = match load::from_source(&self.source) {
+            Ok(settings) => self.follow(settings).await.map(|_| ()),
+            Err(failure) => Err(failure),
+        };
+        match done {
+            Ok(()) => tracing::info!(%machine, "bound to what it was recognised to be"),
+            Err(failure) => {
+                tracing::error!(%machine, reason = failure.text, "the machine is not bound");
             }
         }
     }
@@ -268,138 +324,4 @@ async fn bind(address: SocketAddr, what: &str) -> Result<TcpListener, Failure> {
         );
         Failure::new(EXIT_UNAVAILABLE, text)
     })
-}
-
-/// How the OPC UA server is offered.
-fn server_options(settings: &Settings) -> ServerOptions {
-    let opcua = &settings.opcua;
-    let mut offers = Vec::new();
-    for policy in opcua.policies.iter().filter_map(|policy| policy_of(*policy)) {
-        let modes = opcua.modes.iter();
-        offers.extend(modes.map(|mode| Offer { policy, mode: mode_of(*mode) }));
-    }
-    if opcua.open_endpoint {
-        offers.push(Offer::OPEN);
-    }
-    let mut limits = Limits::default();
-    limits.wire.gate.connections = opcua.connections;
-    limits.wire.gate.connections_per_address = opcua.connections_per_address;
-    // A channel more than sessions, so that discovery always works (Part 4 §5.7.2.1).
-    limits.sessions.active = opcua.connections.saturating_sub(1).max(1);
-    ServerOptions {
-        host: opcua.host.clone(),
-        pki: settings.data.join("pki/server"),
-        nodesets: settings.data.join("nodesets"),
-        offers,
-        anonymous: opcua.anonymous_read,
-        trust_all_clients: opcua.trust_all_clients,
-        site: settings.plant.site.to_string(),
-        limits,
-        trust_command: trust_command(&settings.data),
-    }
-}
-
-/// The command that trusts a certificate, without its id.
-fn trust_command(data: &Path) -> String {
-    let data = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
-    format!("linewright pki trust --data {}", data.display())
-}
-
-/// What can be offered; what is not safe any more never is.
-fn policy_of(security: Security) -> Option<Policy> {
-    match security {
-        Security::None => Some(Policy::None),
-        Security::Basic256Sha256 => Some(Policy::Basic256Sha256),
-        Security::Aes128Sha256RsaOaep => Some(Policy::Aes128Sha256RsaOaep),
-        Security::Aes256Sha256RsaPss => Some(Policy::Aes256Sha256RsaPss),
-        Security::Basic256 | Security::Basic128Rsa15 => None,
-    }
-}
-
-fn mode_of(mode: ChannelMode) -> Mode {
-    match mode {
-        ChannelMode::Sign => Mode::Sign,
-        ChannelMode::SignAndEncrypt => Mode::SignAndEncrypt,
-    }
-}
-
-/// What our server shows.
-fn space_inputs(settings: &Settings, engine: &EngineHandle, clock: &Arc<dyn Clock>) -> SpaceInputs {
-    let namespaces = Namespaces::new(Some(settings.data.join("namespaces")));
-    SpaceInputs {
-        engine: engine.clone(),
-        queries: Queries::new(engine.clone()),
-        connections: Connections::default(),
-        mirrors: Mirrors::new(
-            Arc::new(namespaces),
-            Some(settings.data.join("mirrors")),
-            clock.clone(),
-        ),
-        mirrored: mirrored(settings),
-        clock: clock.clone(),
-        refusals: Refusals::default(),
-        configuration: ConfigurationBoard::default(),
-        enterprise: settings.enterprise.clone(),
-        process_units: process_units(settings),
-        nameplates: nameplates(settings),
-        targets: targets(settings),
-    }
-}
-
-fn process_units(settings: &Settings) -> BTreeMap<(MachineId, String), String> {
-    let machines = settings.machines.iter();
-    let values = machines.flat_map(|m| m.process_values.iter().map(move |v| (m, v)));
-    values.map(|(m, v)| ((m.machine.clone(), v.name.clone()), v.unit.clone())).collect()
-}
-
-fn nameplates(settings: &Settings) -> BTreeMap<MachineId, BTreeMap<&'static str, String>> {
-    let machines = settings.machines.iter().filter(|machine| !machine.nameplate.is_empty());
-    machines.map(|machine| (machine.machine.clone(), machine.nameplate.clone())).collect()
-}
-
-fn mirrored(settings: &Settings) -> BTreeSet<MachineId> {
-    let machines = settings.machines.iter().filter(|machine| machine.mirror.is_some());
-    machines.map(|machine| machine.machine.clone()).collect()
-}
-
-fn targets(settings: &Settings) -> Targets {
-    let targets = settings.targets.iter();
-    let shares = targets.map(|(equipment, figures)| {
-        let figures =
-            figures.iter().map(|(figure, share)| (*figure, share.billionths() as f64 / 1e9));
-        (equipment.clone(), figures.collect())
-    });
-    shares.collect()
-}
-
-/// How all machines of a configuration are reached and read.
-pub fn connections_of(settings: &Settings) -> Vec<MachineConnection> {
-    settings.machines.iter().map(|machine| connection(settings, machine)).collect()
-}
-
-fn connection(settings: &Settings, machine: &MachineSettings) -> MachineConnection {
-    MachineConnection {
-        machine: machine.machine.clone(),
-        targets: reach::targets(&machine.reach, &format!("Linewright {}", machine.machine)),
-        publishing_interval: machine.publishing_interval,
-        sampling_interval: machine.sampling_interval,
-        clock_skew_max: machine.clock_skew_max,
-        items: items(&settings.plant, machine),
-        mirror: machine.mirror.as_ref().map(reach::scope),
-    }
-}
-
-fn items(plant: &Plant, machine: &MachineSettings) -> Vec<(Watched, Place)> {
-    let known = plant.machines.get(&machine.machine);
-    let signals = known.map_or(&[][..], |machine| &machine.signals);
-    let mut items = Vec::new();
-    for (role, address) in &machine.signals {
-        if let Some(signal) = signals.iter().find(|signal| signal.role == *role) {
-            items.push((Watched::Signal(signal.clone()), reach::place(address)));
-        }
-    }
-    for value in &machine.process_values {
-        items.push((Watched::ProcessValue(value.name.clone()), reach::place(&value.node)));
-    }
-    items
 }

@@ -2,17 +2,19 @@
 
 use std::path::Path;
 
+use super::load::Source;
 use super::run::{Running, Signals};
 use super::{EXIT_SOFTWARE, EXIT_TEMPORARY, Failure, Outcome, load, runtime, start_logging};
 use crate::app::ports::StoreError;
 
 /// Runs until told to stop.
 pub fn run(config: &Path) -> Outcome {
-    let settings = load::from_file(config)?;
+    let source = Source::of(config)?;
+    let settings = load::from_source(&source)?;
     start_logging();
     runtime()?.block_on(async {
         let signals = Signals::listen(true)?;
-        let mut running = Running::start(settings).await?;
+        let mut running = Running::start(source, settings).await?;
         tracing::info!(opcua = %running.opcua, http = %running.http, "ready");
         let ended = running.wait(signals, Some(config)).await;
         tracing::info!("stopping");

@@ -93,20 +93,21 @@ fn section(found: &Found) -> String {
     let offered = if offers.is_empty() { "none".to_owned() } else { offers.join(", ") };
     let _ = writeln!(text, "security = {security:?}  # it offers {offered}");
     for binding in &recognised.bindings {
-        text += &signal(binding);
+        text += &signal(binding, "machine.signal");
     }
     let has_state =
         recognised.bindings.iter().any(|b| ["state", "cycle"].contains(&b.role.as_str()));
     if !has_state {
         text += &guesses(sight);
     }
-    text += &nameplate(recognised);
+    text += &nameplate(recognised, "machine.nameplate");
     text
 }
 
-fn signal(binding: &Binding) -> String {
+/// A signal in the words of the configuration, in a table of this name.
+pub fn signal(binding: &Binding, table: &str) -> String {
     let Binding { role, node, field, reading, standard, why } = binding;
-    let mut text = format!("\n[[machine.signal]]            # {standard}: {}\n", one_line(why));
+    let mut text = format!("\n[[{table}]]            # {standard}: {}\n", one_line(why));
     let _ = writeln!(text, "role = {:?}", role.as_str());
     let _ = writeln!(text, "node = {}", toml_text(&node.to_string()));
     if !field.is_empty() {
@@ -154,7 +155,8 @@ fn hint(seen: &Seen) -> Option<&'static str> {
     HINTS.iter().find(|(word, _)| name.contains(word)).map(|(_, role)| *role)
 }
 
-fn nameplate(recognised: &Recognised) -> String {
+/// A nameplate in the words of the configuration, in a table of this name; empty where too little is said.
+pub fn nameplate(recognised: &Recognised, table: &str) -> String {
     const KEYS: [(&str, &str); 12] = [
         ("Manufacturer", "manufacturer"),
         ("SerialNumber", "serial_number"),
@@ -174,7 +176,7 @@ fn nameplate(recognised: &Recognised) -> String {
     if KEYS[..3].iter().any(|(name, _)| said(name).is_none()) {
         return String::new();
     }
-    let mut text = "\n[machine.nameplate]\n".to_owned();
+    let mut text = format!("\n[{table}]\n");
     for (name, key) in KEYS {
         if let Some((_, value)) = said(name) {
             let _ = writeln!(text, "{key} = {}", toml_text(value));
@@ -213,6 +215,7 @@ fn toml_text(text: &str) -> String {
     quoted + "\""
 }
 
-fn one_line(text: &str) -> String {
+/// A text of a machine without what would end a line.
+pub fn one_line(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }

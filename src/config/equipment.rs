@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::path::Path;
 
 use super::section::{Placed, Section};
 use super::settings::{MachineSettings, Surroundings};
-use super::{mirror, reach, signals};
+use super::{bound, mirror, reach, signals};
 use crate::domain::id::{AreaId, LineId, MachineId, ProductId, ReasonId};
 use crate::domain::plant::{Area, Buffer, Line, Machine, NoOrderPolicy, RootCause, Station};
 use crate::domain::time::Span;
@@ -151,6 +152,7 @@ fn read_buffers(section: &Section<'_>) -> Vec<Placed<Buffer>> {
 pub fn machines(
     root: &Section<'_>,
     surroundings: &dyn Surroundings,
+    data: Option<&Path>,
     reasons: &BTreeSet<ReasonId>,
 ) -> Vec<(Placed<Machine>, Placed<LineId>, MachineSettings)> {
     let mut machines = Vec::new();
@@ -177,10 +179,11 @@ pub fn machines(
         let publishing_interval = duration("publishing_interval", PUBLISHING_DEFAULT);
         let sampling_interval = duration("sampling_interval", Span::ZERO);
         let clock_skew_max = duration("clock_skew_max", SKEW_DEFAULT);
-        let signals = signals::read(&section, reasons);
+        let what_was_bound = || surroundings.bound(data?, &id.as_ref()?.value);
+        let (bound, is_bound_by_itself) = bound::complete(&section, reasons, what_was_bound);
+        let bound::Bound { signals, nameplate } = bound;
         let process_values = signals::read_process_values(&section);
         let mirror = mirror::read(&section);
-        let nameplate = read_nameplate(&section);
         let (span, problems) = (section.span(), section.problems());
         section.finish();
         let (Some(id), Some(line)) = (id, line) else {
@@ -206,6 +209,7 @@ pub fn machines(
             clock_skew_max,
             signals: signals.into_iter().map(|(signal, node)| (signal.role, node)).collect(),
             process_values,
+            is_bound_by_itself,
             mirror,
             nameplate,
         };
@@ -232,7 +236,8 @@ const NAMEPLATE: [(&str, &str); 12] = [
     ("location", "Location"),
 ];
 
-fn read_nameplate(section: &Section<'_>) -> BTreeMap<&'static str, String> {
+/// Reads the `[…nameplate]` of a machine.
+pub fn read_nameplate(section: &Section<'_>) -> BTreeMap<&'static str, String> {
     let Some(section) = section.table("nameplate") else {
         return BTreeMap::new();
     };

@@ -4,6 +4,7 @@
 //! file, the other modules turn sections into a plant and the settings of the adapters. Reading
 //! never stops at the first problem and never fills in a value that a plant would miss.
 
+mod bound;
 mod calendar;
 mod equipment;
 mod mirror;

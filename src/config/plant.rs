@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
@@ -59,7 +59,7 @@ fn read(root: &Section<'_>, surroundings: &dyn Surroundings) -> Option<Settings>
     let users = users::read(root, surroundings);
     let closing_grace = calendar::closing_grace(root);
     let zone = site.as_ref().map(|site| site.zone.clone());
-    let equipment = read_equipment(root, surroundings, zone.as_deref());
+    let equipment = read_equipment(root, surroundings, data.as_deref(), zone.as_deref());
     let (rules, places) = {
         let known = calendar::Known {
             areas: equipment.areas.iter().map(|area| area.value.id.as_str()).collect(),
@@ -228,13 +228,14 @@ impl Equipment {
 fn read_equipment(
     root: &Section<'_>,
     surroundings: &dyn Surroundings,
+    data: Option<&Path>,
     zone: Option<&dyn CivilZone>,
 ) -> Equipment {
     let areas = equipment::areas(root);
     let drafts = equipment::lines(root);
     let reasons = read_reasons(root, zone);
     let reason_ids = reasons.keys().cloned().collect();
-    let machines = equipment::machines(root, surroundings, &reason_ids);
+    let machines = equipment::machines(root, surroundings, data, &reason_ids);
     let problems = root.problems();
     for (_, line, _) in &machines {
         if !drafts.iter().any(|draft| draft.id.value == line.value) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::node::{BrowseName, NodeAddress, PlaceAddress};
 use super::targets::Targets;
@@ -188,6 +188,8 @@ pub struct MachineSettings {
     pub signals: Vec<(SignalRole, PlaceAddress)>,
     /// Values that are shown and not kept.
     pub process_values: Vec<ProcessValueSettings>,
+    /// Whether its signals are bound by what it is, as far as they are not configured.
+    pub is_bound_by_itself: bool,
     /// What of its own address space is shown, if anything.
     pub mirror: Option<MirrorSettings>,
     /// What its nameplate says, by the names of OPC 40001-1; empty where nothing was written down.
@@ -249,6 +251,8 @@ pub trait Surroundings {
     fn file(&self, path: &str) -> Result<String, String>;
     /// A variable of the environment.
     fn variable(&self, name: &str) -> Option<String>;
+    /// What was bound of a machine without a person, if it was recognised, from a data directory.
+    fn bound(&self, data: &Path, machine: &MachineId) -> Option<String>;
     /// Whether a text is a password hash that can be checked.
     fn is_password_hash(&self, text: &str) -> bool;
 }

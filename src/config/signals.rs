@@ -61,7 +61,7 @@ fn read_place(section: &Section<'_>) -> Option<PlaceAddress> {
     Some(PlaceAddress { start: start?, field: field.unwrap_or_default() })
 }
 
-/// Reads `[[machine.signal]]` sections.
+/// Reads `[[…signal]]` sections of a machine.
 pub fn read(section: &Section<'_>, reasons: &BTreeSet<ReasonId>) -> Vec<(Signal, PlaceAddress)> {
     let mut signals: Vec<(Signal, PlaceAddress)> = Vec::new();
     for section in section.tables("signal") {
@@ -84,12 +84,17 @@ pub fn read(section: &Section<'_>, reasons: &BTreeSet<ReasonId>) -> Vec<(Signal,
         }
         signals.push((Signal { role: role.value, rule }, node));
     }
+    signals
+}
+
+/// A machine that nobody knows the state of has no figures.
+pub fn check_state(section: &Section<'_>, signals: &[(Signal, PlaceAddress)]) {
     let tells_state = |role| role == SignalRole::State || role == SignalRole::Cycle;
     if !signals.iter().any(|(signal, _)| tells_state(signal.role)) {
-        let advice = "add a [[machine.signal]] with role = \"state\" or role = \"cycle\"";
+        let advice = "add a [[machine.signal]] with role = \"state\" or role = \"cycle\", or \
+                      binding = \"auto\" for a machine that speaks a standard";
         section.problems().add(section.span(), "the machine has no state signal", advice);
     }
-    signals
 }
 
 fn read_rule(

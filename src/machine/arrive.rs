@@ -22,6 +22,8 @@ pub struct Held {
     pub mirrored: Option<Arc<MirrorWatch>>,
     /// What the machine said of itself.
     pub survey: Survey,
+    /// Whether it was looked at to recognise what it is.
+    pub is_recognised: bool,
 }
 
 /// How we have come to a machine.

@@ -25,6 +25,7 @@ use super::forward::Forward;
 use super::items::{BRIDGED, Item, Watch};
 use super::listening::{Flows, Heard, Listening};
 use super::mirror::{self, MirrorWatch, Tending};
+use super::recognising::{self, Recognisers};
 use super::survey::{Pulse, Survey};
 use super::{MachineConnection, duration};
 use crate::app::clock::Clock;
@@ -47,6 +48,8 @@ pub struct MachineLink {
     pub connections: Connections,
     /// Where what is mirrored of machines is shown.
     pub mirrors: Mirrors,
+    /// Where it is told what machines are.
+    pub recognisers: Recognisers,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// How machines are reached.
@@ -315,7 +318,7 @@ impl Stay {
         let (flows, passport) = (Flows::new(subscribed), session.passport().clone());
         let mirrored =
             self.mirror.as_ref().map(|mirror| Arc::new(MirrorWatch::new(mirror.clone())));
-        let held = Held { found, passport, flows, watch, mirrored, survey };
+        let held = Held { found, passport, flows, watch, mirrored, survey, is_recognised: false };
         self.held = Some((self.endpoint, Box::new(held)));
         self.first_values(session, listening, &mut missing).await?;
         let is_whole = match &self.held {
@@ -370,6 +373,7 @@ impl Stay {
     ) -> Result<Infallible, End> {
         let (mut pulses, _pulse) = pulse(session.clone(), self.link.clock.clone());
         let (mut asked, _mirror) = self.tend_mirror(session).unzip();
+        let _recognising = self.recognise(session);
         loop {
             let subscription_wanted = async {
                 match &mut asked {
@@ -397,6 +401,17 @@ impl Stay {
             };
             self.take(session, heard, &mut missing).await?;
         }
+    }
+
+    /// Lets a machine with which we have begun anew be recognised beside all else, if it is to be.
+    fn recognise(&mut self, session: &Arc<Session>) -> Option<AbortOnDropHandle<()>> {
+        let (_, held) = self.held.as_mut()?;
+        if !self.connection.is_recognised || std::mem::replace(&mut held.is_recognised, true) {
+            return None;
+        }
+        let machine = self.connection.machine.clone();
+        let (session, namespaces) = (session.clone(), held.survey.namespaces.clone());
+        Some(recognising::start(machine, session, namespaces, self.link.recognisers.clone()))
     }
 
     /// Tends the mirror beside all else, if there is one.

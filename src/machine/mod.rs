@@ -4,7 +4,7 @@
 //! ever, by the way that `arrive` finds; `survey` asks a machine about itself, `spot` finds what is
 //! configured, `items` asks for it, `listening` hears what it tells, with `flow`, and `forward` makes facts of it, with
 //! `clock`, `value`, `structure` and `problems`; `backfill` reads what was missed. For engineers,
-//! `explore` looks around, with `text`, `recognise` tells what a machine is, and `check` tries what is configured. `client` speaks OPC UA.
+//! `explore` looks around, with `text`, `recognise` tells what a machine is (`recognising` does so while it is connected), and `check` tries what is configured. `client` speaks OPC UA.
 //! Nothing here decides what a value means for production.
 
 mod arrive;
@@ -23,6 +23,7 @@ pub mod mirror;
 mod node;
 mod problems;
 pub mod recognise;
+mod recognising;
 mod spot;
 mod structure;
 mod survey;
@@ -32,6 +33,7 @@ mod value;
 pub use check::check;
 pub use link::{MachineLink, start};
 pub use node::Node;
+pub use recognising::Recognisers;
 pub use spot::{Name, Place, Start};
 pub use structure::Step;
 pub use survey::Survey;
@@ -78,6 +80,8 @@ pub struct MachineConnection {
     pub clock_skew_max: Span,
     /// What is watched.
     pub items: Vec<(Watched, Place)>,
+    /// Whether it is to be recognised, so that its signals are bound by what it is.
+    pub is_recognised: bool,
     /// What of its address space our server shows, if anything.
     pub mirror: Option<mirror::Scope>,
 }

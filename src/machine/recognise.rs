@@ -32,6 +32,13 @@ pub struct Binding {
     pub why: String,
 }
 
+impl Binding {
+    /// Whether a part of it is only proposed: nobody knows how long a cycle is but who runs the machine.
+    pub fn is_guessed(&self) -> bool {
+        self.reading.starts_with("cycle = ")
+    }
+}
+
 /// What was recognised of a machine.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Recognised {

@@ -1,8 +1,8 @@
 """Machines that nobody here wrote: what they are is recognised, what they make is counted, whatever happens to
 them.
 
-Usage: machines.py BINARY. A filler by node-opcua speaks PackML and Machinery from the official nodesets; its section of
-the configuration is what `linewright suggest` proposes. It is stopped without a word (SIGSTOP), killed and started
+Usage: machines.py BINARY. A filler by node-opcua speaks PackML and Machinery from the official nodesets; it is bound by what
+it is, without a list of its signals, as `linewright suggest` proposes. It is stopped without a word (SIGSTOP), killed and started
 again; what it wrote down of its bottles is compared with what the plant has counted.
 """
 
@@ -122,10 +122,17 @@ def run(binary, directory, programs):
     config.write_text(text + section)
     machine = re.search(r'^id = "(.*)"', section, re.MULTILINE).group(1)
     linewright(binary, "check-config", config, "--online")
+    # It runs with nothing but where the machine is: what it is, is found out.
+    reach = re.split(r"^\[", section.split("[[machine]]")[1], maxsplit=1, flags=re.MULTILINE)[0]
+    config.write_text(f'{text}[[machine]]{reach}binding = "auto"\n')
     programs.start("linewright", binary, "serve", "--config", str(config))
     bridge = Bridge(http)
     wait_until("readiness", 60, lambda: bridge.call("GET", "/readyz")["status"] == "ready")
     wait_until("bottles", 60, lambda: counted(bridge, machine)[0] > 0)
+    bound = (directory / "data" / "bindings" / f"{machine}.toml").read_text()
+    wanted = section[section.index("[[machine.signal]]"):].replace("[machine.nameplate]", "[nameplate]")
+    if wanted.replace("[[machine.signal]]", "[[signal]]").strip() not in bound:
+        fail(f"it was bound otherwise than was suggested: {bound}")
     seen, before = counted(bridge, machine), made(programs)
     before = [before[0] - seen[0], before[1] - seen[1]]
     wait_until("a hundred bottles", 60, lambda: counted(bridge, machine)[0] > 100)

@@ -172,6 +172,7 @@ impl Listening {
             engine: engine.clone(),
             connections: connections.clone(),
             mirrors: mirrors.clone(),
+            recognisers: tokio::sync::mpsc::channel(1).0,
             dialer: Arc::new(Dialer::new(directory.path(), clock.clone())),
             clock,
             stop: stop.clone(),
@@ -188,6 +189,7 @@ impl Listening {
             sampling_interval: Span::ZERO,
             clock_skew_max: Span::from_seconds(10),
             items: items.collect(),
+            is_recognised: false,
             mirror,
         };
         let link = machine::start(link, connection);

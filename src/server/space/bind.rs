@@ -320,6 +320,7 @@ fn connection(name: &str) -> Option<ConnectionValue> {
         "Resumed" => ConnectionValue::Resumed,
         "Lag" => ConnectionValue::Lag,
         "Product" => ConnectionValue::Product,
+        "Binding" => ConnectionValue::Binding,
         "MirroredNodes" => ConnectionValue::MirroredNodes,
         "MirrorNote" => ConnectionValue::MirrorNote,
         _ => return None,

@@ -162,6 +162,7 @@ pub enum ConnectionValue {
     Resumed,
     Lag,
     Product,
+    Binding,
     MirroredNodes,
     MirrorNote,
 }

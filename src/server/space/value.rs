@@ -382,6 +382,7 @@ impl Sight<'_> {
             ConnectionValue::Resumed => Variant::UInt64(board.resumed),
             ConnectionValue::Lag => duration(board.lag),
             ConnectionValue::Product => Variant::from(board.product),
+            ConnectionValue::Binding => Variant::from(board.binding),
             ConnectionValue::MirroredNodes => Variant::UInt64(board.mirrored),
             ConnectionValue::MirrorNote => Variant::from(board.mirror_note),
         };
