@@ -39,7 +39,6 @@ mod type_tree;
 mod value;
 mod virtual_nodes;
 mod whole;
-mod wire;
 
 pub use at_time::{AtTimeRequest, INSTANTS_MAX};
 pub use event::Event;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use opcua::types::{ContextOwned, DateTime, LocalizedText, UAString, Variant};
 
-use super::wire::{Structure, array, structure};
 use crate::app::explain::Row;
+use crate::channel::structure::{Structure, array, structure};
 use crate::channel::time::date_time;
 use crate::domain::genealogy::LotOperation;
 use crate::domain::id::MachineId;

@@ -3,11 +3,12 @@
 use opcua::types::{Argument, ExtensionObject, StatusCode, Variant, VariantScalarTypeId};
 
 use super::control::{JobControl, line, orders_of};
-use super::structures::{JobOrder, JobResponse, State};
 use super::{JobMethod, status, translate};
 use crate::app::engine::{Actor, CommandError, CommandReply, EngineHandle};
 use crate::app::query::{Queries, QueryError};
 use crate::app::view::OrderView;
+use crate::channel::job_order::{JobOrder, JobResponse, State};
+use crate::channel::structure::{Structure as _, array};
 use crate::domain::command::{Change, Command, Outcome};
 use crate::domain::id::OrderId;
 use crate::domain::order::{JobCommand, JobState, OrderRequest};
@@ -15,7 +16,6 @@ use crate::domain::role::Permission;
 use crate::server::space::CallOutcome;
 use crate::server::space::protection::Asker;
 use crate::server::space::source::Subject;
-use crate::server::space::wire::{Structure as _, array};
 
 /// Responses that one call gives at most; more are asked for one by one.
 const RESPONSES_MAX: usize = 1000;

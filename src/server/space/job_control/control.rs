@@ -5,14 +5,14 @@ use std::sync::Arc;
 use opcua::types::{ContextOwned, LocalizedText, NodeId, StatusCode, Variant};
 
 use super::JobValue;
-use super::structures::{State, WorkMaster};
 use super::translate;
 use crate::app::view::{OrderView, PlantView};
+use crate::channel::job_order::{State, WorkMaster};
+use crate::channel::structure::{Structure as _, array};
 use crate::domain::id::LineId;
 use crate::domain::order::JobState;
 use crate::domain::plant::Plant;
 use crate::server::space::source::Subject;
-use crate::server::space::wire::{Structure as _, array};
 
 /// Orders that a receiver takes at once: as many as the field of the specification can say.
 const ORDERS_MAX: u16 = u16::MAX;

@@ -8,7 +8,6 @@
 mod call;
 mod control;
 mod status;
-mod structures;
 mod translate;
 
 pub use control::JobControl;

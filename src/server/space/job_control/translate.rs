@@ -7,10 +7,10 @@ use opcua::types::{
     RelativePathElement, UAString, Variant,
 };
 
-use super::structures::{
+use crate::app::view::OrderView;
+use crate::channel::job_order::{
     Equipment, JobOrder, JobOrderAndState, JobResponse, Material, Parameter, State,
 };
-use crate::app::view::OrderView;
 use crate::channel::time::{date_time, timestamp};
 use crate::domain::genealogy::{LotOperation, LotOperationKind};
 use crate::domain::id::{LineId, LotId, OrderId, ProductId};

@@ -2,7 +2,7 @@
 
 use opcua::types::{DateTime, EUInformation, LocalizedText, RelativePath, UAString, Variant};
 
-use crate::server::space::wire::structure;
+use crate::channel::structure::structure;
 
 structure! {
     /// A named property (ISA95PropertyDataType).
@@ -192,7 +192,7 @@ mod tests {
 
     use super::*;
     use crate::channel::decode::raw_context;
-    use crate::server::space::wire::{Structure as _, Wire as _};
+    use crate::channel::structure::{Structure as _, Wire as _};
 
     fn context() -> ContextOwned {
         raw_context(NamespaceMap::new(), DecodingOptions::default())
@@ -246,7 +246,7 @@ mod tests {
         let context = owned.context();
         let bytes = [0xff, 0xff, 0xff, 0x7f, 0, 0];
         assert!(
-            <Vec<Material> as crate::server::space::wire::Wire>::read(&mut &bytes[..], &context)
+            <Vec<Material> as crate::channel::structure::Wire>::read(&mut &bytes[..], &context)
                 .is_err()
         );
     }

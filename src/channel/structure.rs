@@ -166,13 +166,13 @@ macro_rules! structure {
             $($(#[$text])* pub $field: $kind),+
         }
 
-        impl $crate::server::space::wire::Wire for $name {
+        impl $crate::channel::structure::Wire for $name {
             fn write(
                 &self,
                 out: &mut Vec<u8>,
                 context: &opcua::types::Context<'_>,
             ) -> opcua::types::EncodingResult<()> {
-                use $crate::server::space::wire::Wire;
+                use $crate::channel::structure::Wire;
                 let fields = [$((<$kind as Wire>::OPTIONAL, self.$field.is_there())),+];
                 let optional = || fields.iter().filter(|(is_optional, _)| *is_optional);
                 if optional().next().is_some() {
@@ -190,7 +190,7 @@ macro_rules! structure {
                 stream: &mut &[u8],
                 context: &opcua::types::Context<'_>,
             ) -> opcua::types::EncodingResult<Self> {
-                use $crate::server::space::wire::{Wire, bytes};
+                use $crate::channel::structure::{Wire, bytes};
                 // Structures nest: parameters have parameters.
                 let _depth = context.options().depth_lock()?;
                 let is_masked = [$(<$kind as Wire>::OPTIONAL),+].contains(&true);
@@ -210,9 +210,9 @@ macro_rules! structure {
             }
         }
 
-        impl $crate::server::space::wire::Structure for $name {
+        impl $crate::channel::structure::Structure for $name {
             const ENCODING: u32 = $encoding;
         }
     };
 }
-pub(super) use structure;
+pub(crate) use structure;
