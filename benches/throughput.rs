@@ -197,6 +197,7 @@ fn connect(machines: &Machines, engine: &EngineHandle, stop: &CancellationToken)
         let connection = MachineConnection {
             mirror: None,
             is_recognised: false,
+            orders: None,
             machine: MachineId::parse(&format!("B{number}")).unwrap(),
             targets: vec![Target {
                 url: format!("opc.tcp://{}", machine.address()),

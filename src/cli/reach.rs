@@ -1,17 +1,22 @@
 //! How machines are reached: those of the configuration, and any other that a command is about.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 
 use super::{EXIT_UNAVAILABLE, EXIT_USAGE, Failure, load};
-use crate::config::settings::{self, ChannelMode, MirrorSettings, Reach, Security};
+use crate::config::settings::{
+    self, ChannelMode, MirrorSettings, OrderMoment, OrderSettings, OrderValue, Reach, Security,
+};
 use crate::config::{BrowseName, FieldStep, NodeAddress, PlaceAddress, StartAddress};
+use crate::domain::id::ProductId;
 use crate::machine::client::{
     self, Credentials, Dialer, Mode, PIN_MIN, Policy, Protection, Session, Target,
 };
 use crate::machine::mirror::Scope;
+use crate::machine::orders::{Moment, Transfer, WrittenValue};
 use crate::machine::{Name, Node, Place, Start, Step};
 use crate::sys::WallClock;
 
@@ -64,6 +69,35 @@ fn name(name: &BrowseName) -> Name {
 fn node(address: &NodeAddress) -> Node {
     let NodeAddress { namespace, identifier } = address.clone();
     Node { namespace, identifier }
+}
+
+/// How a machine is told of orders, in the words of the client.
+pub fn transfer(
+    settings: &OrderSettings,
+    parameters: &BTreeMap<ProductId, BTreeMap<String, String>>,
+    memory: PathBuf,
+) -> Transfer {
+    let value = |value: &OrderValue| match value {
+        OrderValue::Order => WrittenValue::Order,
+        OrderValue::Product => WrittenValue::Product,
+        OrderValue::Quantity => WrittenValue::Quantity,
+        OrderValue::Lot => WrittenValue::Lot,
+        OrderValue::Parameter(name) => WrittenValue::Parameter(name.clone()),
+    };
+    let moment = |moment: OrderMoment| match moment {
+        OrderMoment::Start => Moment::Start,
+        OrderMoment::Pause => Moment::Pause,
+        OrderMoment::Resume => Moment::Resume,
+        OrderMoment::End => Moment::End,
+    };
+    Transfer {
+        receiver: settings.receiver.as_ref().map(place),
+        writes: settings.writes.iter().map(|(what, at)| (value(what), place(at))).collect(),
+        calls: settings.calls.iter().map(|(when, at)| (moment(*when), place(at))).collect(),
+        timeout: settings.timeout,
+        memory: Some(memory),
+        parameters: parameters.clone(),
+    }
 }
 
 /// What is mirrored, in the words of the client.

@@ -15,6 +15,7 @@ use super::load::Source;
 use super::serve::store_failure;
 use super::settled::{
     connections_of, mirrored, nameplates, process_units, server_options, space_inputs, targets,
+    told,
 };
 use super::{
     EXIT_SOFTWARE, EXIT_TEMPORARY, EXIT_UNAVAILABLE, Failure, binding, load, reload, users,
@@ -257,6 +258,7 @@ impl Running {
         self.inputs.nameplates = nameplates(&settings);
         self.inputs.targets = targets(&settings);
         self.inputs.mirrored = mirrored(&settings);
+        self.inputs.told = told(&settings);
         let shown = self.server.redefine(self.inputs.clone());
         // Whatever clients see, the machines of the plant as it is described now are listened to.
         self.links.start(wanted);

@@ -91,6 +91,7 @@ pub fn space_inputs(
             clock.clone(),
         ),
         mirrored: mirrored(settings),
+        told: told(settings),
         clock: clock.clone(),
         refusals: Refusals::default(),
         configuration: ConfigurationBoard::default(),
@@ -120,6 +121,12 @@ pub fn mirrored(settings: &Settings) -> BTreeSet<MachineId> {
     machines.map(|machine| machine.machine.clone()).collect()
 }
 
+/// The machines that are told of the orders of their lines.
+pub fn told(settings: &Settings) -> BTreeSet<MachineId> {
+    let machines = settings.machines.iter().filter(|machine| machine.orders.is_some());
+    machines.map(|machine| machine.machine.clone()).collect()
+}
+
 /// What is aimed at.
 pub fn targets(settings: &Settings) -> Targets {
     let targets = settings.targets.iter();
@@ -144,6 +151,10 @@ fn connection(settings: &Settings, machine: &MachineSettings) -> MachineConnecti
         sampling_interval: machine.sampling_interval,
         clock_skew_max: machine.clock_skew_max,
         items: items(&settings.plant, machine),
+        orders: machine.orders.as_ref().map(|orders| {
+            let memory = settings.data.join("told").join(format!("{}.txt", machine.machine));
+            reach::transfer(orders, &settings.recipes, memory)
+        }),
         is_recognised: machine.is_bound_by_itself,
         mirror: machine.mirror.as_ref().map(reach::scope),
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::section::{Placed, Section};
 use super::settings::{MachineSettings, Surroundings};
-use super::{bound, mirror, reach, signals};
+use super::{bound, mirror, orders, reach, signals};
 use crate::domain::id::{AreaId, LineId, MachineId, ProductId, ReasonId};
 use crate::domain::plant::{Area, Buffer, Line, Machine, NoOrderPolicy, RootCause, Station};
 use crate::domain::time::Span;
@@ -183,7 +183,7 @@ pub fn machines(
         let (bound, is_bound_by_itself) = bound::complete(&section, reasons, what_was_bound);
         let bound::Bound { signals, nameplate } = bound;
         let process_values = signals::read_process_values(&section);
-        let mirror = mirror::read(&section);
+        let (orders, mirror) = (orders::read(&section), mirror::read(&section));
         let (span, problems) = (section.span(), section.problems());
         section.finish();
         let (Some(id), Some(line)) = (id, line) else {
@@ -210,6 +210,7 @@ pub fn machines(
             signals: signals.into_iter().map(|(signal, node)| (signal.role, node)).collect(),
             process_values,
             is_bound_by_itself,
+            orders,
             mirror,
             nameplate,
         };

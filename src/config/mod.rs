@@ -9,6 +9,7 @@ mod calendar;
 mod equipment;
 mod mirror;
 mod node;
+mod orders;
 mod plant;
 pub mod problem;
 mod products;

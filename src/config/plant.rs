@@ -10,6 +10,7 @@ use toml::de::DeTable;
 
 use super::equipment::{self, LineDraft};
 use super::problem::{Problem, Problems};
+use super::products::Recipe;
 use super::section::{Placed, Section};
 use super::settings::{HttpSettings, MachineSettings, Settings, Surroundings};
 use super::{calendar, products, server, targets, users};
@@ -101,6 +102,7 @@ fn read(root: &Section<'_>, surroundings: &dyn Surroundings) -> Option<Settings>
         http: http?,
         machines: equipment.links,
         users,
+        recipes: equipment.recipes,
         targets,
     })
 }
@@ -199,6 +201,7 @@ struct Equipment {
     machines: BTreeMap<MachineId, Placed<Machine>>,
     links: Vec<MachineSettings>,
     products: BTreeMap<ProductId, Product>,
+    recipes: BTreeMap<ProductId, Recipe>,
     reasons: BTreeMap<ReasonId, Reason>,
 }
 
@@ -248,7 +251,7 @@ fn read_equipment(
         machines: machines.iter().map(|(machine, _, _)| machine.value.id.clone()).collect(),
         zone,
     };
-    let products = read_products(root, &known, largest_station(&drafts));
+    let (products, recipes) = read_products(root, &known, largest_station(&drafts));
     let mut lines = BTreeMap::new();
     for draft in &drafts {
         if let Some(area) = draft.area.as_ref()
@@ -273,7 +276,7 @@ fn read_equipment(
         links.push(settings);
         by_id.entry(machine.value.id.clone()).or_insert(machine);
     }
-    Equipment { areas, drafts, lines, machines: by_id, links, products, reasons }
+    Equipment { areas, drafts, lines, machines: by_id, links, products, recipes, reasons }
 }
 
 /// Parallel machines share an ideal cycle, which then makes so many times the parts.
@@ -287,10 +290,10 @@ fn read_products(
     root: &Section<'_>,
     known: &products::Surrounding<'_>,
     shared_by: BTreeSet<u32>,
-) -> BTreeMap<ProductId, Product> {
-    let mut products = BTreeMap::new();
+) -> (BTreeMap<ProductId, Product>, BTreeMap<ProductId, Recipe>) {
+    let (mut products, mut recipes) = (BTreeMap::new(), BTreeMap::new());
     let mut divisors: Vec<u32> = Vec::new();
-    for product in products::products(root, known) {
+    for (product, recipe) in products::products(root, known) {
         let Placed { value, span } = product;
         let parts = value.cycles.iter().map(|cycle| cycle.parts);
         let shared =
@@ -303,11 +306,12 @@ fn read_products(
             divisors.clear();
         }
         let id = value.id.clone();
+        recipes.insert(id.clone(), recipe);
         if products.insert(id.clone(), value).is_some() {
             root.problems().add(span, format!("a second product {id}"), "keep one of them");
         }
     }
-    products
+    (products, recipes)
 }
 
 fn read_reasons(root: &Section<'_>, zone: Option<&dyn CivilZone>) -> BTreeMap<ReasonId, Reason> {

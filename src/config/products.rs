@@ -22,19 +22,28 @@ pub struct Surrounding<'a> {
     pub zone: Option<&'a dyn CivilZone>,
 }
 
-/// Reads `[[product]]` sections; the equipment of ideal cycles is checked against the known.
-pub fn products(root: &Section<'_>, known: &Surrounding<'_>) -> Vec<Placed<Product>> {
+/// Parameters of a recipe, by name.
+pub type Recipe = BTreeMap<String, String>;
+
+/// Reads `[[product]]` sections with the parameters of their recipes; the equipment of ideal cycles is checked
+/// against the known.
+pub fn products(root: &Section<'_>, known: &Surrounding<'_>) -> Vec<(Placed<Product>, Recipe)> {
     let mut products = Vec::new();
     for section in root.tables("product") {
         let id = section.required_key("id", ProductId::parse);
         let name = section.text("name");
         let unit = section.text("unit");
         let cycles = read_cycles(&section, known);
+        let recipe = section.table("parameters").map_or_else(Recipe::new, |parameters| {
+            let texts = parameters.all_texts().into_iter();
+            texts.map(|(name, text)| (name, text.value)).collect()
+        });
         section.finish();
         if let Some(Placed { value: id, span }) = id {
             let name = name.map_or_else(|| id.to_string(), |name| name.value);
             let unit = unit.map_or_else(|| "C62".to_owned(), |unit| unit.value);
-            products.push(Placed { value: Product { id, name, unit, cycles }, span });
+            let product = Placed { value: Product { id, name, unit, cycles }, span };
+            products.push((product, recipe));
         }
     }
     products

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::node::{BrowseName, NodeAddress, PlaceAddress};
 use super::targets::Targets;
-use crate::domain::id::MachineId;
+use crate::domain::id::{MachineId, ProductId};
 use crate::domain::plant::Plant;
 use crate::domain::role::Role;
 use crate::domain::signal::SignalRole;
@@ -29,6 +29,8 @@ pub struct Settings {
     pub machines: Vec<MachineSettings>,
     /// Who may log on.
     pub users: Vec<UserSettings>,
+    /// Parameters of the recipes of products, by name.
+    pub recipes: BTreeMap<ProductId, BTreeMap<String, String>>,
     /// What is aimed at, by equipment and figure.
     pub targets: Targets,
 }
@@ -190,10 +192,53 @@ pub struct MachineSettings {
     pub process_values: Vec<ProcessValueSettings>,
     /// Whether its signals are bound by what it is, as far as they are not configured.
     pub is_bound_by_itself: bool,
+    /// How it is told of the orders of its line, if at all.
+    pub orders: Option<OrderSettings>,
     /// What of its own address space is shown, if anything.
     pub mirror: Option<MirrorSettings>,
     /// What its nameplate says, by the names of OPC 40001-1; empty where nothing was written down.
     pub nameplate: BTreeMap<&'static str, String>,
+}
+
+/// How a machine is told of the orders of its line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OrderSettings {
+    /// The object that takes job orders, if there is one.
+    pub receiver: Option<PlaceAddress>,
+    /// What is written when an order begins, and where.
+    pub writes: Vec<(OrderValue, PlaceAddress)>,
+    /// Methods that are called, and when.
+    pub calls: Vec<(OrderMoment, PlaceAddress)>,
+    /// How long a step may take.
+    pub timeout: Span,
+}
+
+/// What is written of an order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum OrderValue {
+    /// Its number.
+    Order,
+    /// Its product.
+    Product,
+    /// How much is to be made.
+    Quantity,
+    /// Number of the lot to make.
+    Lot,
+    /// A parameter of the recipe, by name.
+    Parameter(String),
+}
+
+/// When something is called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OrderMoment {
+    /// When an order begins.
+    Start,
+    /// When it is interrupted.
+    Pause,
+    /// When it goes on.
+    Resume,
+    /// When it has ended.
+    End,
 }
 
 /// What of a machine's own address space is shown.

@@ -22,7 +22,7 @@ const SLOW_DEFAULT: u32 = 150;
 const STOP_DEFAULT: u32 = 300;
 
 /// Where a signal or value is: a node or a path, and perhaps a field.
-fn read_place(section: &Section<'_>) -> Option<PlaceAddress> {
+pub fn read_place(section: &Section<'_>) -> Option<PlaceAddress> {
     let problems = section.problems();
     let wrong = |text: Placed<String>, what: &str, advice: &str| {
         problems.add(text.span, format!("{:?} is no {what}", text.value), advice);

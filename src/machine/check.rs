@@ -6,7 +6,8 @@ use std::time::Duration;
 use opcua::types::{AttributeId, NodeId, ReadValueId, StatusCode, TimestampsToReturn, Variant};
 
 use super::client::{Dialer, Failure, Session, Target};
-use super::spot::Finder;
+use super::orders;
+use super::spot::{Finder, Place, Start};
 use super::survey::{Pulse, Survey};
 use super::value::{number, raw_value, status};
 use super::{MachineConnection, Watched, duration};
@@ -75,6 +76,22 @@ async fn check_session(
     }
     check_limits(session, connection, problems);
     check_items(session, connection, &survey, problems).await?;
+    let mut finder = Finder::new(session, &survey.namespaces);
+    if let Some(transfer) = &connection.orders {
+        orders::check(session, transfer, &mut finder, problems).await?;
+    }
+    if let Some(scope) = &connection.mirror {
+        let places = [("include", &scope.include), ("write", &scope.write), ("call", &scope.call)];
+        for (key, path) in
+            places.iter().flat_map(|(key, paths)| paths.iter().map(move |p| (key, p)))
+        {
+            let place = Place { start: Start::Path(path.clone()), field: Vec::new() };
+            if let Err((_, why)) = finder.node(&place).await? {
+                let next = "look for it with linewright browse";
+                problems.push(format!("`{key}` of its mirror: {why}; {next}"));
+            }
+        }
+    }
     Ok(survey.product_text())
 }
 

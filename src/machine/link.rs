@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use opcua::types::StatusCode;
@@ -25,6 +25,7 @@ use super::forward::Forward;
 use super::items::{BRIDGED, Item, Watch};
 use super::listening::{Flows, Heard, Listening};
 use super::mirror::{self, MirrorWatch, Tending};
+use super::orders::{self, Memory, Telling};
 use super::recognising::{self, Recognisers};
 use super::survey::{Pulse, Survey};
 use super::{MachineConnection, duration};
@@ -318,7 +319,11 @@ impl Stay {
         let (flows, passport) = (Flows::new(subscribed), session.passport().clone());
         let mirrored =
             self.mirror.as_ref().map(|mirror| Arc::new(MirrorWatch::new(mirror.clone())));
-        let held = Held { found, passport, flows, watch, mirrored, survey, is_recognised: false };
+        let orders = self.connection.orders.as_ref();
+        let told = Memory::of(orders.and_then(|orders| orders.memory.as_deref()));
+        let told = Arc::new(Mutex::new(told));
+        let held =
+            Held { found, passport, flows, watch, mirrored, survey, told, is_recognised: false };
         self.held = Some((self.endpoint, Box::new(held)));
         self.first_values(session, listening, &mut missing).await?;
         let is_whole = match &self.held {
@@ -374,6 +379,7 @@ impl Stay {
         let (mut pulses, _pulse) = pulse(session.clone(), self.link.clock.clone());
         let (mut asked, _mirror) = self.tend_mirror(session).unzip();
         let _recognising = self.recognise(session);
+        let _telling = self.tell_orders(session);
         loop {
             let subscription_wanted = async {
                 match &mut asked {
@@ -401,6 +407,21 @@ impl Stay {
             };
             self.take(session, heard, &mut missing).await?;
         }
+    }
+
+    /// Tells the machine of the orders of its line beside all else, if it is to be told.
+    fn tell_orders(&self, session: &Arc<Session>) -> Option<AbortOnDropHandle<()>> {
+        let (_, held) = self.held.as_ref()?;
+        Some(orders::start(Telling {
+            machine: self.connection.machine.clone(),
+            transfer: self.connection.orders.clone()?,
+            memory: held.told.clone(),
+            session: session.clone(),
+            namespaces: held.survey.namespaces.clone(),
+            engine: self.link.engine.clone(),
+            connections: self.link.connections.clone(),
+            clock: self.link.clock.clone(),
+        }))
     }
 
     /// Lets a machine with which we have begun anew be recognised beside all else, if it is to be.

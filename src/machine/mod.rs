@@ -3,7 +3,8 @@
 //! One task a machine, so that a slow or broken one never delays another. `link` keeps coming back for
 //! ever, by the way that `arrive` finds; `survey` asks a machine about itself, `spot` finds what is
 //! configured, `items` asks for it, `listening` hears what it tells, with `flow`, and `forward` makes facts of it, with
-//! `clock`, `value`, `structure` and `problems`; `backfill` reads what was missed. For engineers,
+//! `clock`, `value`, `structure` and `problems`; `backfill` reads what was missed. `orders` tells it what its
+//! line makes, and `mirror` copies what it shows of itself. For engineers,
 //! `explore` looks around, with `text`, `recognise` tells what a machine is (`recognising` does so while it is connected), and `check` tries what is configured. `client` speaks OPC UA.
 //! Nothing here decides what a value means for production.
 
@@ -21,6 +22,7 @@ mod link;
 mod listening;
 pub mod mirror;
 mod node;
+pub mod orders;
 mod problems;
 pub mod recognise;
 mod recognising;
@@ -82,6 +84,8 @@ pub struct MachineConnection {
     pub items: Vec<(Watched, Place)>,
     /// Whether it is to be recognised, so that its signals are bound by what it is.
     pub is_recognised: bool,
+    /// How it is told of the orders of its line, if at all.
+    pub orders: Option<orders::Transfer>,
     /// What of its address space our server shows, if anything.
     pub mirror: Option<mirror::Scope>,
 }

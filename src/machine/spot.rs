@@ -224,20 +224,29 @@ impl<'a> Finder<'a> {
         Finder { session, namespaces, children: HashMap::new(), layouts: Layouts::default() }
     }
 
+    /// The node at which a place begins; why it is not there, with the code that fits best.
+    pub async fn node(
+        &mut self,
+        place: &Place,
+    ) -> Result<Result<NodeId, (StatusCode, String)>, Failure> {
+        Ok(match &place.start {
+            Start::Node(node) => {
+                node.id(self.namespaces).map_err(|why| (StatusCode::BadNodeIdUnknown, why))
+            }
+            Start::Path(names) => {
+                self.follow(names).await?.map_err(|why| (StatusCode::BadNoMatch, why))
+            }
+        })
+    }
+
     /// Finds a place; why it is not there, with the code that fits best.
     pub async fn find(
         &mut self,
         place: &Place,
     ) -> Result<Result<Spot, (StatusCode, String)>, Failure> {
-        let node = match &place.start {
-            Start::Node(node) => match node.id(self.namespaces) {
-                Ok(id) => id,
-                Err(why) => return Ok(Err((StatusCode::BadNodeIdUnknown, why))),
-            },
-            Start::Path(names) => match self.follow(names).await? {
-                Ok(id) => id,
-                Err(why) => return Ok(Err((StatusCode::BadNoMatch, why))),
-            },
+        let node = match self.node(place).await? {
+            Ok(node) => node,
+            Err(why) => return Ok(Err(why)),
         };
         let question = |attribute: AttributeId| ReadValueId {
             node_id: node.clone(),
@@ -310,7 +319,7 @@ impl<'a> Finder<'a> {
     }
 
     /// The one node of this name below another; none also if there are several.
-    async fn child(
+    pub async fn child(
         &mut self,
         parent: &NodeId,
         namespace: Option<&str>,

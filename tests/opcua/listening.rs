@@ -190,6 +190,7 @@ impl Listening {
             clock_skew_max: Span::from_seconds(10),
             items: items.collect(),
             is_recognised: false,
+            orders: None,
             mirror,
         };
         let link = machine::start(link, connection);

@@ -15,7 +15,7 @@ use super::members::Bound;
 use super::methods::MethodId;
 use super::source::{
     ConfigurationValue, ConnectionValue, FigurePart, KpiValue, LineValue, MachineValue, Source,
-    StopValue,
+    StopValue, TransferValue,
 };
 use super::spoken::{self, SpokenValue};
 use super::told::{self, ConditionKind, ConditionMethod};
@@ -223,6 +223,7 @@ pub fn machine(path: &str, unit: &dyn Fn(&str) -> Option<Variant>) -> Option<Bou
         }
         ["UnexplainedStop", ref below @ ..] => return condition(ConditionKind::Stop, below),
         ["Connection", name] => Source::Connection(connection(name)?),
+        ["OrderTransfer", name] => Source::Transfer(transfer(name)?),
         ["MachineryBuildingBlocks", "Identification", name] => Source::Nameplate(name.to_owned()),
         ["MachineryBuildingBlocks", name, "CurrentState", ref below @ ..] => {
             let machine = match name {
@@ -302,6 +303,17 @@ fn stop(name: &str) -> Option<StopValue> {
         "End" => StopValue::End,
         "Micro" => StopValue::Micro,
         "Actor" => StopValue::Actor,
+        _ => return None,
+    })
+}
+
+fn transfer(name: &str) -> Option<TransferValue> {
+    Some(match name {
+        "Order" => TransferValue::Order,
+        "Moment" => TransferValue::Moment,
+        "Known" => TransferValue::Known,
+        "Reason" => TransferValue::Reason,
+        "Time" => TransferValue::Time,
         _ => return None,
     })
 }

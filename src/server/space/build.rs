@@ -53,6 +53,8 @@ pub struct Builder<'a> {
     pub nameplates: &'a BTreeMap<MachineId, BTreeMap<&'static str, String>>,
     /// The machines that are mirrored.
     pub mirrored: &'a BTreeSet<MachineId>,
+    /// The machines that are told of orders.
+    pub told: &'a BTreeSet<MachineId>,
     /// What is aimed at.
     pub targets: &'a Targets,
     /// What has been built.
@@ -292,6 +294,7 @@ impl Builder<'_> {
             placed: placed.collect(),
             nameplate: nameplate.copied().collect(),
             has_mirror: self.mirrored.contains(&machine.id),
+            has_orders: self.told.contains(&machine.id),
             ..Shape::default()
         };
         let shape = shape.with_signals(machine);

@@ -62,6 +62,8 @@ pub struct SpaceInputs {
     pub mirrors: Mirrors,
     /// The machines that are mirrored.
     pub mirrored: BTreeSet<MachineId>,
+    /// The machines that are told of the orders of their lines.
+    pub told: BTreeSet<MachineId>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Peers that were turned away.
@@ -119,6 +121,7 @@ impl PlantSpace {
             process_units: &inputs.process_units,
             nameplates: &inputs.nameplates,
             mirrored: &inputs.mirrored,
+            told: &inputs.told,
             targets: &inputs.targets,
             instances: Instances::default(),
             shared: HashMap::new(),

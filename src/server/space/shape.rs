@@ -28,6 +28,8 @@ pub struct Shape {
     pub counts_cycles: bool,
     /// Whether it is mirrored.
     pub has_mirror: bool,
+    /// Whether it is told of orders.
+    pub has_orders: bool,
     /// The standards in whose words it tells its state and its mode.
     pub speaks: [Option<Vocabulary>; 2],
 }
@@ -63,6 +65,7 @@ impl Shape {
             }
             ["ProcessValues"] => !self.placed.is_empty(),
             ["Mirror"] => self.has_mirror,
+            ["OrderTransfer"] => self.has_orders,
             ["BaseStateMachine"] => state == Some(Vocabulary::PackMl),
             ["WS_Cur_State"] => state == Some(Vocabulary::Weihenstephan),
             ["UnitModeCurrent"] => mode == Some(Vocabulary::PackMl),

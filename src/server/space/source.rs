@@ -85,6 +85,8 @@ pub enum Source {
     Stop(StopValue),
     /// The link to a machine.
     Connection(ConnectionValue),
+    /// What a machine was told of the orders of its line.
+    Transfer(TransferValue),
     /// A process value of a machine.
     Process(String),
     /// A line.
@@ -165,6 +167,16 @@ pub enum ConnectionValue {
     Binding,
     MirroredNodes,
     MirrorNote,
+}
+
+/// What is said about what a machine was told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TransferValue {
+    Order,
+    Moment,
+    Known,
+    Reason,
+    Time,
 }
 
 /// What is said about the configuration.

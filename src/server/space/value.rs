@@ -9,7 +9,7 @@ use super::job_control::JobControl;
 use super::machinery::{StateMachine, StatePart, item_state, operation_mode};
 use super::source::{
     ConfigurationValue, ConnectionValue, KpiValue, LineValue, MachineValue, Source, StopValue,
-    Subject, Targets,
+    Subject, Targets, TransferValue,
 };
 use super::spoken::{self, SpokenIndexes, SpokenValue};
 use super::stops::{open_stops, stop_value};
@@ -109,6 +109,7 @@ impl Sight<'_> {
             (Source::Machine(value), Subject::Machine(machine)) => self.machine(machine, *value),
             (Source::Counter(role), Subject::Machine(machine)) => self.counter(machine, *role),
             (Source::Stop(value), Subject::Machine(machine)) => self.stop(machine, *value),
+            (Source::Transfer(value), Subject::Machine(machine)) => self.transfer(machine, *value),
             (Source::Connection(value), Subject::Machine(machine)) => {
                 self.connection(machine, *value)
             }
@@ -387,6 +388,18 @@ impl Sight<'_> {
             ConnectionValue::MirrorNote => Variant::from(board.mirror_note),
         };
         self.good(value, board.last_value.unwrap_or(self.view.at))
+    }
+
+    fn transfer(&self, machine: &MachineId, value: TransferValue) -> DataValue {
+        let transfer = self.connections.of(machine).transfer;
+        let value = match value {
+            TransferValue::Order => Variant::from(transfer.order),
+            TransferValue::Moment => Variant::from(transfer.moment),
+            TransferValue::Known => Variant::Boolean(transfer.is_known),
+            TransferValue::Reason => Variant::from(transfer.why),
+            TransferValue::Time => transfer.at.map_or_else(DateTime::null, date_time).into(),
+        };
+        self.good(value, transfer.at.unwrap_or(self.view.at))
     }
 
     fn process(&self, machine: &MachineId, name: &str) -> DataValue {

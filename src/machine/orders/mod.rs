@@ -1,0 +1,71 @@
+//! Telling a machine which job order its line makes: `job` is what it is to know, `receiver` tells it to a
+//! machine that takes job orders (OPC 10031-4), `writing` writes single values and reads them back, and
+//! `telling` does so over a connection until the machine knows it; `memory` outlasts both, and
+//! `check` tries whether it can be told.
+//!
+//! Nothing is told that is not configured, and it is always visible what the machine knows and why it does
+//! not know more. What is told
+//! twice is as if told once, and a method is called once.
+
+mod check;
+mod job;
+mod memory;
+mod receiver;
+mod telling;
+mod writing;
+
+pub use check::check;
+pub use job::Moment;
+pub use memory::Memory;
+pub use telling::{Telling, start};
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::spot::Place;
+use crate::domain::id::ProductId;
+use crate::domain::time::Span;
+
+/// How a machine is told of orders, as it is configured.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Transfer {
+    /// The object that takes job orders, if there is one.
+    pub receiver: Option<Place>,
+    /// What is written when an order begins, and where.
+    pub writes: Vec<(WrittenValue, Place)>,
+    /// Methods without arguments that are called when something has happened to an order.
+    pub calls: Vec<(Moment, Place)>,
+    /// How long a step may take.
+    pub timeout: Span,
+    /// Where it is kept what the machine was told, if anywhere.
+    pub memory: Option<PathBuf>,
+    /// Parameters of recipes, by product and name.
+    pub parameters: BTreeMap<ProductId, BTreeMap<String, String>>,
+}
+
+/// What is written of an order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum WrittenValue {
+    /// Its number.
+    Order,
+    /// Its product.
+    Product,
+    /// How much is to be made.
+    Quantity,
+    /// Number of the lot to make.
+    Lot,
+    /// A parameter of the recipe, by name.
+    Parameter(String),
+}
+
+impl std::fmt::Display for WrittenValue {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            WrittenValue::Order => out.write_str("order"),
+            WrittenValue::Product => out.write_str("product"),
+            WrittenValue::Quantity => out.write_str("quantity"),
+            WrittenValue::Lot => out.write_str("lot"),
+            WrittenValue::Parameter(name) => write!(out, "parameter {name}"),
+        }
+    }
+}
