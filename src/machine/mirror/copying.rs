@@ -17,6 +17,10 @@ use crate::machine::client::{Failure, Session};
 use crate::machine::structure::Layouts;
 use crate::mirror::{CopiedNode, CopiedReference, Copy};
 
+/// Letters of a browse name.
+const NAME_MAX: usize = 512;
+/// Letters of a text for people.
+const TEXT_MAX: usize = 4096;
 /// Bits of AccessLevel that are told on (Part 3 §8.57).
 const READ: u8 = 1;
 const WRITE: u8 = 1 << 1;
@@ -114,13 +118,14 @@ impl Writing<'_> {
     ) {
         for (there, found) in found {
             let id = self.mapping.here(there);
-            if id.is_null() {
+            // A name that no client could ask for is none (Part 3 §8.3).
+            if id.is_null() || found.browse_name.name.as_ref().chars().count() > NAME_MAX {
                 continue;
             }
             let mut said = said.take(there);
             let description = said.extract_if(.., |(at, _)| *at == AttributeId::Description);
             let description = match description.map(|(_, value)| value).next() {
-                Some(Variant::LocalizedText(text)) => *text,
+                Some(Variant::LocalizedText(text)) => bounded(*text),
                 _ => LocalizedText::null(),
             };
             let is_allowed = found.is_allowed && may(found.class, &said);
@@ -128,7 +133,7 @@ impl Writing<'_> {
                 id: id.clone(),
                 class: found.class,
                 browse_name: self.mapping.name_here(&found.browse_name),
-                display_name: found.display_name.clone(),
+                display_name: bounded(found.display_name.clone()),
                 description,
                 type_definition: match found.type_definition.is_null() {
                     true => NodeId::null(),
@@ -226,6 +231,15 @@ impl Writing<'_> {
             add(&above, &subtype, &below);
         }
     }
+}
+
+/// A text for people, of a length that people read.
+fn bounded(mut text: LocalizedText) -> LocalizedText {
+    if text.text.as_ref().len() > TEXT_MAX {
+        let short: String = text.text.as_ref().chars().take(TEXT_MAX).collect();
+        text.text = short.into();
+    }
+    text
 }
 
 /// Whether the machine lets us write a variable or call a method.

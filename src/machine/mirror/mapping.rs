@@ -5,6 +5,7 @@
 //! machines with the same program never collide.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use hashbrown::HashMap;
@@ -18,6 +19,9 @@ use crate::domain::id::MachineId;
 use crate::machine::structure::{Layouts, Rewrite};
 use crate::mirror::{Ground, Mirrors};
 
+/// Namespaces of one machine that are shown.
+const SOURCES_MAX: usize = 200;
+
 /// Ids and values of one machine, here and there.
 pub struct Mapping {
     machine: MachineId,
@@ -29,6 +33,8 @@ pub struct Mapping {
     shared: Vec<Option<u16>>,
     /// Their indexes here as namespaces of the machine.
     sources: Vec<OnceLock<Option<u16>>>,
+    /// How many of these there are.
+    source_count: AtomicUsize,
     /// Indexes here, and which ones they are there.
     back: RwLock<HashMap<u16, u16>>,
     /// Nodes that are the machine's, also where our server has their namespace.
@@ -67,6 +73,7 @@ impl Mapping {
             uris: uris.to_vec(),
             back: RwLock::new(back.collect()),
             shared,
+            source_count: AtomicUsize::new(0),
             sources: uris.iter().map(|_| OnceLock::new()).collect(),
             own: HashSet::new(),
             layouts: Layouts::default(),
@@ -92,6 +99,11 @@ impl Mapping {
     fn source(&self, namespace: u16) -> Option<u16> {
         let uri = self.uris.get(usize::from(namespace))?;
         let found = self.sources.get(usize::from(namespace))?.get_or_init(|| {
+            // Each is kept for ever, so one machine gets only so many.
+            if self.source_count.fetch_add(1, Ordering::Relaxed) >= SOURCES_MAX {
+                tracing::warn!(machine = %self.machine, %uri, "too many namespaces; it is left out");
+                return None;
+            }
             match self.mirrors.namespaces().of_machine(&self.machine, uri) {
                 Ok(index) => {
                     let mut back = self.back.write().unwrap_or_else(PoisonError::into_inner);

@@ -121,6 +121,11 @@ impl MirroredSpace {
         state.owners.get(&id.namespace).cloned()
     }
 
+    /// Whether a namespace is that of a machine, whether it shows anything now or not.
+    pub fn has_namespace(&self, index: u16) -> bool {
+        self.mirrors.namespaces().is_of_machine(index)
+    }
+
     /// The mirror in which a node is.
     pub fn mirror(&self, id: &NodeId) -> Option<Arc<Mirror>> {
         let owner = self.owner(id)?;

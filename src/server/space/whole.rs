@@ -90,7 +90,7 @@ impl Space for WholeSpace {
     }
 
     fn is_remote(&self, id: &NodeId) -> bool {
-        self.mirrored.mirror(id).is_some()
+        self.mirrored.has_namespace(id.namespace)
     }
 
     async fn fetch(&self, ids: &[NodeId]) -> HashMap<NodeId, DataValue> {
