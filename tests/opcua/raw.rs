@@ -43,8 +43,13 @@ pub struct Raw {
 const NO_POLICY: &[u8] = b"http://opcfoundation.org/UA/SecurityPolicy#None";
 
 pub fn hello(url: &str) -> Vec<u8> {
+    hello_taking(url, 0)
+}
+
+/// Says hello as one who takes messages of so many bytes; 0 for any.
+pub fn hello_taking(url: &str, message_max: u32) -> Vec<u8> {
     let mut body = Vec::new();
-    for number in [0_u32, 65_536, 65_536, 0, 0, url.len() as u32] {
+    for number in [0_u32, 65_536, 65_536, message_max, 0, url.len() as u32] {
         body.extend(number.to_le_bytes());
     }
     body.extend(url.as_bytes());
@@ -74,6 +79,16 @@ impl Raw {
         let mut raw = Raw::greet(address).await?;
         raw.open(SecurityTokenRequestType::Issue, 3_600_000).await?;
         Ok(raw)
+    }
+
+    /// Connects as one who takes messages of so many bytes, and logs on.
+    pub async fn session_taking(address: SocketAddr, message_max: u32) -> Raw {
+        let mut raw = Raw::unknown(address).await;
+        raw.write(&hello_taking(&format!("opc.tcp://{address}"), message_max)).await;
+        assert_eq!(&raw.read_frame().await.unwrap().0, b"ACKF");
+        raw.open(SecurityTokenRequestType::Issue, 3_600_000).await.unwrap();
+        raw.log_on().await.unwrap();
+        raw
     }
 
     /// Connects and says nothing.

@@ -277,6 +277,25 @@ async fn what_does_not_fit_into_one_message_comes_in_the_next_ones() {
 }
 
 #[tokio::test]
+async fn a_client_that_takes_small_messages_gets_everything_in_several() {
+    let running = Running::new().await;
+    let mut client = Raw::session_taking(running.server.address, 16_384).await;
+    let known = subscribe(&mut client).await;
+    let mut request = item(&id("text"), 1);
+    request.requested_parameters.queue_size = 100;
+    watch(&mut client, known, vec![request]).await;
+    collect(&mut client, 1).await;
+    let texts: Vec<_> = (0..50).map(|number| format!("{number} {}", "x".repeat(2000))).collect();
+    for text in &texts {
+        running.push(&id("text"), value_at(text.as_str(), DateTime::now()));
+    }
+    let seen = collect(&mut client, texts.len()).await;
+    let seen: Vec<_> = seen.into_iter().map(|(_, value)| value.value.unwrap()).collect();
+    let sent: Vec<_> = texts.iter().map(|text| Variant::from(text.as_str())).collect();
+    assert_eq!(seen, sent);
+}
+
+#[tokio::test]
 async fn silence_can_be_asked_for_and_ended() {
     let running = Running::new().await;
     let mut client = running.session().await;

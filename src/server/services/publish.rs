@@ -254,7 +254,13 @@ impl Publishing {
         let Some(waiting) = waiting else {
             return false;
         };
-        let Some(taken) = subscription.take(around.limits.notifications) else {
+        let bytes = match waiting.channel.response_max {
+            0 => usize::MAX,
+            // One more, as large as all of them, still fits.
+            most => most / 2,
+        };
+        let limits = (around.limits.notifications, bytes);
+        let Some(taken) = subscription.take(limits, around.context) else {
             // Somebody else had it; the request goes on waiting.
             self.lock().requests.push_front(waiting);
             return true;

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use opcua::types::{DataValue, StatusCode, Variant};
+use opcua::types::{BinaryEncodable as _, Context, DataValue, StatusCode, Variant};
 
 /// Info bits of a data value whose neighbour was lost (Part 4 §7.39.1): type DataValue, overflow.
 const OVERFLOW: u32 = 0x0480;
@@ -21,7 +21,19 @@ pub enum Entry {
 /// The selected fields of an event.
 pub type Fields = Box<Vec<Variant>>;
 
+/// Bytes around an entry in a message.
+const AROUND: usize = 40;
+
 impl Entry {
+    /// About how many bytes it takes in a message; never fewer than it does.
+    pub fn size(&self, context: &Context<'_>) -> usize {
+        let inside = match self {
+            Entry::Value(value, _) => value.value.as_ref().map_or(0, |v| v.byte_len(context)),
+            Entry::Event(fields) => fields.iter().map(|field| field.byte_len(context)).sum(),
+        };
+        inside + AROUND
+    }
+
     /// The status with the mark of a loss.
     pub fn status(value: &DataValue, lost: bool) -> Option<StatusCode> {
         if !lost {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use opcua::types::{DataValue, MonitoringMode, TimestampsToReturn};
+use opcua::types::{Context, DataValue, MonitoringMode, TimestampsToReturn};
 use tokio::sync::Notify;
 
 use super::item::{Item, Offered, Watch};
@@ -264,8 +264,12 @@ impl Subscription {
         (state.due != Due::Nothing && !state.closed).then_some(state.pace.priority)
     }
 
-    /// Takes out what is to be sent next.
-    pub fn take(&self, notifications_max: usize) -> Option<Taken> {
+    /// Takes out what is to be sent next: so many notifications at most, and none after so many bytes.
+    pub fn take(
+        &self,
+        (notifications_max, bytes): (usize, usize),
+        context: &Context<'_>,
+    ) -> Option<Taken> {
         let mut state = self.lock();
         if state.due == Due::Nothing || state.closed {
             return None;
@@ -278,7 +282,10 @@ impl Subscription {
             0 => notifications_max,
             limit => limit.min(notifications_max),
         };
-        let notifications = if state.enabled { state.drain(limit) } else { Vec::new() };
+        let notifications = match state.enabled {
+            true => state.drain(limit, bytes, context),
+            false => Vec::new(),
+        };
         let more = state.enabled && state.has_news();
         state.due = if more { Due::News } else { Due::Nothing };
         if notifications.is_empty() {
@@ -374,9 +381,10 @@ impl State {
         })
     }
 
-    fn drain(&mut self, limit: usize) -> Vec<Notification> {
-        let mut notifications = Vec::new();
+    fn drain(&mut self, limit: usize, bytes: usize, context: &Context<'_>) -> Vec<Notification> {
+        let (mut notifications, mut size) = (Vec::new(), 0_usize);
         while notifications.len() < limit
+            && size < bytes
             && let Some(id) = self.news.pop_front()
         {
             let Some(item) = self.items.get_mut(id) else {
@@ -388,8 +396,10 @@ impl State {
             }
             let (settings, weight) = (item.settings, item.weight());
             while notifications.len() < limit
+                && size < bytes
                 && let Some(entry) = item.queue.take()
             {
+                size = size.saturating_add(entry.size(context));
                 self.queued.give(weight);
                 match entry {
                     Entry::Value(..) => self.counters.data_changes += 1,

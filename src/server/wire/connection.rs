@@ -55,6 +55,21 @@ pub(super) struct PeerLimits {
     pub chunks: usize,
 }
 
+/// Bytes of a chunk that are not its message: headers, padding and signature.
+const CHUNK_OVERHEAD: usize = 1024;
+
+impl PeerLimits {
+    /// Largest message that the peer takes, 0 for any.
+    pub fn response_max(self) -> usize {
+        let PeerLimits { chunk, message, chunks } = self;
+        let in_chunks = chunk.saturating_sub(CHUNK_OVERHEAD).saturating_mul(chunks);
+        match (message, in_chunks) {
+            (0, limit) | (limit, 0) => limit,
+            (message, in_chunks) => message.min(in_chunks),
+        }
+    }
+}
+
 /// How a connection ended.
 pub(super) enum End {
     /// The peer has said goodbye or gone.

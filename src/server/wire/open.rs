@@ -83,7 +83,7 @@ impl Connection {
             (id, policy, mode),
             peer,
             (self.peer, std::mem::take(&mut self.endpoint_url)),
-            0,
+            self.limits.response_max(),
             self.sender.clone(),
         );
         self.channel = Some((Channel::new(Side::Server, id, policy, mode), Arc::new(info)));
