@@ -35,7 +35,7 @@ const SECONDS: u64 = 20;
 const REST: Duration = Duration::from_secs(3);
 const NAMESPACE: &str = "urn:bench";
 /// Offered changes a second of all machines together, at which ours is tried.
-const RATES: [u64; 5] = [10_000, 40_000, 60_000, 80_000, 100_000];
+const RATES: [u64; 5] = [10_000, 40_000, 80_000, 120_000, 160_000];
 
 /// One server of a machine.
 struct Machine {
@@ -136,6 +136,10 @@ async fn connect(url: &str) -> Arc<Session> {
         .pki_dir(std::env::temp_dir().join("linewright-bench-watch"))
         .create_sample_keypair(false)
         .session_retry_limit(0)
+        // By default it gives up at the first message with more than a thousand values.
+        .max_array_length(100_000)
+        .max_message_size(64 << 20)
+        .max_chunk_count(10_000)
         .client()
         .unwrap();
     let policy = "http://opcfoundation.org/UA/SecurityPolicy#None";
