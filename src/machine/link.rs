@@ -395,9 +395,14 @@ impl Stay {
                     continue;
                 }
                 Some(answer) = subscription_wanted => {
-                    let subscribed = self.subscribe(session).await?;
-                    let number = subscribed.id;
-                    if let Some((_, held)) = &mut self.held {
+                    // What a mirror cannot have never harms the signals.
+                    let made = match self.subscribe(session).await {
+                        Ok(subscribed) => Ok(subscribed),
+                        Err(failure) if failure.is_broken() => return Err(failure.into()),
+                        Err(failure) => Err(failure.status),
+                    };
+                    let number = made.as_ref().map(|made| made.id).map_err(|status| *status);
+                    if let (Some((_, held)), Ok(subscribed)) = (&mut self.held, made) {
                         held.flows.add(subscribed);
                     }
                     // Who has asked may be gone with what he wanted.

@@ -1,6 +1,7 @@
 //! Recognising a machine while it is connected, beside all else: once after every new beginning with it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -13,6 +14,9 @@ use crate::domain::id::MachineId;
 /// How far it is looked.
 const BOUNDS: Bounds = Bounds { depth: 12, nodes: 20_000, with_server: false };
 
+/// After how long a machine that could not be looked at is looked at again.
+const AGAIN: Duration = Duration::from_secs(30);
+
 /// Where it is told what machines are.
 pub type Recognisers = mpsc::Sender<(MachineId, Recognised)>;
 
@@ -24,11 +28,14 @@ pub fn start(
     tell: Recognisers,
 ) -> AbortOnDropHandle<()> {
     let task = tokio::spawn(async move {
-        match look(&session, &namespaces).await {
-            // Whoever binds may be gone at the end of the program.
-            Ok(recognised) => drop(tell.send((machine, recognised)).await),
-            // Whoever listens notices a broken connection himself, and it is tried again.
-            Err(failure) => tracing::warn!(%machine, "the machine was not recognised: {failure}"),
+        loop {
+            match look(&session, &namespaces).await {
+                // Whoever binds may be gone at the end of the program.
+                Ok(recognised) => return drop(tell.send((machine, recognised)).await),
+                // Whoever listens notices a broken connection himself, and drops this.
+                Err(failure) => tracing::warn!(%machine, "it was not recognised yet: {failure}"),
+            }
+            tokio::time::sleep(AGAIN).await;
         }
     });
     AbortOnDropHandle::new(task)

@@ -167,8 +167,10 @@ impl Mirror {
     /// The value of a watched variable, and what can be said of it while the machine is lost. None where only
     /// the machine knows.
     pub fn value(&self, id: &NodeId, now: Timestamp) -> Option<Arc<DataValue>> {
+        // The link first: when it comes up, what does not hold any more is forgotten before.
+        let link = *read(&self.link);
         let known = read(&self.values).get(id).cloned();
-        let since = match *read(&self.link) {
+        let since = match link {
             Link::Up => return known,
             Link::Down(since) => since,
             Link::Never => {

@@ -310,6 +310,19 @@ async fn a_machine_that_takes_few_items_of_a_subscription_gets_several() {
 }
 
 #[tokio::test]
+async fn a_machine_that_makes_no_second_subscription_counts_on_and_says_why_it_is_not_watched() {
+    let mut limits = test_limits();
+    limits.subscriptions.per_session = 1;
+    let mirrored = Mirrored::with(limits, scope()).await;
+    mirrored.want(&[variable(1)]);
+    until(|| mirrored.status(&variable(1)) == Some(StatusCode::BadTooManySubscriptions)).await;
+    mirrored.push(&id("number"), 7);
+    mirrored.plant.until_counted(7).await;
+    assert_eq!(mirrored.plant.resumed().0, 1, "the link was not broken by that");
+    mirrored.end().await;
+}
+
+#[tokio::test]
 async fn what_a_machine_refuses_to_watch_says_why() {
     let mirrored = Mirrored::new().await;
     mirrored.want(&[id("nowhere"), id("root"), variable(1)]);

@@ -42,6 +42,13 @@ pub struct Watching {
     pub queue: u32,
 }
 
+impl Watching {
+    /// An item that is not made.
+    pub fn refused(status: StatusCode) -> Watching {
+        Watching { status, id: 0, sampling: 0.0, queue: 0 }
+    }
+}
+
 /// What a subscription tells.
 #[derive(Clone, Debug)]
 pub enum Notification {

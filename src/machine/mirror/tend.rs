@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use opcua::types::StatusCode;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -23,8 +24,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// After how long a machine that could not be copied is looked at again.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// Asks for a new subscription, whose number is answered.
-pub type Subscribe = oneshot::Sender<u32>;
+/// Asks for a new subscription, whose number is answered, or why the machine makes none.
+pub type Subscribe = oneshot::Sender<Result<u32, StatusCode>>;
 
 /// Tending the mirror over one connection.
 pub struct Tending {
@@ -51,17 +52,18 @@ pub struct Tending {
 pub fn start(tending: Tending) -> (mpsc::Receiver<Subscribe>, AbortOnDropHandle<()>) {
     let (ask, asked) = mpsc::channel(1);
     let task = tokio::spawn(async move {
-        let machine = tending.mirror.machine.clone();
-        // Whoever listens notices a broken connection himself.
-        if let Err(failure) = tending.tend(ask).await {
-            tracing::debug!(%machine, "the mirror is not tended any more: {failure}");
+        // Whoever listens notices a broken connection himself and drops this; a machine that only was slow is
+        // asked again.
+        while let Err(failure) = tending.tend(&ask).await {
+            tracing::warn!(machine = %tending.mirror.machine, "the mirror is behind: {failure}");
+            tokio::time::sleep(AGAIN).await;
         }
     });
     (asked, AbortOnDropHandle::new(task))
 }
 
 impl Tending {
-    async fn tend(self, ask: mpsc::Sender<Subscribe>) -> Result<(), Failure> {
+    async fn tend(&self, ask: &mpsc::Sender<Subscribe>) -> Result<(), Failure> {
         let is_known = self.watch.mapping().is_some();
         let mapping = match self.watch.mapping() {
             Some(mapping) => mapping,
@@ -81,8 +83,15 @@ impl Tending {
             let now = wanted.borrow_and_update().clone();
             let mut plan = self.watch.plan(&now, duration(self.scope.linger));
             while plan.needs_items() {
-                let Some(subscription) = self.subscription(&ask).await else { return Ok(()) };
                 let at = self.clock.now();
+                let subscription = match self.subscription(ask).await {
+                    Some(Ok(subscription)) => subscription,
+                    Some(Err(status)) => {
+                        self.watch.refuse(&mut plan, status, at);
+                        break;
+                    }
+                    None => return Ok(()),
+                };
                 self.watch.add(&mut plan, subscription, &self.session, at).await?;
             }
             self.watch.remove(&mut plan, &self.session).await?;
@@ -95,7 +104,7 @@ impl Tending {
         }
     }
 
-    /// Copies the machine, again and again until it can be copied.
+    /// Copies the machine, again and again while it refuses something that is needed.
     async fn copy(&self) -> Result<Arc<Mapping>, Failure> {
         loop {
             match self.try_to_copy().await {
@@ -112,7 +121,7 @@ impl Tending {
     }
 
     async fn try_to_copy(&self) -> Result<Arc<Mapping>, Failure> {
-        let unready = || Failure::refused(opcua::types::StatusCode::BadServerHalted);
+        let unready = || Failure::refused(StatusCode::BadServerHalted);
         let ground = self.mirrors.ground().ok_or_else(unready)?;
         let machine = &self.mirror.machine;
         let mapping = Mapping::new(machine, &self.mirrors, ground, &self.namespaces);
@@ -143,16 +152,18 @@ impl Tending {
         }
     }
 
-    /// A subscription with room; none where nobody listens any more.
-    async fn subscription(&self, ask: &mpsc::Sender<Subscribe>) -> Option<u32> {
+    /// A subscription with room, or why the machine makes none; none where nobody listens any more.
+    async fn subscription(&self, ask: &mpsc::Sender<Subscribe>) -> Option<Result<u32, StatusCode>> {
         if let Some(known) = self.watch.subscription(&self.session) {
-            return Some(known);
+            return Some(Ok(known));
         }
         let (answer, answered) = oneshot::channel();
         ask.send(answer).await.ok()?;
-        let subscription = answered.await.ok()?;
-        self.watch.begin(subscription);
-        Some(subscription)
+        let answer = answered.await.ok()?;
+        if let Ok(subscription) = answer {
+            self.watch.begin(subscription);
+        }
+        Some(answer)
     }
 
     fn note(&self, nodes: usize, text: String) {

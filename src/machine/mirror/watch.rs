@@ -214,7 +214,17 @@ impl MirrorWatch {
             if requests.is_empty() {
                 break;
             }
-            let watched = session.watch(subscription, &requests).await?;
+            let watched = match session.watch(subscription, &requests).await {
+                Ok(watched) => watched,
+                Err(failure) if failure.is_broken() => {
+                    // Nobody knows what has become of them; they are asked for again.
+                    self.leave(subscription, &asked);
+                    return Err(failure);
+                }
+                Err(failure) => {
+                    requests.iter().map(|_| Watching::refused(failure.status)).collect()
+                }
+            };
             let mut again = Vec::new();
             let mut state = self.state();
             for (index, Watching { status, id, .. }) in pending.into_iter().zip(watched) {
@@ -239,6 +249,31 @@ impl MirrorWatch {
         }
         self.mirror.changed(refused);
         Ok(())
+    }
+
+    /// None of what is wanted can be watched, and for what reason.
+    pub fn refuse(&self, plan: &mut Plan, status: StatusCode, now: Timestamp) {
+        let mut state = self.state();
+        let mut refused = Vec::with_capacity(plan.add.len());
+        for (id, sampling) in plan.add.drain(..) {
+            let item = Item { handle: 0, at: None, sampling, unwanted: None };
+            state.items.insert(id.clone(), item);
+            refused.push((id, Arc::new(without_value(status, now))));
+        }
+        drop(state);
+        self.mirror.changed(refused);
+    }
+
+    /// Forgets items that were asked for.
+    fn leave(&self, subscription: u32, asked: &[Asked]) {
+        let mut state = self.state();
+        for one in asked {
+            state.handles.remove(&one.handle);
+            state.items.remove(&one.here);
+        }
+        if let Some(count) = state.subscriptions.get_mut(&subscription) {
+            *count = count.saturating_sub(asked.len());
+        }
     }
 
     /// Notes items before they are asked for: a machine may tell of them before it has answered.

@@ -45,18 +45,12 @@ pub struct Telling {
 
 /// Tells until the handle is dropped.
 pub fn start(telling: Telling) -> AbortOnDropHandle<()> {
-    let task = tokio::spawn(async move {
-        let machine = telling.machine.clone();
-        // Whoever listens notices a broken connection himself.
-        if let Err(failure) = telling.tell().await {
-            tracing::debug!(%machine, "the machine is told nothing any more: {failure}");
-        }
-    });
+    let task = tokio::spawn(telling.tell());
     AbortOnDropHandle::new(task)
 }
 
 impl Telling {
-    async fn tell(self) -> Result<(), Failure> {
+    async fn tell(self) {
         let mut views = self.engine.views();
         loop {
             let view = views.borrow_and_update().clone();
@@ -68,7 +62,9 @@ impl Telling {
                 (step, is_repeated)
             };
             if let Some(step) = step {
-                match self.take(&step, is_repeated).await? {
+                // Whoever listens notices a broken connection himself, and drops this.
+                let taken = self.take(&step, is_repeated).await;
+                match taken.unwrap_or_else(|failure| Err(failure.to_string())) {
                     Ok(()) => {
                         if let Err(error) = self.memory().note(step.told()) {
                             let machine = &self.machine;
@@ -90,7 +86,7 @@ impl Telling {
                 }
             };
             tokio::select! {
-                changed = views.changed(), if waits.is_none() => if changed.is_err() { return Ok(()) },
+                changed = views.changed(), if waits.is_none() => if changed.is_err() { return },
                 () = wait => {}
             }
         }
