@@ -10,12 +10,10 @@ import json
 import re
 import signal
 import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 from ports import free_ports
-from programs import Bridge, Programs, fail, wait_until
+from programs import Bridge, Programs, fail, wait_until, run_with_programs
 
 HERE = Path(__file__).parent
 PLANT = """
@@ -166,16 +164,7 @@ def up(bridge, machine):
 
 
 def main():
-    binary = str(Path(sys.argv[1]).resolve())
-    with tempfile.TemporaryDirectory() as directory:
-        programs = Programs(Path(directory))
-        try:
-            run(binary, Path(directory), programs)
-        except BaseException:
-            programs.show()
-            raise
-        finally:
-            programs.stop()
+    run_with_programs(run)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import datetime
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 from certificates import make
 from machines import PLANT
 from ports import free_ports
-from programs import Bridge, Programs, fail, wait_until
+from programs import Bridge, Programs, fail, wait_until, run_with_programs
 
 HERE = Path(__file__).parent
 # Nodes that are read at once.
@@ -362,17 +361,8 @@ def run(binary, directory, programs):
 
 
 def main():
-    binary = str(Path(sys.argv[1]).resolve())
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as directory:
-        programs = Programs(Path(directory))
-        try:
-            run(binary, Path(directory), programs)
-        except BaseException:
-            programs.show()
-            raise
-        finally:
-            programs.stop()
+    run_with_programs(run)
     print(f"mirror: machines are shown as they are ({time.monotonic() - began:.0f} s)")
 
 

@@ -6,15 +6,13 @@ Usage: orders.py BINARY. The machine is by node-opcua, with the official nodeset
 
 import asyncio
 import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 from asyncua import Client, ua
 
 from machines import PLANT
 from ports import free_ports
-from programs import Bridge, Programs, fail, wait_until
+from programs import Bridge, Programs, fail, wait_until, run_with_programs
 
 HERE = Path(__file__).parent
 MACHINE = """
@@ -143,16 +141,7 @@ def run(binary, directory, programs):
 
 
 def main():
-    binary = str(Path(sys.argv[1]).resolve())
-    with tempfile.TemporaryDirectory() as directory:
-        programs = Programs(Path(directory))
-        try:
-            run(binary, Path(directory), programs)
-        except BaseException:
-            programs.show()
-            raise
-        finally:
-            programs.stop()
+    run_with_programs(run)
     print("orders: a foreign machine knows the orders of its line")
 
 

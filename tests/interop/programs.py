@@ -8,9 +8,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 INSTANT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
@@ -93,3 +95,18 @@ class Programs:
         for name, _ in self.running:
             text = (self.directory / f"{name}.log").read_text(errors="replace")
             print(f"--- {name}\n{text[-3000:]}", file=sys.stderr)
+
+
+def run_with_programs(run):
+    """Runs a test with the binary that the command line names, a directory of its own, and programs that end with
+    it; when it fails, what they have said is shown."""
+    binary = str(Path(sys.argv[1]).resolve())
+    with tempfile.TemporaryDirectory() as directory:
+        programs = Programs(Path(directory))
+        try:
+            run(binary, Path(directory), programs)
+        except BaseException:
+            programs.show()
+            raise
+        finally:
+            programs.stop()
