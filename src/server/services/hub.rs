@@ -3,7 +3,7 @@
 //! A value is handed over once and shared. Nothing is done for a node that nobody watches.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use hashbrown::{HashMap, HashSet};
@@ -105,6 +105,9 @@ pub struct Hub {
     /// The watched nodes, until that changes.
     watched: Mutex<Option<Arc<Vec<Arc<Spot>>>>>,
     items: AtomicUsize,
+    /// Held by whoever tells an event. A refresh holds it from what it looks at to its end, so that
+    /// no condition is told as it was after it has been told as it is.
+    telling: Mutex<()>,
 }
 
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
@@ -278,9 +281,15 @@ impl Hub {
         self.push(&marked.collect::<Vec<_>>());
     }
 
+    /// Keeps every other event back for as long as it is held.
+    pub fn alone(&self) -> MutexGuard<'_, ()> {
+        self.telling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Hands an event to those who watch its source, what is above that, or the server. Each of
     /// their items gets it once.
     pub fn emit(&self, space: &dyn Space, event: &Event) {
+        let _alone = self.alone();
         let mut places = vec![event.source.clone()];
         places.extend(space.notifiers(&event.source));
         places.push(ObjectId::Server.into());
@@ -308,7 +317,7 @@ impl Hub {
     }
 
     /// Hands an event to the items of one subscription, or one of them, that watch a place where it is
-    /// seen; to every one of them where all are meant.
+    /// seen; to every one of them where all are meant. Whoever calls it is [`Self::alone`].
     pub fn emit_to(
         &self,
         space: &dyn Space,

@@ -49,6 +49,7 @@ impl Services {
         };
         let begin = mark(ObjectTypeId::RefreshStartEventType, "the refresh begins");
         let end = mark(ObjectTypeId::RefreshEndEventType, "the refresh is complete");
+        let _alone = self.hub.alone();
         let retained = self.space.retained();
         let to = (subscription, item);
         // Both marks go to every item, wherever it watches and whatever its filter wants.
