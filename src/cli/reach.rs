@@ -111,6 +111,7 @@ pub fn scope(settings: &MirrorSettings) -> Scope {
         exclude: paths(&settings.exclude),
         write: paths(&settings.write),
         call: paths(&settings.call),
+        events: settings.events,
         nodes_max: usize::try_from(settings.nodes).unwrap_or(usize::MAX),
         timeout: settings.timeout,
         linger: settings.linger,

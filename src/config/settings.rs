@@ -254,6 +254,8 @@ pub struct MirrorSettings {
     pub write: Vec<Vec<BrowseName>>,
     /// Where methods may be called.
     pub call: Vec<Vec<BrowseName>>,
+    /// Whether events and conditions are told on.
+    pub events: bool,
     /// Nodes at most.
     pub nodes: u64,
     /// How long a write or a call may take.

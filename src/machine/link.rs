@@ -452,7 +452,6 @@ impl Stay {
             watch: held.mirrored.clone()?,
             scope: self.connection.mirror.clone()?,
             session: session.clone(),
-            namespaces: held.survey.namespaces.clone(),
             clock: self.link.clock.clone(),
             connections: self.link.connections.clone(),
         }))

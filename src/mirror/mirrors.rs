@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 use std::time::Duration;
 
 use hashbrown::HashMap;
@@ -13,6 +15,7 @@ use opcua::types::{DataValue, DateTime, NamespaceMap, NodeId, StatusCode};
 use tokio::sync::{broadcast, watch};
 
 use super::copy::Copy;
+use super::events::{Belief, Conditions, Happened, missed};
 use super::kept::{self, Made};
 use super::namespaces::Namespaces;
 use super::remote::{Ground, Remote};
@@ -24,11 +27,15 @@ use crate::domain::time::{Span, Timestamp};
 
 /// Batches of changes that may wait for the server; more are told as a loss.
 const BATCHES: usize = 4096;
+/// Messages with events that may wait for the server; more are told as a loss.
+const EVENTS: usize = 1024;
 
 /// Changes of variables, in order.
 pub type Batch = Arc<[(NodeId, Arc<DataValue>)]>;
 /// What is told of all machines.
 pub type Changes = broadcast::Receiver<Batch>;
+/// Events of machines, in order.
+pub type Events = broadcast::Receiver<Arc<[Arc<Happened>]>>;
 /// Variables that somebody looks at, and how often a value is wanted at least.
 pub type Wanted = HashMap<NodeId, Duration>;
 
@@ -64,10 +71,12 @@ pub struct Mirror {
     /// What was copied, until it is shown.
     copy: Mutex<Option<Copy>>,
     values: RwLock<HashMap<NodeId, Arc<DataValue>>>,
+    conditions: Mutex<Conditions>,
     link: RwLock<Link>,
     remote: RwLock<Option<Arc<dyn Remote>>>,
     wanted: watch::Sender<Arc<Wanted>>,
     changes: broadcast::Sender<Batch>,
+    events: broadcast::Sender<Arc<[Arc<Happened>]>>,
     copied: watch::Sender<u64>,
 }
 
@@ -119,6 +128,7 @@ impl Mirror {
     /// The machine cannot be reached any more.
     pub fn down(&self, at: Timestamp) {
         *write(&self.remote) = None;
+        self.conditions().unheard();
         let mut link = write(&self.link);
         if *link == Link::Up {
             *link = Link::Down(at);
@@ -150,6 +160,96 @@ impl Mirror {
         if !changes.is_empty() {
             // Without a server nobody listens.
             let _ = self.changes.send(changes.into());
+        }
+    }
+
+    fn conditions(&self) -> MutexGuard<'_, Conditions> {
+        self.conditions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something has happened at the machine, in this order.
+    pub fn happened(&self, happened: Vec<Happened>) {
+        let all: Arc<[Arc<Happened>]> = happened.into_iter().map(Arc::new).collect();
+        let mut conditions = self.conditions();
+        all.iter().for_each(|one| conditions.note(one));
+        // While nothing else can be told of the conditions, so that the order is theirs.
+        let _ = self.events.send(all);
+    }
+
+    fn tell_events(&self, happened: Vec<Happened>) {
+        if !happened.is_empty() {
+            // Without a server nobody listens.
+            let _ = self.events.send(happened.into_iter().map(Arc::new).collect());
+        }
+    }
+
+    /// Events are heard from now on; if they were before, some may be missing.
+    pub fn events_begin(&self, now: Timestamp) {
+        let was_heard = self.conditions().begin();
+        if was_heard {
+            let why = "events of the machine may be missing: it was not heard for a while";
+            self.events_missed(now, why.into());
+        }
+    }
+
+    /// Whether events of the machine are told.
+    pub fn has_events(&self) -> bool {
+        self.conditions().was_heard()
+    }
+
+    /// No events are heard for now.
+    pub fn events_unheard(&self) {
+        self.conditions().unheard();
+    }
+
+    /// No event was missed: the conditions are as the machine has told them.
+    pub fn events_heard_on(&self) {
+        let again = self.conditions().believe();
+        self.tell_events(again);
+    }
+
+    /// Events may have happened that were not heard, and why.
+    pub fn events_missed(&self, now: Timestamp, why: String) {
+        self.tell_events(vec![missed(&self.machine, date_time(now), why)]);
+    }
+
+    /// The machine begins to tell all of its conditions.
+    pub fn refresh_begins(&self) {
+        self.conditions().refresh_begins();
+    }
+
+    /// The machine has told all of its conditions; those that it has not told of are over.
+    pub fn refresh_ends(&self, now: Timestamp) {
+        let over = self.conditions().refresh_ends(date_time(now));
+        self.tell_events(over);
+    }
+
+    /// The machine does not tell which conditions it has; those from before are not known any more.
+    pub fn no_refresh(&self, now: Timestamp) {
+        let over = self.conditions().forget(date_time(now));
+        self.tell_events(over);
+    }
+
+    /// The conditions that somebody has still to do something about, with what can be said of them.
+    pub fn retained(&self, now: Timestamp) -> Vec<Happened> {
+        let link = *read(&self.link);
+        let conditions = self.conditions();
+        let belief = match link {
+            Link::Up if !conditions.is_unheard() => Belief::Told,
+            Link::Down(since) if now - since >= self.linger => {
+                Belief::Doubtful(StatusCode::BadNoCommunication)
+            }
+            _ => Belief::Doubtful(StatusCode::UncertainNoCommunicationLastUsableValue),
+        };
+        conditions.retained(belief)
+    }
+
+    /// Tells of the conditions of a machine that is lost for a while, that nobody knows them any more; once.
+    pub fn tell_doubt(&self, now: Timestamp) {
+        let Link::Down(since) = *read(&self.link) else { return };
+        if now - since >= self.linger {
+            let doubted = self.conditions().doubt(StatusCode::BadNoCommunication, date_time(now));
+            self.tell_events(doubted);
         }
     }
 
@@ -236,6 +336,7 @@ struct Shared {
     ground: OnceLock<Arc<dyn Ground>>,
     mirrors: RwLock<BTreeMap<MachineId, Arc<Mirror>>>,
     changes: broadcast::Sender<Batch>,
+    events: broadcast::Sender<Arc<[Arc<Happened>]>>,
     copied: watch::Sender<u64>,
 }
 
@@ -247,6 +348,7 @@ impl Mirrors {
         clock: Arc<dyn Clock>,
     ) -> Mirrors {
         let (changes, _) = broadcast::channel(BATCHES);
+        let (events, _) = broadcast::channel(EVENTS);
         let (copied, _) = watch::channel(0);
         let (ground, mirrors) = (OnceLock::new(), RwLock::default());
         Mirrors {
@@ -257,6 +359,7 @@ impl Mirrors {
                 ground,
                 mirrors,
                 changes,
+                events,
                 copied,
             }),
         }
@@ -299,10 +402,12 @@ impl Mirrors {
             file,
             copy: Mutex::new(copy),
             values: RwLock::default(),
+            conditions: Mutex::default(),
             link: RwLock::new(Link::Never),
             remote: RwLock::default(),
             wanted: watch::channel(Arc::default()).0,
             changes: self.shared.changes.clone(),
+            events: self.shared.events.clone(),
             copied: self.shared.copied.clone(),
         });
         write(&self.shared.mirrors).insert(machine.clone(), mirror.clone());
@@ -328,6 +433,11 @@ impl Mirrors {
     /// What changes from now on.
     pub fn changes(&self) -> Changes {
         self.shared.changes.subscribe()
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> Events {
+        self.shared.events.subscribe()
     }
 
     /// Counts on whenever a mirror shows other nodes, or there is another mirror.

@@ -6,13 +6,15 @@
 //! somebody waits.
 
 mod copy;
+mod events;
 mod kept;
 mod mirrors;
 mod namespaces;
 mod remote;
 
 pub use copy::{CopiedNode, CopiedReference, Copy};
+pub use events::{Happened, Path, event_id, event_id_there};
 pub use kept::write;
-pub use mirrors::{Batch, Changes, Mirror, Mirrors, Wanted, without_value};
+pub use mirrors::{Batch, Changes, Events, Mirror, Mirrors, Wanted, without_value};
 pub use namespaces::{NAMESPACES_MAX, Namespaces};
 pub use remote::{Called, Ground, HistoryRead, HistorySlice, Remote};

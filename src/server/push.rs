@@ -1,8 +1,9 @@
 //! Hands values to those who watch them: every value of a machine that has become durable, what has
 //! changed in the published picture, and each second what time itself changes; and the events of
 //! notices. Nothing is computed for a node that nobody watches. What machines show of themselves is
-//! handed over by [`mirrored`].
+//! handed over by [`mirrored`], what happens at them by [`happened`].
 
+pub mod happened;
 pub mod mirrored;
 
 use std::collections::{HashMap, HashSet};

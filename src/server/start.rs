@@ -171,7 +171,10 @@ pub async fn start(
     let (services, stop) = (server.services.clone(), server.stop.clone());
     let state = server.state.clone();
     let shown: Arc<dyn Space> = space.clone();
-    let mirrored = push::mirrored::run(space.clone(), mirrors, services.clone(), stop.clone());
+    let mirrored =
+        push::mirrored::run(space.clone(), mirrors.clone(), services.clone(), stop.clone());
+    let happened = push::happened::run(space.clone(), mirrors, services.clone(), stop.clone());
+    server.tasks.push(tokio::spawn(happened));
     server.tasks.push(tokio::spawn(mirrored));
     server.tasks.push(tokio::spawn(push::run(shown, services, engine.clone(), stop.clone())));
     server.tasks.push(tokio::spawn(show_health(state, engine, stop)));

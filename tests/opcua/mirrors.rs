@@ -31,6 +31,7 @@ fn scope() -> Scope {
         exclude: vec![path("root/plant"), path("root/texts")],
         write: vec![path("root/writable")],
         call: Vec::new(),
+        events: true,
         nodes_max: 100,
         timeout: Span::from_seconds(5),
         linger: Span::from_millis(1500),

@@ -51,6 +51,7 @@ fn of_class(class: NodeClass) -> &'static [AttributeId] {
             AttributeId::MinimumSamplingInterval,
             AttributeId::Historizing,
         ],
+        NodeClass::Object => &[AttributeId::Description, AttributeId::EventNotifier],
         NodeClass::Method => {
             &[AttributeId::Description, AttributeId::Executable, AttributeId::UserExecutable]
         }

@@ -9,6 +9,7 @@ use opcua::types::{
 };
 
 use super::attributes::{self, Said};
+use super::event_types::{EventTypes, event_types};
 use super::mapping::Mapping;
 use super::scope::Scope;
 use super::types::{Types, structure};
@@ -25,6 +26,8 @@ const TEXT_MAX: usize = 4096;
 const READ: u8 = 1;
 const WRITE: u8 = 1 << 1;
 const HISTORY_READ: u8 = 1 << 2;
+/// Bit of EventNotifier that is told on (Part 3 §8.59).
+const SUBSCRIBE: u8 = 1;
 
 /// What a copy has come to.
 pub struct Copied {
@@ -32,6 +35,8 @@ pub struct Copied {
     pub copy: Copy,
     /// Ids and values of both sides.
     pub mapping: Mapping,
+    /// Which events it tells; none where it tells none, or none is wanted.
+    pub events: Option<EventTypes>,
     /// What is not as it is configured, in plain words.
     pub notes: Vec<String>,
 }
@@ -55,8 +60,16 @@ pub async fn copy(
     let ids: Vec<NodeId> = walked.nodes.keys().cloned().collect();
     let mut said = Said::default();
     attributes::read(session, &ids, &walked.nodes, &mut said).await?;
+    let events = match scope.events {
+        true => event_types(session).await?,
+        false => None,
+    };
+    if events.as_ref().is_some_and(|events| events.is_cut) {
+        notes.push("the machine has too many types of events; some come with less".into());
+    }
     let mut types = Types::new(session, &mapping);
-    let used = types_of(&walked.nodes);
+    let mut used = types_of(&walked.nodes);
+    used.extend(events.iter().flat_map(|events| events.types.iter().cloned()));
     let data_types = ids.iter().filter_map(|id| said.data_type(id)).collect();
     types.copy(used, data_types).await?;
     if types.is_cut {
@@ -65,15 +78,19 @@ pub async fn copy(
     let Types { nodes: type_nodes, said: types_said, above, data_types, .. } = types;
     let layouts = layouts(session, &data_types, &mut notes).await?;
     let own: HashSet<NodeId> = walked.nodes.keys().chain(type_nodes.keys()).cloned().collect();
-    mapping.complete(own, layouts);
-    let writing = Writing { mapping: &mapping, context: &session.context().context() };
+    mapping.complete(own, scope.is_all(), layouts);
+    let writing = Writing {
+        mapping: &mapping,
+        context: &session.context().context(),
+        has_events: events.is_some(),
+    };
     let mut nodes = HashMap::new();
     writing.write(&walked.nodes, said, &mut nodes);
     writing.write(&type_nodes, types_said, &mut nodes);
     writing.refer(walked.nodes.iter().chain(&type_nodes), &above, &mut nodes);
     let roots = walked.roots.iter().map(|id| mapping.here(id)).filter(|id| !id.is_null());
     let copy = Copy { roots: roots.collect(), nodes: nodes.into_values().collect() };
-    Ok(Copied { copy, mapping, notes })
+    Ok(Copied { copy, mapping, events, notes })
 }
 
 fn types_of(nodes: &HashMap<NodeId, Found>) -> HashSet<NodeId> {
@@ -107,6 +124,8 @@ async fn layouts(
 struct Writing<'a> {
     mapping: &'a Mapping,
     context: &'a Context<'a>,
+    /// Whether events of the machine are told on.
+    has_events: bool,
 }
 
 impl Writing<'_> {
@@ -163,6 +182,10 @@ impl Writing<'_> {
                     Variant::Byte(access & (READ | HISTORY_READ) | write)
                 }
                 (AttributeId::Executable, _) => Variant::Boolean(is_allowed),
+                (AttributeId::EventNotifier, Variant::Byte(bits)) => {
+                    // History of events is not told on.
+                    Variant::Byte(if self.has_events { bits & SUBSCRIBE } else { 0 })
+                }
                 (AttributeId::DataTypeDefinition, value) => self.definition(value),
                 (AttributeId::DataType, Variant::NodeId(id)) => self.mapping.here(&id).into(),
                 (_, value) => value,

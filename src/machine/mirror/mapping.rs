@@ -39,6 +39,8 @@ pub struct Mapping {
     back: RwLock<HashMap<u16, u16>>,
     /// Nodes that are the machine's, also where our server has their namespace.
     own: HashSet<NodeId>,
+    /// Whether all of the machine is mirrored.
+    is_all: bool,
     /// How structures are laid out.
     layouts: Layouts,
 }
@@ -76,13 +78,25 @@ impl Mapping {
             source_count: AtomicUsize::new(0),
             sources: uris.iter().map(|_| OnceLock::new()).collect(),
             own: HashSet::new(),
+            is_all: false,
             layouts: Layouts::default(),
         }
     }
 
-    /// Says which nodes are the machine's, and how its structures are laid out.
-    pub fn complete(&mut self, own: HashSet<NodeId>, layouts: Layouts) {
-        (self.own, self.layouts) = (own, layouts);
+    /// Says which nodes are the machine's, whether these are all that it has, and how its structures are laid
+    /// out.
+    pub fn complete(&mut self, own: HashSet<NodeId>, is_all: bool, layouts: Layouts) {
+        (self.own, self.is_all, self.layouts) = (own, is_all, layouts);
+    }
+
+    /// Whether a node of the machine is mirrored.
+    pub fn is_own(&self, id: &NodeId) -> bool {
+        self.own.contains(id)
+    }
+
+    /// Whether all of the machine is mirrored, so that nothing of it is to be left out.
+    pub fn is_all(&self) -> bool {
+        self.is_all
     }
 
     /// The id under which our server would have a node, were it no one of the machine's.
@@ -286,7 +300,7 @@ mod tests {
         let uris = ["http://opcfoundation.org/UA/", "urn:plc", "urn:di"].map(str::to_owned);
         let mut mapping = Mapping::new(&machine, &mirrors, Arc::new(Types), &uris);
         let device_set = HashSet::from([NodeId::new(2, 5001)]);
-        mapping.complete(device_set, Layouts::default());
+        mapping.complete(device_set, true, Layouts::default());
         mapping
     }
 

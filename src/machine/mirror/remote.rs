@@ -5,18 +5,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use opcua::types::{
-    AttributeId, DataValue, NodeId, NumericRange, ReadValueId, StatusCode, TimestampsToReturn,
-    Variant, WriteValue,
+    AttributeId, DataValue, MethodId, NodeId, NumericRange, ReadValueId, StatusCode,
+    TimestampsToReturn, Variant, WriteValue,
 };
 
 use super::mapping::{Mapping, To};
 use super::watch::received;
 use crate::app::clock::Clock;
+use crate::domain::id::MachineId;
 use crate::machine::client::{Failure, FailureKind, Session};
-use crate::mirror::{Called, HistoryRead, HistorySlice, Remote, without_value};
+use crate::mirror::{Called, HistoryRead, HistorySlice, Remote, event_id_there, without_value};
 
 /// A machine while it can be reached.
 pub struct ReachedMachine {
+    /// Its name here.
+    pub machine: MachineId,
     /// The session.
     pub session: Arc<Session>,
     /// Ids and values of both sides.
@@ -39,6 +42,15 @@ impl ReachedMachine {
         }
     }
 
+    /// The arguments of such a method, with the id that the machine has given to the event.
+    fn of_event(&self, inputs: &[Variant]) -> Option<Vec<Variant>> {
+        let mut inputs = inputs.to_vec();
+        if let Some(Variant::ByteString(id)) = inputs.first_mut() {
+            *id = event_id_there(&self.machine, id)?;
+        }
+        Some(inputs)
+    }
+
     fn value_there(&self, value: Variant) -> Variant {
         self.mapping.value(value, To::There, &self.session.context().context())
     }
@@ -46,6 +58,17 @@ impl ReachedMachine {
     fn value_here(&self, value: Variant) -> Variant {
         self.mapping.value(value, To::Here, &self.session.context().context())
     }
+}
+
+/// Whether a method is about an event, which its first argument names (Part 9 §5.5.6, §5.7.3, §5.7.4).
+fn is_about_event(method: &NodeId) -> bool {
+    [
+        MethodId::AcknowledgeableConditionType_Acknowledge,
+        MethodId::AcknowledgeableConditionType_Confirm,
+        MethodId::ConditionType_AddComment,
+    ]
+    .into_iter()
+    .any(|one| *method == NodeId::from(one))
 }
 
 /// What a failure is for a client of ours: that of a machine's session is not that of his.
@@ -96,6 +119,15 @@ impl Remote for ReachedMachine {
     }
 
     async fn call(&self, object: &NodeId, method: &NodeId, inputs: &[Variant]) -> Called {
+        let inputs = match is_about_event(method) {
+            true => match self.of_event(inputs) {
+                Some(inputs) => inputs,
+                None => {
+                    return Called { status: StatusCode::BadEventIdUnknown, ..Called::default() };
+                }
+            },
+            false => inputs.to_vec(),
+        };
         let inputs = inputs.iter().map(|input| self.value_there(input.clone())).collect();
         let (object, method) = (self.mapping.there(object), self.mapping.there(method));
         let called = self.session.call(object, method, inputs, self.timeout);

@@ -20,6 +20,8 @@ pub struct Scope {
     pub write: Vec<Vec<Name>>,
     /// Where methods may be called.
     pub call: Vec<Vec<Name>>,
+    /// Whether events and conditions are told on.
+    pub events: bool,
     /// Nodes at most.
     pub nodes_max: usize,
     /// How long a write or a call may take.
@@ -51,8 +53,13 @@ pub struct Candidate<'a> {
 impl Scope {
     /// All of it that decides what is copied, as a text.
     pub fn key(&self) -> String {
-        let Scope { include, types, exclude, write, call, nodes_max, .. } = self;
-        format!("{include:?} {types:?} {exclude:?} {write:?} {call:?} {nodes_max}")
+        let Scope { include, types, exclude, write, call, events, nodes_max, .. } = self;
+        format!("{include:?} {types:?} {exclude:?} {write:?} {call:?} {events} {nodes_max}")
+    }
+
+    /// Whether all that the machine has of its own is mirrored.
+    pub fn is_all(&self) -> bool {
+        self.include.is_empty() && self.types.is_empty() && self.exclude.is_empty()
     }
 
     /// How a node stands, below one that stands so; none where it is left out.
@@ -122,6 +129,7 @@ mod tests {
             exclude: exclude.iter().map(|path| names(path)).collect(),
             write: vec![names("Press/Set")],
             call: Vec::new(),
+            events: true,
             nodes_max: 100,
             timeout: Span::from_seconds(5),
             linger: Span::from_seconds(10),

@@ -1,8 +1,9 @@
 //! Tending the mirror of a machine over one connection: the machine is copied where it was not, and then
-//! what somebody looks at is watched.
+//! what somebody looks at is watched, and its events are heard. A machine that says that its nodes have
+//! changed is copied anew.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use opcua::types::StatusCode;
 use tokio::sync::{mpsc, oneshot};
@@ -17,12 +18,15 @@ use crate::app::clock::Clock;
 use crate::app::connection::Connections;
 use crate::machine::client::{Failure, Session};
 use crate::machine::duration;
+use crate::machine::survey::Survey;
 use crate::mirror::{Copy, Mirror, Mirrors, write};
 
 /// How often it is looked after what nobody looks at any more.
 const TICK: Duration = Duration::from_secs(1);
 /// After how long a machine that could not be copied is looked at again.
 const AGAIN: Duration = Duration::from_secs(30);
+/// How often a machine that says that its nodes have changed is copied at most.
+const COPIED_AGAIN: Duration = Duration::from_secs(10);
 
 /// Asks for a new subscription, whose number is answered, or why the machine makes none.
 pub type Subscribe = oneshot::Sender<Result<u32, StatusCode>>;
@@ -39,8 +43,6 @@ pub struct Tending {
     pub scope: Scope,
     /// The session.
     pub session: Arc<Session>,
-    /// Namespace URIs of the machine by its indexes.
-    pub namespaces: Vec<String>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Where people see how the mirror is.
@@ -64,22 +66,29 @@ pub fn start(tending: Tending) -> (mpsc::Receiver<Subscribe>, AbortOnDropHandle<
 
 impl Tending {
     async fn tend(&self, ask: &mpsc::Sender<Subscribe>) -> Result<(), Failure> {
-        let is_known = self.watch.mapping().is_some();
-        let mapping = match self.watch.mapping() {
+        let known = self.watch.mapping();
+        let is_known = known.is_some();
+        let mapping = match known {
             Some(mapping) => mapping,
             None => self.copy().await?,
         };
-        self.mirror.up(
-            Arc::new(ReachedMachine {
-                session: self.session.clone(),
-                mapping,
-                clock: self.clock.clone(),
-                timeout: duration(self.scope.timeout),
-            }),
-            is_known,
-        );
+        self.up(mapping, is_known);
+        if self.watch.hearing.is_heard() {
+            self.mirror.events_heard_on();
+        }
+        let mut copied = Instant::now();
+        let mut is_otherwise = false;
         let mut wanted = self.mirror.wanted();
         loop {
+            if !self.hear(ask).await? {
+                return Ok(());
+            }
+            is_otherwise |= self.watch.hearing.take_otherwise();
+            if is_otherwise && copied.elapsed() >= COPIED_AGAIN {
+                let mapping = self.copy().await?;
+                self.up(mapping, true);
+                (is_otherwise, copied) = (false, Instant::now());
+            }
             let now = wanted.borrow_and_update().clone();
             let mut plan = self.watch.plan(&now, duration(self.scope.linger));
             while plan.needs_items() {
@@ -95,13 +104,55 @@ impl Tending {
                 self.watch.add(&mut plan, subscription, &self.session, at).await?;
             }
             self.watch.remove(&mut plan, &self.session).await?;
-            let lingers = self.watch.lingers();
+            let hearing = &self.watch.hearing;
+            let lingers = self.watch.lingers() || hearing.wants_refresh() || is_otherwise;
             tokio::select! {
                 changed = wanted.changed() => if changed.is_err() { return Ok(()) },
                 () = self.watch.again() => {}
                 () = tokio::time::sleep(TICK), if lingers => {}
             }
         }
+    }
+
+    fn up(&self, mapping: Arc<Mapping>, nothing_was_missed: bool) {
+        self.mirror.up(
+            Arc::new(ReachedMachine {
+                machine: self.mirror.machine.clone(),
+                session: self.session.clone(),
+                mapping,
+                clock: self.clock.clone(),
+                timeout: duration(self.scope.timeout),
+            }),
+            nothing_was_missed,
+        );
+    }
+
+    /// Hears the machine's events, and asks for its conditions; whether anybody still listens.
+    async fn hear(&self, ask: &mpsc::Sender<Subscribe>) -> Result<bool, Failure> {
+        let hearing = &self.watch.hearing;
+        if hearing.is_wanted() {
+            let note = match self.subscription(ask).await {
+                Some(Ok(subscription)) => self.watch.hear(subscription, &self.session).await?,
+                Some(Err(status)) => {
+                    hearing.refuse();
+                    Some(format!("the machine does not tell its events ({status})"))
+                }
+                None => return Ok(false),
+            };
+            if hearing.is_heard() {
+                self.mirror.events_begin(self.clock.now());
+            }
+            if let Some(note) = note {
+                tracing::warn!(machine = %self.mirror.machine, "mirror: {note}");
+                self.connections.update(&self.mirror.machine, |board| {
+                    let before = std::mem::take(&mut board.mirror_note);
+                    let notes = [before, note].into_iter().filter(|note| !note.is_empty());
+                    board.mirror_note = notes.collect::<Vec<_>>().join("; ");
+                });
+            }
+        }
+        hearing.refresh(&self.session, &self.mirror, self.clock.now()).await?;
+        Ok(true)
     }
 
     /// Copies the machine, again and again while it refuses something that is needed.
@@ -124,14 +175,19 @@ impl Tending {
         let unready = || Failure::refused(StatusCode::BadServerHalted);
         let ground = self.mirrors.ground().ok_or_else(unready)?;
         let machine = &self.mirror.machine;
-        let mapping = Mapping::new(machine, &self.mirrors, ground, &self.namespaces);
-        let copied = copy(&self.session, &self.scope, &self.namespaces, mapping).await?;
-        let Copied { copy, mapping, notes } = copied;
+        // There may be more of them than when we have come.
+        let namespaces = Survey::of(&self.session, &*self.clock).await?.namespaces;
+        let mapping = Mapping::new(machine, &self.mirrors, ground, &namespaces);
+        let copied = copy(&self.session, &self.scope, &namespaces, mapping).await?;
+        let Copied { copy, mapping, events, notes } = copied;
         notes.iter().for_each(|note| tracing::warn!(%machine, "mirror: {note}"));
         self.note(copy.nodes.len(), notes.join("; "));
         let mapping = Arc::new(mapping);
         self.keep(&copy).await;
         self.watch.set_mapping(mapping.clone());
+        if let Some(events) = events {
+            self.watch.hearing.want(events);
+        }
         self.mirror.show(copy);
         Ok(mapping)
     }

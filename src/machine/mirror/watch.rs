@@ -1,9 +1,9 @@
 //! The variables of a machine that are watched for those who look at its mirror: one item a variable,
 //! however many look, as fast as the fastest of them wants it, and for a while after the last one has
-//! gone.
+//! gone. What else is told in the same subscriptions, events, goes on to [`Hearing`].
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use opcua::types::{
@@ -13,6 +13,7 @@ use opcua::types::{
 };
 use tokio::sync::Notify;
 
+use super::hearing::Hearing;
 use super::mapping::{Mapping, To};
 use crate::channel::time::date_time;
 use crate::domain::time::Timestamp;
@@ -26,7 +27,9 @@ const ITEMS_MAX: usize = 10_000;
 /// The watched variables of a machine, as long as it keeps our session.
 pub struct MirrorWatch {
     mirror: Arc<Mirror>,
-    mapping: OnceLock<Arc<Mapping>>,
+    mapping: RwLock<Option<Arc<Mapping>>>,
+    /// Its events.
+    pub hearing: Hearing,
     state: Mutex<State>,
     /// Something is to be watched anew.
     again: Notify,
@@ -71,8 +74,8 @@ impl Plan {
 impl MirrorWatch {
     /// Nothing is watched yet.
     pub fn new(mirror: Arc<Mirror>) -> MirrorWatch {
-        let (mapping, state) = (OnceLock::new(), Mutex::default());
-        MirrorWatch { mirror, mapping, state, again: Notify::new() }
+        let (mapping, hearing, state) = (RwLock::default(), Hearing::default(), Mutex::default());
+        MirrorWatch { mirror, mapping, hearing, state, again: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -81,13 +84,13 @@ impl MirrorWatch {
 
     /// Ids and values of both sides; none before the machine was copied.
     pub fn mapping(&self) -> Option<Arc<Mapping>> {
-        self.mapping.get().cloned()
+        self.mapping.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Says what ids and values are on both sides; once.
+    /// Says what ids and values are on both sides. Those that were the same stay the same: a machine whose
+    /// namespaces have moved is watched anew.
     pub fn set_mapping(&self, mapping: Arc<Mapping>) {
-        // A machine whose namespaces have moved is watched anew.
-        let _ = self.mapping.set(mapping);
+        *self.mapping.write().unwrap_or_else(PoisonError::into_inner) = Some(mapping);
     }
 
     /// Waits until something is to be watched anew.
@@ -97,6 +100,9 @@ impl MirrorWatch {
 
     /// The machine does not have a subscription any more.
     pub fn lost(&self, subscription: u32) {
+        if self.hearing.lost(subscription) {
+            self.mirror.events_unheard();
+        }
         let mut state = self.state();
         state.subscriptions.remove(&subscription);
         let is_lost = |item: &Item| item.at.is_some_and(|(of, _)| of == subscription);
@@ -109,7 +115,14 @@ impl MirrorWatch {
 
     /// Takes what the machine tells.
     pub fn take(&self, message: &Message, context: &Context<'_>, now: Timestamp) {
-        let Some(mapping) = self.mapping.get() else { return };
+        let Some(mapping) = self.mapping() else { return };
+        for notification in &message.notifications {
+            if let Notification::Events(events) = notification
+                && self.hearing.take(events, &mapping, &self.mirror, (context, now))
+            {
+                self.again.notify_one();
+            }
+        }
         let mut changes = Vec::new();
         {
             let state = self.state();
@@ -182,6 +195,17 @@ impl MirrorWatch {
     /// There is a new subscription.
     pub fn begin(&self, subscription: u32) {
         self.state().subscriptions.insert(subscription, 0);
+    }
+
+    /// Hears events in a subscription; gives what is to be said of it, in plain words.
+    pub async fn hear(
+        &self,
+        subscription: u32,
+        session: &Session,
+    ) -> Result<Option<String>, Failure> {
+        let Some(mapping) = self.mapping() else { return Ok(None) };
+        *self.state().subscriptions.entry(subscription).or_default() += 1;
+        self.hearing.begin(session, subscription, &mapping).await
     }
 
     /// Gives up what is not looked at any more.

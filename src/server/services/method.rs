@@ -15,7 +15,8 @@ use super::item::Item;
 use super::request::CallItem;
 use super::respond::to_the_end;
 use super::subscription::Subscription;
-use crate::server::space::CallOutcome;
+use crate::domain::role::Permission;
+use crate::server::space::{CallOutcome, Protection};
 use crate::server::wire::Reply;
 
 fn refused(status: StatusCode) -> CallOutcome {
@@ -63,6 +64,14 @@ impl Services {
         item: &CallItem,
     ) -> Result<CallOutcome, StatusCode> {
         let asker = &*asked.asker;
+        if let Some(method) = self.space.response(&item.object, &item.method) {
+            let protection = Protection::Method(Permission::CommandMachines);
+            if !protection.permissions(asker.role).contains(PermissionType::Call) {
+                return Err(StatusCode::BadUserAccessDenied);
+            }
+            check_restrictions(protection, asker)?;
+            return Ok(self.space.call(&item.object, &method, &item.arguments, asker).await);
+        }
         self.visible(&item.object, asker).await?;
         let method = self.method_of(&item.object, &item.method).await?;
         let node = self.visible(&method, asker).await?;

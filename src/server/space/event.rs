@@ -1,11 +1,14 @@
 //! Events: what has happened, with the fields that clients select.
 
+use std::sync::Arc;
+
 use opcua::types::{
     AttributeId, ByteString, DateTime, LocalizedText, NodeId, ObjectTypeId, QualifiedName,
     UAString, Variant,
 };
 
 use super::type_tree::TypeTree;
+use crate::mirror::Happened;
 
 /// Something that has happened.
 #[derive(Clone, Debug)]
@@ -33,6 +36,8 @@ pub struct Event {
     /// Fields of its type besides those of every event, by the namespace of their browse names and the
     /// names with `/` between.
     pub fields: Vec<(u16, String, Variant)>,
+    /// What the machine has said, where it has happened at one.
+    pub copied: Option<Arc<Happened>>,
 }
 
 impl Event {
@@ -57,6 +62,7 @@ impl Event {
             condition: None,
             own: 0,
             fields: Vec::new(),
+            copied: None,
         }
     }
 
@@ -101,9 +107,12 @@ impl Event {
         }
     }
 
-    /// The field at a path whose names are all of one namespace.
+    /// The field at a path; the names of ours are all of one namespace.
     fn at(&self, path: &[QualifiedName]) -> Option<Variant> {
         let namespace = path.first()?.namespace_index;
+        if let Some(copied) = &self.copied {
+            return copied.field(path).cloned();
+        }
         if path.iter().any(|name| name.namespace_index != namespace) {
             return None;
         }
@@ -124,7 +133,10 @@ impl Event {
             "SourceName" => Variant::from(UAString::from(self.source_name.as_str())),
             "Time" => Variant::from(self.time),
             "ReceiveTime" => Variant::from(self.receive_time),
-            "Message" => Variant::from(LocalizedText::from(self.message.as_str())),
+            "Message" => Variant::from(match &self.copied {
+                Some(copied) => copied.message.clone(),
+                None => LocalizedText::from(self.message.as_str()),
+            }),
             "Severity" => Variant::from(self.severity),
             _ => return None,
         })

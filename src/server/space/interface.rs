@@ -92,6 +92,12 @@ pub trait Space: Send + Sync + 'static {
         asker: &Asker,
     ) -> StatusCode;
 
+    /// The method of the standard that is meant where a client responds to a condition of a machine, which
+    /// may be no node; none for everything else.
+    fn response(&self, _object: &NodeId, _method: &NodeId) -> Option<NodeId> {
+        None
+    }
+
     /// Calls a method of an object.
     async fn call(
         &self,

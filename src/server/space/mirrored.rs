@@ -5,6 +5,7 @@
 //! without a lock.
 
 mod ground;
+mod happened;
 mod history;
 mod shown;
 
@@ -25,9 +26,11 @@ use super::history::{HistoryPage, RawHistoryRequest, read};
 use super::model_change::Changes;
 use super::node::{CURRENT_WRITE, Node, Reference};
 use super::protection::Asker;
+use super::told::ConditionMethod;
 use super::type_tree::TypeTree;
 use crate::app::clock::Clock;
 use crate::domain::id::MachineId;
+use crate::domain::time::Timestamp;
 use crate::mirror::{Called, Mirror, Mirrors, Remote, without_value};
 
 /// The nodes of all mirrored machines.
@@ -111,6 +114,11 @@ impl MirroredSpace {
     /// The folder below which the nodes of a machine are.
     fn folder(&self, machine: &MachineId) -> NodeId {
         NodeId::new(self.plant, format!("machine/{machine}/Mirror"))
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     fn owner(&self, id: &NodeId) -> Option<Arc<ShownMachine>> {
@@ -212,7 +220,7 @@ impl MirroredSpace {
         }
     }
 
-    /// Calls a method at its machine.
+    /// Calls a method at its machine, of one of its nodes or of a condition.
     pub async fn call(
         &self,
         object: &NodeId,
@@ -220,15 +228,16 @@ impl MirroredSpace {
         arguments: &[Variant],
         asker: &Asker,
     ) -> CallOutcome {
-        let remote = match self.remote(object) {
-            Ok(remote) => remote,
-            Err(status) => return CallOutcome { status, ..CallOutcome::default() },
+        let refused = |status| CallOutcome { status, ..CallOutcome::default() };
+        let Some(owner) = self.owner(object) else { return refused(StatusCode::BadNodeIdUnknown) };
+        let Some(remote) = owner.mirror.remote() else {
+            return refused(StatusCode::BadNoCommunication);
         };
-        let machine = self.mirror(object).map(|mirror| mirror.machine.clone());
+        let machine = &owner.mirror.machine;
         let Called { status, arguments, outputs } = remote.call(object, method, arguments).await;
-        let machine = machine.map_or_else(String::new, |machine| machine.to_string());
-        tracing::info!(user = asker.name, machine, %method, %status, "a method of a machine was called");
-        CallOutcome { status, arguments, outputs, ..CallOutcome::default() }
+        tracing::info!(user = asker.name, %machine, %method, %status, "a method of a machine was called");
+        let audit = happened::response(method).map(ConditionMethod::audit);
+        CallOutcome { status, arguments, outputs, audit, why: None }
     }
 
     /// The history that the machine keeps of a variable.

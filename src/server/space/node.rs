@@ -194,6 +194,10 @@ impl Attributes {
                 }
                 _ => 0,
             },
+            NodeKind::Copied { .. } => match self.copied(AttributeId::EventNotifier) {
+                Some(Variant::Byte(bits)) => *bits,
+                _ => 0,
+            },
             _ => 0,
         }
     }

@@ -78,6 +78,11 @@ impl TypeTree {
         self.types.insert(id, TypeNode { class, parent });
     }
 
+    /// Says which components and properties a type, or a declaration of one, has.
+    pub fn declare(&mut self, id: NodeId, children: Vec<(QualifiedName, NodeId)>) {
+        self.children.insert(id, children);
+    }
+
     /// The class of a type, if there is such a type.
     pub fn class(&self, id: &NodeId) -> Option<NodeClass> {
         self.find(id).map(|node| node.class)

@@ -195,7 +195,7 @@ impl Space for WholeSpace {
                 if exists { StatusCode::BadMethodInvalid } else { StatusCode::BadNodeIdUnknown };
             return CallOutcome { status, ..CallOutcome::default() };
         }
-        if self.mirrored.mirror(object).is_some() {
+        if self.mirrored.mirror(object).is_some() || self.response(object, method).is_some() {
             return self.mirrored.call(object, method, arguments, asker).await;
         }
         self.plant().call(object, method, arguments, asker).await
@@ -224,7 +224,17 @@ impl Space for WholeSpace {
     }
 
     fn notifiers(&self, source: &NodeId) -> Vec<NodeId> {
-        self.plant().notifiers(source)
+        match self.mirrored.notifiers(source) {
+            Some((mut above, folder)) => {
+                above.extend(self.plant().notifiers(&folder));
+                above
+            }
+            None => self.plant().notifiers(source),
+        }
+    }
+
+    fn response(&self, object: &NodeId, method: &NodeId) -> Option<NodeId> {
+        self.mirrored.response(object, method)
     }
 
     fn observed(&self, observation: &Observation) -> Option<(NodeId, DataValue)> {
@@ -240,7 +250,9 @@ impl Space for WholeSpace {
     }
 
     fn retained(&self) -> Vec<Event> {
-        self.plant().retained()
+        let mut retained = self.plant().retained();
+        retained.extend(self.mirrored.retained(self.mirrored.now()));
+        retained
     }
 
     fn model_changes(&self) -> Vec<Event> {

@@ -118,6 +118,17 @@ impl ShownMachine {
             let above = above.find(|r| !r.forward && r.reference_type == subtype);
             tree.add(id.clone(), class, above.map(|reference| reference.target.clone()));
         }
+        for (id, below) in self.declarations() {
+            let names = below
+                .into_iter()
+                .filter_map(|below| Some((self.nodes.get(&below)?.browse_name.clone(), below)));
+            tree.declare(id, names.collect());
+        }
+    }
+
+    /// The nodes of a class.
+    pub fn ids_of(&self, class: NodeClass) -> impl Iterator<Item = &NodeId> {
+        self.nodes.iter().filter(move |(_, node)| node.class() == class).map(|(id, _)| id)
     }
 
     /// Notes what is otherwise in a newer copy.

@@ -49,7 +49,7 @@ impl ConditionMethod {
     }
 
     /// As what a call is audited (Part 9 §5.10).
-    fn audit(self) -> ObjectTypeId {
+    pub fn audit(self) -> ObjectTypeId {
         match self {
             ConditionMethod::Acknowledge => ObjectTypeId::AuditConditionAcknowledgeEventType,
             ConditionMethod::Confirm => ObjectTypeId::AuditConditionConfirmEventType,
