@@ -174,7 +174,7 @@ impl Default for Limits {
                 lifetime_max: seconds(4 * 3600),
                 keep_alive_max: 10_000,
                 triggered_per_item: 1000,
-                select_clauses: 100,
+                select_clauses: 500,
                 where_elements: 100,
             },
             operations: OperationLimits {

@@ -247,6 +247,11 @@ impl Listening {
         (board.connects, board.resumed)
     }
 
+    /// What is said of its mirror.
+    pub fn note(&self) -> String {
+        self.connections.of(&machine_id()).mirror_note
+    }
+
     pub async fn end(mut self) {
         self.stop.cancel();
         self.link.take().unwrap().await.unwrap();

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
+mod alarms;
 mod attributes;
 #[path = "../shared/chaos.rs"]
 mod chaos;

@@ -24,14 +24,14 @@ fn path(path: &str) -> Vec<Name> {
     path.split('/').map(name).collect()
 }
 
-fn scope() -> Scope {
+pub(super) fn scope() -> Scope {
     Scope {
         include: vec![path("root")],
         types: Vec::new(),
         exclude: vec![path("root/plant"), path("root/texts")],
         write: vec![path("root/writable")],
         call: Vec::new(),
-        events: true,
+        events: false,
         nodes_max: 100,
         timeout: Span::from_seconds(5),
         linger: Span::from_millis(1500),
@@ -39,11 +39,11 @@ fn scope() -> Scope {
 }
 
 /// A machine over a cable, and its mirror.
-struct Mirrored {
-    running: Running,
-    cable: Cable,
-    plant: Listening,
-    mirror: Arc<Mirror>,
+pub(super) struct Mirrored {
+    pub(super) running: Running,
+    pub(super) cable: Cable,
+    pub(super) plant: Listening,
+    pub(super) mirror: Arc<Mirror>,
     changes: Changes,
     /// What was told, in order.
     told: Vec<(NodeId, Arc<DataValue>)>,
@@ -54,7 +54,7 @@ impl Mirrored {
         Mirrored::with(test_limits(), scope()).await
     }
 
-    async fn with(limits: Limits, scope: Scope) -> Mirrored {
+    pub(super) async fn with(limits: Limits, scope: Scope) -> Mirrored {
         let running = Running::with(limits).await;
         running.push(&id("text"), value_at("run", DateTime::now()));
         running.push(&id("number"), value_at(0, DateTime::now()));
@@ -76,7 +76,7 @@ impl Mirrored {
     }
 
     /// The id here of a variable there.
-    fn here(&self, there: &NodeId) -> NodeId {
+    pub(super) fn here(&self, there: &NodeId) -> NodeId {
         let uris = self.plant.mirrors.namespaces().all();
         let uri = "urn:linewright:ua:source:M1:urn:test";
         let index = uris.iter().position(|known| known == uri).unwrap();
@@ -96,7 +96,7 @@ impl Mirrored {
         self.value(there).map(|value| value.status.unwrap_or_default())
     }
 
-    fn push(&self, there: &NodeId, value: impl Into<Variant>) {
+    pub(super) fn push(&self, there: &NodeId, value: impl Into<Variant>) {
         self.running.push(there, value_at(value, DateTime::now()));
     }
 
@@ -120,12 +120,12 @@ impl Mirrored {
         self.running.server.server.services().usage().items
     }
 
-    async fn end(self) {
+    pub(super) async fn end(self) {
         self.plant.end().await;
     }
 }
 
-async fn until(is_so: impl Fn() -> bool) {
+pub(super) async fn until(is_so: impl Fn() -> bool) {
     for _ in 0..2000 {
         if is_so() {
             return;

@@ -57,6 +57,8 @@ pub struct TestSpace {
     pub history: RwLock<HashMap<NodeId, Vec<DataValue>>>,
     /// Whether the store answers; what is asked of it meanwhile waits. Only `stored` is in it.
     pub store: tokio::sync::watch::Sender<bool>,
+    /// The conditions that a refresh tells.
+    pub conditions: RwLock<Vec<Event>>,
 }
 
 /// A node with its value.
@@ -142,6 +144,7 @@ impl TestSpace {
             reads: AtomicUsize::new(0),
             history: RwLock::default(),
             store: tokio::sync::watch::Sender::new(true),
+            conditions: RwLock::default(),
         };
         let mut builder = Builder(&mut space);
         builder.object("root", &ObjectId::ObjectsFolder.into());
@@ -301,6 +304,10 @@ impl Space for TestSpace {
 
     fn notifiers(&self, source: &NodeId) -> Vec<NodeId> {
         std::iter::successors(self.above.get(source), |id| self.above.get(*id)).cloned().collect()
+    }
+
+    fn retained(&self) -> Vec<Event> {
+        self.conditions.read().unwrap().clone()
     }
 
     fn observed(&self, _: &Observation) -> Option<(NodeId, DataValue)> {

@@ -26,6 +26,8 @@ pub struct Limits {
     pub history: usize,
     /// Items of one subscription; where a machine does not say it, nobody knows.
     pub items_of_subscription: Option<usize>,
+    /// Fields of events that one item tells.
+    pub select_clauses: usize,
 }
 
 impl Default for Limits {
@@ -40,12 +42,13 @@ impl Default for Limits {
             items: AT_ONCE,
             history: AT_ONCE,
             items_of_subscription: None,
+            select_clauses: AT_ONCE,
         }
     }
 }
 
 /// Where a machine says it.
-const NODES: [VariableId; 9] = [
+const NODES: [VariableId; 10] = [
     VariableId::Server_ServerCapabilities_OperationLimits_MaxNodesPerRead,
     VariableId::Server_ServerCapabilities_OperationLimits_MaxNodesPerWrite,
     VariableId::Server_ServerCapabilities_OperationLimits_MaxNodesPerBrowse,
@@ -55,6 +58,7 @@ const NODES: [VariableId; 9] = [
     VariableId::Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall,
     VariableId::Server_ServerCapabilities_OperationLimits_MaxNodesPerHistoryReadData,
     VariableId::Server_ServerCapabilities_MaxMonitoredItemsPerSubscription,
+    VariableId::Server_ServerCapabilities_MaxSelectClauseParameters,
 ];
 
 impl Limits {
@@ -84,6 +88,7 @@ impl Limits {
             items: at_once(6),
             history: at_once(7),
             items_of_subscription: said(8),
+            select_clauses: at_once(9),
         }
     }
 }

@@ -65,14 +65,6 @@ enum Standing {
     Refused,
 }
 
-/// Which fields are asked for: machines that do not take all may take some.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Choice {
-    All,
-    Standard,
-    Base,
-}
-
 impl Hearing {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -119,17 +111,16 @@ impl Hearing {
         subscription: u32,
         mapping: &Mapping,
     ) -> Result<Option<String>, Failure> {
-        let types = self.state().types.clone();
-        let mut refused = StatusCode::BadNotSupported;
-        for choice in [Choice::All, Choice::Standard, Choice::Base] {
-            let fields = chosen(&types, choice);
+        let (fields, limit) = (by_rank(&self.state().types), session.limits().select_clauses);
+        let mut count = fields.len().min(limit.saturating_sub(BASE.len() + 1));
+        let refused = loop {
+            let chosen = &fields[..count];
             {
                 let mut state = self.state();
-                state.paths = paths_here(&fields, mapping);
+                state.paths = paths_here(chosen, mapping);
                 state.standing = Standing::Heard(subscription);
             }
-            let items = [request(&fields, choice)];
-            let watching = match session.watch(subscription, &items).await {
+            let watching = match session.watch(subscription, &[request(chosen)]).await {
                 Ok(mut watching) => watching.pop(),
                 Err(failure) if failure.is_broken() => {
                     self.state().standing = Standing::Wanted;
@@ -137,19 +128,23 @@ impl Hearing {
                 }
                 Err(failure) => Some(Watching::refused(failure.status)),
             };
-            refused = match watching {
+            match watching {
                 Some(Watching { status, .. }) if !status.is_bad() => {
                     self.state().is_refresh_wanted = true;
-                    return Ok(match choice {
-                        Choice::All => None,
-                        Choice::Standard => Some("events come without fields of their own".into()),
-                        Choice::Base => Some("events come with the fields of all events".into()),
-                    });
+                    let all = fields.len();
+                    let is_cut = count < all;
+                    return Ok(is_cut.then(|| {
+                        format!(
+                            "events come with {count} of {all} fields; the machine takes no more"
+                        )
+                    }));
                 }
-                Some(Watching { status, .. }) => status,
-                None => StatusCode::BadUnknownResponse,
-            };
-        }
+                // Some machines say only by refusing how many they take.
+                _ if count > 0 => count /= 2,
+                Some(Watching { status, .. }) => break status,
+                None => break StatusCode::BadUnknownResponse,
+            }
+        };
         self.refuse();
         Ok(Some(format!("the machine does not tell its events ({refused})")))
     }
@@ -381,19 +376,27 @@ fn severity(value: Option<&Variant>) -> u16 {
     }
 }
 
-fn chosen(types: &EventTypes, choice: Choice) -> Vec<Field> {
-    let is_base =
-        |field: &Field| field.of_type == ObjectTypeId::BaseEventType && field.path.len() == 1;
-    let known = |field: &&Field| {
+/// The fields besides those of every event, the most important ones first: what conditions are, what the machine
+/// has of its own, then the rest.
+fn by_rank(types: &EventTypes) -> Vec<Field> {
+    let is_asked_for = |field: &&Field| {
         let name = field.path.first().map_or("", |name| name.name.as_ref());
-        is_base(field) && (BASE.contains(&name) || name == "ReceiveTime")
+        let is_of_all = field.of_type == ObjectTypeId::BaseEventType && field.path.len() == 1;
+        !(is_of_all && (BASE.contains(&name) || name == "ReceiveTime"))
     };
-    let is_chosen = |field: &&Field| match choice {
-        Choice::All => true,
-        Choice::Standard => field.of_type.namespace == 0,
-        Choice::Base => false,
+    let conditions: [NodeId; 3] = [
+        ObjectTypeId::ConditionType.into(),
+        ObjectTypeId::AcknowledgeableConditionType.into(),
+        ObjectTypeId::AlarmConditionType.into(),
+    ];
+    let rank = |field: &Field| match field {
+        Field { of_type, .. } if conditions.contains(of_type) => 0,
+        Field { of_type, .. } if of_type.namespace > 0 => 1,
+        _ => 2,
     };
-    types.fields.iter().filter(|field| !known(field)).filter(is_chosen).cloned().collect()
+    let mut fields: Vec<_> = types.fields.iter().filter(is_asked_for).cloned().collect();
+    fields.sort_by_key(rank);
+    fields
 }
 
 fn paths_here(fields: &[Field], mapping: &Mapping) -> Vec<Path> {
@@ -414,15 +417,13 @@ fn clause(
     }
 }
 
-fn request(fields: &[Field], choice: Choice) -> MonitoredItemCreateRequest {
+fn request(fields: &[Field]) -> MonitoredItemCreateRequest {
     let base = |name: &&str| {
         let path = vec![QualifiedName::new(0, *name)];
         clause(ObjectTypeId::BaseEventType.into(), path, AttributeId::Value)
     };
     let mut select: Vec<_> = BASE.iter().map(base).collect();
-    if choice != Choice::Base {
-        select.push(clause(ObjectTypeId::ConditionType.into(), Vec::new(), AttributeId::NodeId));
-    }
+    select.push(clause(ObjectTypeId::ConditionType.into(), Vec::new(), AttributeId::NodeId));
     let others = fields.iter().cloned();
     select.extend(others.map(|field| clause(field.of_type, field.path, AttributeId::Value)));
     let filter = EventFilter { select_clauses: Some(select), ..EventFilter::default() };
