@@ -71,6 +71,8 @@ pub struct Connection {
     pub lag: Span,
     /// Which product the machine's server says it is.
     pub product: String,
+    /// Whose server it is taken for.
+    pub profile: &'static str,
     /// Items that are watched.
     pub items: u64,
     /// What it was told of the orders of its line.

@@ -82,6 +82,9 @@ async fn come_back(dialer: &Dialer, had: &Held) -> Result<(Session, bool), Failu
         Err(_) => {}
     }
     let session = dialer.log_on(&had.found).await?;
+    if !session.vendor().transfers() {
+        return Ok((session, false));
+    }
     match session.transfer(had.flows.signals.subscription().id).await {
         Ok(Ok(_)) => {
             for subscription in had.flows.mirrored() {

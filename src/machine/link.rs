@@ -302,7 +302,8 @@ impl Stay {
         }
         self.forward.begin(survey.clock.as_ref());
         let product = survey.product_text();
-        self.show(|board| board.product = product);
+        let profile = session.vendor().name();
+        self.show(|board| (board.product, board.profile) = (product, profile));
         let subscribed = self.subscribe(session).await?;
         let names = &survey.namespaces;
         let watch = Watch::begin(session, subscribed.id, &self.connection, names).await?;

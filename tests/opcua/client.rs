@@ -14,13 +14,13 @@ use linewright::server::{Mode, Offer, Policy};
 use linewright::sys::WallClock;
 use opcua::crypto::SecurityPolicy;
 use opcua::types::{
-    AttributeId, BrowseDescription, BrowseDirection, BrowseResultMask, DataValue, DateTime,
-    MessageSecurityMode, NodeId, ObjectId, ReferenceTypeId, StatusCode, TimestampsToReturn,
-    VariableId, Variant,
+    AttributeId, BrowseDescription, BrowseDirection, BrowsePath, BrowseResultMask, DataValue,
+    DateTime, MessageSecurityMode, NodeId, ObjectId, QualifiedName, ReferenceTypeId, RelativePath,
+    RelativePathElement, StatusCode, TimestampsToReturn, VariableId, Variant,
 };
 
 use super::chaos::{Cable, Fault};
-use super::space::{TestClock, id, value_at, variable};
+use super::space::{TestClock, id, test_limits, value_at, variable};
 use super::support::{Running, copy_keys, item, read_id, until};
 
 pub const SECURED: Protection = Protection {
@@ -241,6 +241,48 @@ async fn browsing_goes_to_the_end_and_large_answers_come_whole() {
     let read = session.read(&ids, TimestampsToReturn::Both).await.unwrap();
     assert_eq!(read.len(), 1000);
     assert!(read.iter().all(|one| one.value == Some(text.as_str().into())));
+}
+
+#[tokio::test]
+async fn a_machine_that_refuses_so_many_at_once_is_asked_for_fewer_from_then_on() {
+    let mut limits = test_limits();
+    let operations = &mut limits.operations;
+    // What is read of every machine at first must be taken.
+    operations.read = 20;
+    (operations.browse, operations.translate, operations.monitored_items) = (7, 7, 7);
+    let running = Running::refusing(limits).await;
+    let session = Ours::new().log_on(&target(url(&running), Protection::NONE)).await.unwrap();
+    let ids: Vec<_> = (0..50).map(|number| variable(number % 10)).collect();
+    let asked: Vec<_> = ids.iter().map(|id| read_id(id, AttributeId::BrowseName)).collect();
+    let read = session.read(&asked, TimestampsToReturn::Neither).await.unwrap();
+    assert_eq!(read.iter().filter(|one| one.value.is_some()).count(), 50);
+    let browsed = session.browse(&vec![children(&id("root")); 50]).await.unwrap();
+    assert!(browsed.iter().all(|one| one.references.len() > 5) && browsed.len() == 50);
+    let path = BrowsePath {
+        starting_node: ObjectId::ObjectsFolder.into(),
+        relative_path: RelativePath { elements: Some(vec![element("root")]) },
+    };
+    let found = session.translate(&vec![path; 50]).await.unwrap();
+    assert!(found.iter().all(|one| *one == Ok(id("root"))) && found.len() == 50);
+    let subscription = session.subscribe(Duration::from_millis(20), 10, 1000).await.unwrap();
+    let items: Vec<_> = ids.iter().zip(1..).map(|(id, handle)| item(id, handle)).collect();
+    let watched = session.watch(subscription.id, &items).await.unwrap();
+    let numbers: Vec<_> = watched.iter().map(|one| one.id).collect();
+    assert_eq!(running.server.server.services().usage().items, 50, "none was made twice");
+    let ended = session.unwatch(subscription.id, &numbers).await.unwrap();
+    assert!(ended.iter().all(|status| status.is_good()) && ended.len() == 50);
+    let learned = session.limits();
+    assert!(learned.items <= 7 && learned.browse <= 7 && learned.translate <= 7, "{learned:?}");
+    assert!(learned.read <= 20 && learned.write == 1000, "{learned:?}");
+}
+
+fn element(name: &str) -> RelativePathElement {
+    RelativePathElement {
+        reference_type_id: ReferenceTypeId::HierarchicalReferences.into(),
+        is_inverse: false,
+        include_subtypes: true,
+        target_name: QualifiedName::new(id(name).namespace, name),
+    }
 }
 
 #[tokio::test]

@@ -382,6 +382,17 @@ pub async fn start_as(
     offers: Vec<Offer>,
     further: &[&str],
 ) -> TestServer {
+    start_saying(pki, (limits, limits), count, offers, further).await
+}
+
+/// A server that says that it has other limits than it has.
+pub async fn start_saying(
+    pki: &Path,
+    (limits, said): (Limits, Limits),
+    count: usize,
+    offers: Vec<Offer>,
+    further: &[&str],
+) -> TestServer {
     let settable = Arc::new(TestClock::default());
     let clock: Arc<dyn Clock> = settable.clone();
     let uri = application_uri("Test");
@@ -391,7 +402,7 @@ pub async fn start_as(
     for uri in further {
         namespaces.add_namespace(uri);
     }
-    let state = ServerState::new(clock.clone(), &uri, Namespaces::of(uris(&namespaces)), limits);
+    let state = ServerState::new(clock.clone(), &uri, Namespaces::of(uris(&namespaces)), said);
     let standard = StandardSpace::new(state.clone(), clock.clone(), &mut namespaces);
     let space = Arc::new(TestSpace::new(standard, count));
     let refusals = Refusals::default();

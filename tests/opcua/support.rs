@@ -16,7 +16,7 @@ use opcua::types::{
 };
 
 use super::raw::{Raw, result};
-use super::space::{TestServer, start, start_with, test_limits};
+use super::space::{TestServer, start, start_saying, start_with, test_limits};
 
 /// Our key is made once for all tests: that takes seconds.
 fn pki_template() -> &'static Path {
@@ -56,6 +56,15 @@ impl Running {
         let pki = tempfile::tempdir().unwrap();
         copy_keys(pki_template(), pki.path());
         let server = start(pki.path(), limits, 10).await;
+        Running { server, _pki: pki }
+    }
+
+    /// A server that refuses more than it says that it takes.
+    pub async fn refusing(limits: Limits) -> Running {
+        let pki = tempfile::tempdir().unwrap();
+        copy_keys(pki_template(), pki.path());
+        let limits = (limits, test_limits());
+        let server = start_saying(pki.path(), limits, 10, vec![Offer::OPEN], &[]).await;
         Running { server, _pki: pki }
     }
 

@@ -50,14 +50,23 @@ impl Session {
             match self.read_part(part, timestamps).await {
                 Ok((read, _)) => values.extend(read),
                 // Whoever says too much at once is asked for less.
-                Err(failure) if failure.is_too_much() => match part.len() {
-                    0 | 1 => values
-                        .push(DataValue { status: Some(failure.status), ..DataValue::default() }),
-                    length => {
-                        let (first, second) = part.split_at(length / 2);
-                        parts.extend([second, first]);
+                Err(failure) if failure.is_too_much() || failure.is_too_many() => {
+                    match part.len() {
+                        0 | 1 => values.push(DataValue {
+                            status: Some(failure.status),
+                            ..DataValue::default()
+                        }),
+                        length => {
+                            if failure.is_too_many() {
+                                self.learn(|limits| {
+                                    limits.read = limits.read.min(length.div_ceil(2))
+                                });
+                            }
+                            let (first, second) = part.split_at(length / 2);
+                            parts.extend([second, first]);
+                        }
                     }
-                },
+                }
                 Err(failure) => return Err(failure),
             }
         }
@@ -92,20 +101,19 @@ impl Session {
 
     /// Writes attributes.
     pub async fn write(&self, values: &[WriteValue]) -> Result<Vec<StatusCode>, Failure> {
-        let mut written = Vec::with_capacity(values.len());
-        for part in values.chunks(self.limits().write) {
-            let request = WriteRequest {
-                request_header: self.header(PATIENCE),
-                nodes_to_write: Some(part.to_vec()),
-            };
-            let answer = self.ask(request, PATIENCE).await?;
-            let context = self.context().context();
-            let expected = ObjectId::WriteResponse_Encoding_DefaultBinary;
-            let found: Vec<StatusCode> =
-                results(&answer, &context, expected, part.len(), Reader::plain)?;
-            written.extend(found);
-        }
-        Ok(written)
+        let ask = |part| self.write_part(part);
+        self.in_parts(values, |limits| &mut limits.write, ask).await
+    }
+
+    async fn write_part(&self, part: &[WriteValue]) -> Result<Vec<StatusCode>, Failure> {
+        let request = WriteRequest {
+            request_header: self.header(PATIENCE),
+            nodes_to_write: Some(part.to_vec()),
+        };
+        let answer = self.ask(request, PATIENCE).await?;
+        let context = self.context().context();
+        let expected = ObjectId::WriteResponse_Encoding_DefaultBinary;
+        results(&answer, &context, expected, part.len(), Reader::plain)
     }
 
     /// Calls a method, and waits for it not longer than this.

@@ -74,6 +74,16 @@ impl Failure {
             && TOO_MUCH.contains(&self.status)
     }
 
+    /// Whether the machine has done nothing because it was asked too much at once.
+    pub fn is_too_many(&self) -> bool {
+        const TOO_MANY: [StatusCode; 3] = [
+            StatusCode::BadTooManyOperations,
+            StatusCode::BadRequestTooLarge,
+            StatusCode::BadEncodingLimitsExceeded,
+        ];
+        self.kind == FailureKind::Refused && TOO_MANY.contains(&self.status)
+    }
+
     /// Whether the machine does not know our session any more.
     pub fn is_session_gone(&self) -> bool {
         const GONE: [StatusCode; 4] = [

@@ -2,6 +2,8 @@
 
 use opcua::types::{DataValue, NodeId, ReadValueId, VariableId, Variant};
 
+use super::vendor::Vendor;
+
 /// Operations of one request that are never exceeded, whatever a machine says.
 const AT_ONCE: usize = 1000;
 
@@ -47,8 +49,8 @@ impl Default for Limits {
     }
 }
 
-/// Where a machine says it.
-const NODES: [VariableId; 10] = [
+/// Where a machine says it, and whose it is.
+const NODES: [VariableId; 13] = [
     VariableId::Server_ServerCapabilities_OperationLimits_MaxNodesPerRead,
     VariableId::Server_ServerCapabilities_OperationLimits_MaxNodesPerWrite,
     VariableId::Server_ServerCapabilities_OperationLimits_MaxNodesPerBrowse,
@@ -59,6 +61,9 @@ const NODES: [VariableId; 10] = [
     VariableId::Server_ServerCapabilities_OperationLimits_MaxNodesPerHistoryReadData,
     VariableId::Server_ServerCapabilities_MaxMonitoredItemsPerSubscription,
     VariableId::Server_ServerCapabilities_MaxSelectClauseParameters,
+    VariableId::Server_ServerStatus_BuildInfo_ManufacturerName,
+    VariableId::Server_ServerStatus_BuildInfo_ProductName,
+    VariableId::Server_ServerStatus_BuildInfo_ProductUri,
 ];
 
 impl Limits {
@@ -67,8 +72,19 @@ impl Limits {
         NODES.iter().map(|variable| ReadValueId::from(NodeId::from(*variable))).collect()
     }
 
-    /// The limits of these answers; a machine that does not say a limit has none of its own.
+    /// Whose server has given these answers.
+    pub fn vendor(answers: &[DataValue]) -> Vendor {
+        let text = |index: usize| match answers.get(index).and_then(|said| said.value.as_ref()) {
+            Some(Variant::String(text)) => text.as_ref().to_owned(),
+            Some(Variant::LocalizedText(text)) => text.text.as_ref().to_owned(),
+            _ => String::new(),
+        };
+        Vendor::of(&text(10), &text(11), &text(12))
+    }
+
+    /// The limits of these answers; a machine that does not say a limit has those of its vendor, if any.
     pub fn of(answers: &[DataValue]) -> Limits {
+        let unsaid = Limits::vendor(answers).at_once().unwrap_or(AT_ONCE);
         let said = |index: usize| -> Option<usize> {
             let limit: u32 = match answers.get(index)?.value.as_ref()? {
                 Variant::UInt32(limit) => *limit,
@@ -77,7 +93,7 @@ impl Limits {
             };
             usize::try_from(limit).ok().filter(|limit| *limit > 0)
         };
-        let at_once = |index| said(index).map_or(AT_ONCE, |limit| limit.min(AT_ONCE));
+        let at_once = |index| said(index).map_or(unsaid, |limit| limit.min(AT_ONCE));
         Limits {
             read: at_once(0),
             write: at_once(1),
@@ -88,7 +104,7 @@ impl Limits {
             items: at_once(6),
             history: at_once(7),
             items_of_subscription: said(8),
-            select_clauses: at_once(9),
+            select_clauses: said(9).map_or(AT_ONCE, |limit| limit.min(AT_ONCE)),
         }
     }
 }
@@ -106,5 +122,10 @@ mod tests {
         assert_eq!((limits.continuations, limits.items_of_subscription), (AT_ONCE, None));
         assert_eq!(Limits::of(&[]), Limits::default());
         assert_eq!(Limits::questions().len(), NODES.len());
+        let mut small = vec![value(7)];
+        small.resize(10, DataValue::default());
+        small.extend(["Siemens AG", "S7-1200", ""].map(DataValue::value_only));
+        let limits = Limits::of(&small);
+        assert_eq!((limits.read, limits.items, limits.select_clauses), (7, 100, AT_ONCE));
     }
 }

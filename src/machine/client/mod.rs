@@ -16,6 +16,7 @@ mod open;
 mod session;
 mod subscription;
 mod target;
+mod vendor;
 mod view;
 
 pub use attribute::{Called, HistoryPage};
@@ -27,4 +28,5 @@ pub use limits::Limits;
 pub use session::{APPLICATION_URI, PATIENCE, Passport, Session};
 pub use subscription::{Message, Notification, Published, Subscribed, Watching};
 pub use target::{Credentials, Mode, Policy, Protection, Target, host_and_port};
+pub use vendor::Vendor;
 pub use view::{Browsed, REFERENCES_MAX};

@@ -3,8 +3,8 @@
 //! A session does not end with its connection: its [`Passport`] is what is needed to go on with it,
 //! so that the machine's subscriptions and what they have queued are still there.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use super::failure::Failure;
 use super::identity::{Challenge, User, present};
 use super::limits::Limits;
 use super::open::{Parties, off_the_workers};
+use super::vendor::Vendor;
 use crate::channel::pki::PeerCertificate;
 use crate::channel::signature::{sign, verify};
 
@@ -42,7 +43,9 @@ pub struct Passport {
     token: NodeId,
     nonce: ByteString,
     endpoint: EndpointDescription,
-    limits: Limits,
+    /// Shared, since what was learned of a machine holds for who goes on.
+    limits: Arc<Mutex<Limits>>,
+    vendor: Vendor,
     /// How long the machine keeps the session without hearing of us.
     pub timeout: Duration,
 }
@@ -82,7 +85,8 @@ impl Session {
         let passport = create(&connection, &parties, &context, manners).await?;
         let mut session = Session::go_on(connection, parties, context, manners, passport).await?;
         let said = session.read(&Limits::questions(), TimestampsToReturn::Neither).await?;
-        session.passport.limits = Limits::of(&said);
+        session.passport.limits = Arc::new(Mutex::new(Limits::of(&said)));
+        session.passport.vendor = Limits::vendor(&said);
         Ok(session)
     }
 
@@ -149,7 +153,46 @@ impl Session {
 
     /// How much the machine takes at once.
     pub fn limits(&self) -> Limits {
-        self.passport.limits
+        *self.passport.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that the machine takes less at once than it says.
+    pub(super) fn learn(&self, less: impl FnOnce(&mut Limits)) {
+        less(&mut self.passport.limits.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Asks for things in parts that the machine takes; where it refuses a part because that is too many, it is
+    /// asked for fewer, from now on.
+    pub(super) async fn in_parts<'a, T, R, Answered>(
+        &self,
+        all: &'a [T],
+        most: impl Fn(&mut Limits) -> &mut usize,
+        ask: impl Fn(&'a [T]) -> Answered,
+    ) -> Result<Vec<R>, Failure>
+    where
+        Answered: Future<Output = Result<Vec<R>, Failure>>,
+    {
+        let (mut answers, mut rest) = (Vec::with_capacity(all.len()), all);
+        while !rest.is_empty() {
+            let at_once = *most(&mut self.limits());
+            let (part, after) = rest.split_at(rest.len().min(at_once));
+            match ask(part).await {
+                Ok(answered) => {
+                    answers.extend(answered);
+                    rest = after;
+                }
+                Err(failure) if failure.is_too_many() && part.len() > 1 => {
+                    self.learn(|limits| *most(limits) = part.len() / 2);
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Whose server the machine's is.
+    pub fn vendor(&self) -> Vendor {
+        self.passport.vendor
     }
 
     /// The connection.
@@ -237,7 +280,8 @@ async fn create(
         token: response.authentication_token,
         nonce: response.server_nonce,
         endpoint,
-        limits: Limits::default(),
+        limits: Arc::default(),
+        vendor: Vendor::default(),
         timeout: timeout.unwrap_or(TIMEOUT),
     })
 }

@@ -131,23 +131,28 @@ impl Session {
         subscription: u32,
         items: &[MonitoredItemCreateRequest],
     ) -> Result<Vec<Watching>, Failure> {
-        let mut all = Vec::with_capacity(items.len());
-        for part in items.chunks(self.limits().items) {
-            let request = CreateMonitoredItemsRequest {
-                request_header: self.header(PATIENCE),
-                subscription_id: subscription,
-                timestamps_to_return: TimestampsToReturn::Both,
-                items_to_create: Some(part.to_vec()),
-            };
-            let answer = self.ask(request, PATIENCE).await?;
-            let context = self.context().context();
-            let expected = ObjectId::CreateMonitoredItemsResponse_Encoding_DefaultBinary;
-            all.extend(results(&answer, &context, expected, part.len(), |reader| {
-                let (status, id) = (reader.plain()?, reader.plain()?);
-                revised(reader, status, id)
-            })?);
-        }
-        Ok(all)
+        let ask = |part| self.watch_part(subscription, part);
+        self.in_parts(items, |limits| &mut limits.items, ask).await
+    }
+
+    async fn watch_part(
+        &self,
+        subscription: u32,
+        part: &[MonitoredItemCreateRequest],
+    ) -> Result<Vec<Watching>, Failure> {
+        let request = CreateMonitoredItemsRequest {
+            request_header: self.header(PATIENCE),
+            subscription_id: subscription,
+            timestamps_to_return: TimestampsToReturn::Both,
+            items_to_create: Some(part.to_vec()),
+        };
+        let answer = self.ask(request, PATIENCE).await?;
+        let context = self.context().context();
+        let expected = ObjectId::CreateMonitoredItemsResponse_Encoding_DefaultBinary;
+        results(&answer, &context, expected, part.len(), |reader| {
+            let (status, id) = (reader.plain()?, reader.plain()?);
+            revised(reader, status, id)
+        })
     }
 
     /// Changes how items are watched.
@@ -156,24 +161,29 @@ impl Session {
         subscription: u32,
         items: &[MonitoredItemModifyRequest],
     ) -> Result<Vec<Watching>, Failure> {
-        let mut all = Vec::with_capacity(items.len());
-        for part in items.chunks(self.limits().items) {
-            let request = ModifyMonitoredItemsRequest {
-                request_header: self.header(PATIENCE),
-                subscription_id: subscription,
-                timestamps_to_return: TimestampsToReturn::Both,
-                items_to_modify: Some(part.to_vec()),
-            };
-            let answer = self.ask(request, PATIENCE).await?;
-            let context = self.context().context();
-            let expected = ObjectId::ModifyMonitoredItemsResponse_Encoding_DefaultBinary;
-            let mut ids = part.iter().map(|item| item.monitored_item_id);
-            all.extend(results(&answer, &context, expected, part.len(), |reader| {
-                let status = reader.plain()?;
-                revised(reader, status, ids.next().unwrap_or_default())
-            })?);
-        }
-        Ok(all)
+        let ask = |part| self.rewatch_part(subscription, part);
+        self.in_parts(items, |limits| &mut limits.items, ask).await
+    }
+
+    async fn rewatch_part(
+        &self,
+        subscription: u32,
+        part: &[MonitoredItemModifyRequest],
+    ) -> Result<Vec<Watching>, Failure> {
+        let request = ModifyMonitoredItemsRequest {
+            request_header: self.header(PATIENCE),
+            subscription_id: subscription,
+            timestamps_to_return: TimestampsToReturn::Both,
+            items_to_modify: Some(part.to_vec()),
+        };
+        let answer = self.ask(request, PATIENCE).await?;
+        let context = self.context().context();
+        let expected = ObjectId::ModifyMonitoredItemsResponse_Encoding_DefaultBinary;
+        let mut ids = part.iter().map(|item| item.monitored_item_id);
+        results(&answer, &context, expected, part.len(), |reader| {
+            let status = reader.plain()?;
+            revised(reader, status, ids.next().unwrap_or_default())
+        })
     }
 
     /// Watches items no longer.
@@ -182,21 +192,24 @@ impl Session {
         subscription: u32,
         items: &[u32],
     ) -> Result<Vec<StatusCode>, Failure> {
-        let mut all = Vec::with_capacity(items.len());
-        for part in items.chunks(self.limits().items) {
-            let request = DeleteMonitoredItemsRequest {
-                request_header: self.header(PATIENCE),
-                subscription_id: subscription,
-                monitored_item_ids: Some(part.to_vec()),
-            };
-            let answer = self.ask(request, PATIENCE).await?;
-            let context = self.context().context();
-            let expected = ObjectId::DeleteMonitoredItemsResponse_Encoding_DefaultBinary;
-            let found: Vec<StatusCode> =
-                results(&answer, &context, expected, part.len(), Reader::plain)?;
-            all.extend(found);
-        }
-        Ok(all)
+        let ask = |part| self.unwatch_part(subscription, part);
+        self.in_parts(items, |limits| &mut limits.items, ask).await
+    }
+
+    async fn unwatch_part(
+        &self,
+        subscription: u32,
+        part: &[u32],
+    ) -> Result<Vec<StatusCode>, Failure> {
+        let request = DeleteMonitoredItemsRequest {
+            request_header: self.header(PATIENCE),
+            subscription_id: subscription,
+            monitored_item_ids: Some(part.to_vec()),
+        };
+        let answer = self.ask(request, PATIENCE).await?;
+        let context = self.context().context();
+        let expected = ObjectId::DeleteMonitoredItemsResponse_Encoding_DefaultBinary;
+        results(&answer, &context, expected, part.len(), Reader::plain)
     }
 
     /// Lets a subscription tell something, and acknowledges what it has told before.

@@ -29,27 +29,34 @@ pub struct Browsed {
 
 impl Session {
     /// Browses nodes to the end.
-    pub async fn browse(&self, nodes: &[BrowseDescription]) -> Result<Vec<Browsed>, Failure> {
-        let limits = self.limits();
-        let mut all = Vec::with_capacity(nodes.len());
-        // Each node may leave a place to go on from, and a machine keeps only so many.
-        for part in nodes.chunks(limits.browse.min(limits.continuations)) {
-            let request = BrowseRequest {
-                request_header: self.header(PATIENCE),
-                view: ViewDescription::default(),
-                requested_max_references_per_node: PAGE,
-                nodes_to_browse: Some(part.to_vec()),
-            };
-            let answer = self.ask(request, PATIENCE).await?;
-            let context = self.context().context();
-            let expected = ObjectId::BrowseResponse_Encoding_DefaultBinary;
-            let found: Vec<BrowseResult> =
-                results(&answer, &context, expected, part.len(), Reader::plain)?;
-            for result in found {
-                all.push(self.to_the_end(result).await?);
+    pub async fn browse<'a>(
+        &self,
+        nodes: &'a [BrowseDescription],
+    ) -> Result<Vec<Browsed>, Failure> {
+        let ask = |part: &'a [BrowseDescription]| async move {
+            // Each node may leave a place to go on from, and a machine keeps only so many.
+            let mut all = Vec::with_capacity(part.len());
+            for part in part.chunks(self.limits().continuations) {
+                for result in self.browse_part(part).await? {
+                    all.push(self.to_the_end(result).await?);
+                }
             }
-        }
-        Ok(all)
+            Ok(all)
+        };
+        self.in_parts(nodes, |limits| &mut limits.browse, ask).await
+    }
+
+    async fn browse_part(&self, part: &[BrowseDescription]) -> Result<Vec<BrowseResult>, Failure> {
+        let request = BrowseRequest {
+            request_header: self.header(PATIENCE),
+            view: ViewDescription::default(),
+            requested_max_references_per_node: PAGE,
+            nodes_to_browse: Some(part.to_vec()),
+        };
+        let answer = self.ask(request, PATIENCE).await?;
+        let context = self.context().context();
+        let expected = ObjectId::BrowseResponse_Encoding_DefaultBinary;
+        results(&answer, &context, expected, part.len(), Reader::plain)
     }
 
     async fn to_the_end(&self, first: BrowseResult) -> Result<Browsed, Failure> {
@@ -93,23 +100,26 @@ impl Session {
     }
 
     /// The nodes at the ends of browse paths.
-    pub async fn translate(
+    pub async fn translate<'a>(
         &self,
-        paths: &[BrowsePath],
+        paths: &'a [BrowsePath],
     ) -> Result<Vec<Result<NodeId, StatusCode>>, Failure> {
-        let mut all = Vec::with_capacity(paths.len());
-        for part in paths.chunks(self.limits().translate) {
-            let request = TranslateBrowsePathsToNodeIdsRequest {
-                request_header: self.header(PATIENCE),
-                browse_paths: Some(part.to_vec()),
-            };
-            let answer = self.ask(request, PATIENCE).await?;
-            let context = self.context().context();
-            let expected = ObjectId::TranslateBrowsePathsToNodeIdsResponse_Encoding_DefaultBinary;
-            let found = results(&answer, &context, expected, part.len(), Reader::plain)?;
-            all.extend(found.into_iter().map(end_of));
-        }
-        Ok(all)
+        let ask = |part: &'a [BrowsePath]| async move {
+            let found = self.translate_part(part).await?;
+            Ok(found.into_iter().map(end_of).collect())
+        };
+        self.in_parts(paths, |limits| &mut limits.translate, ask).await
+    }
+
+    async fn translate_part(&self, part: &[BrowsePath]) -> Result<Vec<BrowsePathResult>, Failure> {
+        let request = TranslateBrowsePathsToNodeIdsRequest {
+            request_header: self.header(PATIENCE),
+            browse_paths: Some(part.to_vec()),
+        };
+        let answer = self.ask(request, PATIENCE).await?;
+        let context = self.context().context();
+        let expected = ObjectId::TranslateBrowsePathsToNodeIdsResponse_Encoding_DefaultBinary;
+        results(&answer, &context, expected, part.len(), Reader::plain)
     }
 }
 

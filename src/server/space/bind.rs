@@ -332,6 +332,7 @@ fn connection(name: &str) -> Option<ConnectionValue> {
         "Resumed" => ConnectionValue::Resumed,
         "Lag" => ConnectionValue::Lag,
         "Product" => ConnectionValue::Product,
+        "Profile" => ConnectionValue::Profile,
         "Binding" => ConnectionValue::Binding,
         "MirroredNodes" => ConnectionValue::MirroredNodes,
         "MirrorNote" => ConnectionValue::MirrorNote,

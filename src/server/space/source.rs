@@ -164,6 +164,7 @@ pub enum ConnectionValue {
     Resumed,
     Lag,
     Product,
+    Profile,
     Binding,
     MirroredNodes,
     MirrorNote,

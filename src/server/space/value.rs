@@ -383,6 +383,7 @@ impl Sight<'_> {
             ConnectionValue::Resumed => Variant::UInt64(board.resumed),
             ConnectionValue::Lag => duration(board.lag),
             ConnectionValue::Product => Variant::from(board.product),
+            ConnectionValue::Profile => Variant::from(board.profile),
             ConnectionValue::Binding => Variant::from(board.binding),
             ConnectionValue::MirroredNodes => Variant::UInt64(board.mirrored),
             ConnectionValue::MirrorNote => Variant::from(board.mirror_note),
