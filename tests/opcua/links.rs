@@ -9,7 +9,7 @@ use linewright::domain::oee::loss::LossClass;
 use linewright::domain::signal::MachineState;
 use linewright::domain::time::Span;
 use linewright::server::Offer;
-use opcua::types::{DataValue, DateTime, NodeId, StatusCode};
+use opcua::types::{CloseSessionRequest, DataValue, DateTime, NodeId, StatusCode};
 
 use super::chaos::{Cable, Fault};
 use super::listening::{Listening, Nodes, machine_id};
@@ -297,6 +297,29 @@ async fn a_standby_endpoint_takes_over_when_the_first_is_gone() {
     plant.until_counted(9).await;
     let board = plant.connections.of(&machine_id());
     assert_eq!(board.endpoint, standby.url());
+    plant.end().await;
+}
+
+#[tokio::test]
+async fn a_machine_whose_sessions_are_all_taken_is_asked_again_until_one_is_free() {
+    let (running, cable, plant) = listening().await;
+    make(&running, 1..=3);
+    plant.until_counted(3).await;
+    let mut limits = test_limits();
+    limits.sessions.active = 1;
+    let full = Running::with(limits).await;
+    ready(&full).await;
+    let mut other = full.session().await;
+    cable.lead_to(full.server.address);
+    cable.set(Fault::Cut);
+    plant.until_lost().await;
+    cable.set(Fault::None);
+    let says = || plant.connections.of(&machine_id()).last_error.contains("BadTooManySessions");
+    super::support::until(says).await;
+    make(&full, 9..=9);
+    let close = CloseSessionRequest { request_header: other.header(), delete_subscriptions: true };
+    other.call(close).await.unwrap();
+    plant.until_counted(9).await;
     plant.end().await;
 }
 

@@ -49,7 +49,12 @@ pub struct Cable {
 impl Cable {
     /// Lays a cable to a server.
     pub async fn to(server: SocketAddr) -> Cable {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Cable::between(SocketAddr::from(([127, 0, 0, 1], 0)), server).await
+    }
+
+    /// Lays a cable from an address where clients connect to a server.
+    pub async fn between(address: SocketAddr, server: SocketAddr) -> Cable {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (fault, faults) = watch::channel(Fault::None);
         let connections = Arc::new(AtomicUsize::new(0));
