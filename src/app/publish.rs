@@ -294,6 +294,7 @@ fn machine_view(core: &Core, machine: &MachineId, now: Timestamp) -> MachineView
         state: state.and_then(|p| p.state),
         state_since: state.map(|p| p.at),
         counters: counters.filter_map(|(role, c)| Some((*role, c.latest()?))).collect(),
+        told: evidence.told().collect(),
         lot: evidence.lots.last().and_then(|p| p.value.clone()),
         stop: stops.pop().filter(|stop| stop.end.is_none()),
         mode: match evidence.circumstance(SignalRole::Mode, now) {

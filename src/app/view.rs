@@ -48,6 +48,8 @@ pub struct MachineView {
     pub state_since: Option<Timestamp>,
     /// Counters as the machine shows them, with their source time.
     pub counters: BTreeMap<SignalRole, (u64, Timestamp)>,
+    /// The newest instant of which each signal has told something, also before a start.
+    pub told: BTreeMap<SignalRole, Timestamp>,
     /// The lot in use.
     pub lot: Option<LotId>,
     /// The stop in which it is.

@@ -52,11 +52,18 @@ pub async fn fill(
     let mut is_whole =
         started.is_some_and(|started| started <= lost) && signals.len() == signal_count(connection);
     for ((item, node), has_history) in signals.into_iter().zip(has_history) {
-        let gap = has_history.then(|| Missed::of(forward, item)).flatten();
-        let Some(gap) = gap else {
+        let Some(gap) = Missed::of(forward, item) else {
             is_whole = false;
             continue;
         };
+        // What has the time of before has not changed since.
+        if gap.is_taken_over && gap.to <= gap.from {
+            continue;
+        }
+        if !has_history {
+            is_whole = false;
+            continue;
+        }
         let read = tokio::time::timeout_at(deadline, gap.read(session, node)).await;
         let Ok(Ok(values)) = read else {
             is_whole = false;
@@ -106,12 +113,15 @@ async fn has_history(session: &Session, nodes: &[(usize, &NodeId)]) -> Result<Ve
 struct Missed {
     from: Timestamp,
     to: Timestamp,
+    /// Whether its beginning is the time of a fact: the machine may have no value of just that time.
+    is_taken_over: bool,
 }
 
 impl Missed {
     fn of(forward: &Forward, item: usize) -> Option<Missed> {
         let (from, to) = forward.missed(item)?;
-        (from <= to).then_some(Missed { from, to })
+        let is_taken_over = forward.is_taken_over();
+        (from <= to || is_taken_over).then_some(Missed { from, to, is_taken_over })
     }
 
     async fn read(&self, session: &Session, node: &NodeId) -> Result<Vec<DataValue>, Failure> {
@@ -119,7 +129,9 @@ impl Missed {
         let window = (date_time(self.from - SAME_TIME), date_time(self.to + SAME_TIME));
         let (mut values, mut next): (Vec<DataValue>, Option<ByteString>) = (Vec::new(), None);
         loop {
-            let page = session.history(node, window, (PAGE, false), next.take()).await?;
+            // Where the beginning is no time of a value, the value before it shows that history reaches back.
+            let with_bounds = (PAGE, self.is_taken_over);
+            let page = session.history(node, window, with_bounds, next.take()).await?;
             if page.status.is_bad() {
                 return Err(Failure::refused(page.status));
             }
@@ -127,12 +139,25 @@ impl Missed {
             values.extend(page.values);
             next = page.next;
             if next.is_none() {
-                return Ok(values);
+                return Ok(self.within(values));
             }
             if is_end {
                 return Err(Failure::refused(opcua::types::StatusCode::BadTooManyOperations));
             }
         }
+    }
+
+    /// Without the bound behind the end, which is not asked for.
+    fn within(&self, mut values: Vec<DataValue>) -> Vec<DataValue> {
+        let is_behind = |value: &DataValue| {
+            source_time(value).is_none_or(|at| at > self.to + SAME_TIME)
+                || status(value) == opcua::types::StatusCode::BadBoundNotFound.bits()
+                    && source_time(value).is_some_and(|at| at >= self.to)
+        };
+        while self.is_taken_over && values.last().is_some_and(is_behind) {
+            values.pop();
+        }
+        values
     }
 
     /// Whether values reach from one end to the other without a word about missing ones.
@@ -141,7 +166,9 @@ impl Missed {
         let is_near =
             |one: Timestamp, other: Timestamp| (one - other).ticks().abs() <= SAME_TIME.ticks();
         times.len() == values.len()
-            && times.first().is_some_and(|first| is_near(*first, self.from))
+            && times.first().is_some_and(|first| {
+                is_near(*first, self.from) || self.is_taken_over && *first <= self.from
+            })
             && times.last().is_some_and(|last| is_near(*last, self.to))
             && times.is_sorted()
             && !values.iter().any(|value| {
@@ -177,7 +204,7 @@ mod tests {
 
     #[test]
     fn only_history_from_the_last_known_value_to_the_first_new_one_is_whole() {
-        let missed = Missed { from: at(0), to: at(500) };
+        let missed = Missed { from: at(0), to: at(500), is_taken_over: false };
         assert!(missed.is_whole(&[value(0), value(200), value(500)]));
         assert!(!missed.is_whole(&[value(200), value(500)]), "it has forgotten what was before");
         assert!(!missed.is_whole(&[value(0), value(200)]), "it does not know the present yet");
@@ -187,7 +214,20 @@ mod tests {
         assert!(!missed.is_whole(&[value(0), lost, value(500)]));
         let news: Vec<_> = [0, 1, 200, 500, 600].map(|ms| missed.is_news(&value(ms))).into();
         assert_eq!(news, [false, false, true, true, false]);
-        let unchanged = Missed { from: at(0), to: at(0) };
+        let unchanged = Missed { from: at(0), to: at(0), is_taken_over: false };
         assert!(unchanged.is_whole(&[value(0)]), "nothing has happened");
+    }
+
+    #[test]
+    fn what_begins_with_a_fact_is_whole_where_history_reaches_back_behind_it() {
+        let missed = Missed { from: at(100), to: at(500), is_taken_over: true };
+        let behind = DataValue { status: Some(StatusCode::BadBoundNotFound), ..value(501) };
+        let values = missed.within(vec![value(40), value(200), value(500), behind]);
+        assert_eq!(values.len(), 3);
+        assert!(missed.is_whole(&values));
+        assert!(!missed.is_news(&values[0]), "it was known before");
+        assert!(!missed.is_whole(&values[1..]), "nobody knows what was before");
+        let begins = DataValue { status: Some(StatusCode::BadBoundNotFound), ..value(99) };
+        assert!(!missed.is_whole(&[begins, value(200), value(500)]));
     }
 }

@@ -27,6 +27,10 @@ const ASKED_AGAIN: Span = Span::from_seconds(1);
 /// How long it is shown that a time was not believed.
 const DISBELIEF_SHOWN: Span = Span::from_seconds(60);
 const TICK: Span = Span::from_ticks(1);
+/// How far the clock of a machine may have moved between two runs of ours without being noticed.
+const INEXACT: Span = Span::from_seconds(2);
+/// How long the first picture of a plant may take.
+const FIRST_PICTURE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// How a value came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,6 +78,9 @@ pub struct Forward {
     is_up: bool,
     /// Since when nothing is known, if something was known before.
     lost: Option<Timestamp>,
+    /// Whether what was told before is known from what is stored: it was told to another program, or under
+    /// another configuration, and times are those of facts.
+    is_taken_over: bool,
 }
 
 impl Forward {
@@ -105,11 +112,36 @@ impl Forward {
             changed,
             is_up: false,
             lost: None,
+            is_taken_over: false,
             link,
             connection,
         };
         forward.link_changed(changed, false).await?;
-        Ok(forward)
+        Ok(forward.taking_over().await)
+    }
+
+    /// With what is known of the machine from before, so that its history can tell what was missed since.
+    async fn taking_over(mut self) -> Forward {
+        let mut views = self.link.engine.views();
+        let machine = &self.connection.machine;
+        // The first picture comes a moment after the start.
+        let is_known = views.wait_for(|view| view.machines.contains_key(machine));
+        let known = match tokio::time::timeout(FIRST_PICTURE, is_known).await {
+            Ok(Ok(view)) => view.machines.get(machine).cloned(),
+            _ => None,
+        };
+        let Some(known) = known else { return self };
+        let Some(lost) = known.linked_since.filter(|_| !known.linked && !known.told.is_empty())
+        else {
+            return self;
+        };
+        for (memory, (watched, _)) in self.items.iter_mut().zip(&self.connection.items) {
+            if let Watched::Signal(signal) = watched {
+                memory.before = known.told.get(&signal.role).copied();
+            }
+        }
+        (self.changed, self.lost, self.is_taken_over) = (lost, Some(lost), true);
+        self
     }
 
     /// Our time on the machine's clock.
@@ -154,9 +186,18 @@ impl Forward {
         self.is_up
     }
 
-    /// Since when something is missed, if anything was known before.
+    /// Since when something is missed, by the clock of the machine, if anything was known before.
     pub fn lost(&self) -> Option<Timestamp> {
-        self.lost
+        match self.is_taken_over {
+            // Then it was written down by our clock, and how far that of the machine was off is known now only.
+            true => self.lost.map(|lost| self.clock.at_machine(lost) - INEXACT),
+            false => self.lost,
+        }
+    }
+
+    /// Whether what was told before is known from what is stored, with the times of facts.
+    pub fn is_taken_over(&self) -> bool {
+        self.is_taken_over
     }
 
     /// Whether times of the machine can be used.
@@ -186,6 +227,7 @@ impl Forward {
         let without_gap = self.lost == Some(at);
         self.link_changed(at, true).await?;
         (self.changed, self.is_up, self.lost) = (at, true, None);
+        self.is_taken_over = false;
         let (now, machine) = (self.link.clock.now(), &self.connection.machine);
         let text = self.problems.text();
         match (text.is_empty(), without_gap) {

@@ -282,6 +282,39 @@ async fn history_that_reaches_over_a_gap_closes_it() {
 }
 
 #[tokio::test]
+async fn what_a_machine_did_while_the_plant_was_not_running_is_in_its_history() {
+    let running = Running::new().await;
+    // Its server has run for longer than its clock may have moved.
+    let started = std::time::Instant::now();
+    super::support::until(|| started.elapsed() > Duration::from_millis(2500)).await;
+    let [state, count] = Nodes::Recorded.ids();
+    let long_ago = DateTime::from(DateTime::now().ticks() - 600_000_000);
+    record(&running, &state, value_at("run", long_ago));
+    record(&running, &count, value_at(0_i32, long_ago));
+    let urls = [format!("opc.tcp://{}", running.server.address)];
+    let plant = Listening::to(&urls, Nodes::Recorded).await;
+    for number in 1..=10 {
+        record(&running, &count, value_at(number, DateTime::now()));
+    }
+    plant.until_counted(10).await;
+    let meanwhile = async || {
+        for number in 11..=300 {
+            if number == 100 || number == 200 {
+                let word = if number == 100 { "stop" } else { "run" };
+                record(&running, &state, value_at(word, DateTime::now()));
+            }
+            record(&running, &count, value_at(number, DateTime::now()));
+        }
+    };
+    let plant = plant.again(meanwhile, &urls, Nodes::Recorded).await;
+    plant.until_counted(300).await;
+    plant.has_all(300).await;
+    assert_eq!(plant.kpi().await.stops.micro_stops, 1);
+    assert_eq!(plant.resumed(), (1, 1), "nothing was missed");
+    plant.end().await;
+}
+
+#[tokio::test]
 async fn a_standby_endpoint_takes_over_when_the_first_is_gone() {
     let running = Running::new().await;
     ready(&running).await;

@@ -135,16 +135,24 @@ impl Nodes {
     }
 }
 
+fn target(url: &str) -> Target {
+    Target {
+        url: url.to_owned(),
+        protection: Protection::NONE,
+        pinned: None,
+        credentials: Credentials::Anonymous,
+        name: "test".into(),
+    }
+}
+
 impl Listening {
     pub async fn to(urls: &[String], nodes: Nodes) -> Listening {
-        let target = |url: &String| Target {
-            url: url.clone(),
-            protection: Protection::NONE,
-            pinned: None,
-            credentials: Credentials::Anonymous,
-            name: "test".into(),
-        };
-        Listening::at(tempfile::tempdir().unwrap(), urls.iter().map(target).collect(), nodes).await
+        Listening::at(
+            tempfile::tempdir().unwrap(),
+            urls.iter().map(|url| target(url)).collect(),
+            nodes,
+        )
+        .await
     }
 
     /// With the certificates that are in a directory.
@@ -250,6 +258,26 @@ impl Listening {
     /// What is said of its mirror.
     pub fn note(&self) -> String {
         self.connections.of(&machine_id()).mirror_note
+    }
+
+    /// The plant ends, and after something has happened it begins again with what it has stored.
+    pub async fn again(
+        mut self,
+        meanwhile: impl AsyncFnOnce(),
+        urls: &[String],
+        nodes: Nodes,
+    ) -> Listening {
+        self.stop.cancel();
+        self.link.take().unwrap().await.unwrap();
+        self.engine.stop().await;
+        let Listening { engine, directory, began, .. } = self;
+        drop(engine);
+        meanwhile().await;
+        // Whoever still reads in the store keeps it open for a moment.
+        super::support::until(|| RedbStore::open(directory.path()).is_ok()).await;
+        let targets = urls.iter().map(|url| target(url)).collect();
+        let again = Listening::at(directory, targets, nodes).await;
+        Listening { began, ..again }
     }
 
     pub async fn end(mut self) {

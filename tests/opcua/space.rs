@@ -294,11 +294,15 @@ impl Space for TestSpace {
     ) -> Result<HistoryPage, StatusCode> {
         let history = self.history.read().unwrap();
         let all = history.get(id).ok_or(StatusCode::BadHistoryOperationUnsupported)?;
-        let is_wanted = |value: &&DataValue| {
-            let at = linewright::channel::time::timestamp(&value.source_timestamp.unwrap());
-            request.start <= at && at <= request.end
+        let at = |value: &DataValue| {
+            linewright::channel::time::timestamp(&value.source_timestamp.unwrap()).unwrap()
         };
-        let values = all.iter().filter(is_wanted).cloned().collect();
+        let from = all.partition_point(|value| Some(at(value)) < request.start);
+        let to = all.partition_point(|value| Some(at(value)) <= request.end);
+        let has_start = all.get(from).is_some_and(|value| Some(at(value)) == request.start);
+        // What held at the start.
+        let before = usize::from(request.bounds && !has_start).min(from);
+        let values = all[from - before..to.max(from)].to_vec();
         Ok(HistoryPage { values, next: None })
     }
 

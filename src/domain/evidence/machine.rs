@@ -180,6 +180,14 @@ impl MachineEvidence {
         }
     }
 
+    /// The newest instants of which signals have told something.
+    pub fn told(&self) -> impl Iterator<Item = (SignalRole, Timestamp)> {
+        let roles = [SignalRole::State, SignalRole::Lot].into_iter();
+        let roles = roles.chain(self.counts.keys().copied());
+        let roles = roles.chain(self.circumstances.keys().copied());
+        roles.filter_map(|role| Some((role, self.newest_of(role)?)))
+    }
+
     /// How many observations are in memory.
     pub fn size(&self) -> usize {
         let counts: usize = self.counts.values().map(|c| c.values().points().len()).sum();

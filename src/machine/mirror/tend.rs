@@ -181,7 +181,7 @@ impl Tending {
         let copied = copy(&self.session, &self.scope, &namespaces, mapping).await?;
         let Copied { copy, mapping, events, notes } = copied;
         notes.iter().for_each(|note| tracing::warn!(%machine, "mirror: {note}"));
-        self.note(copy.nodes.len(), notes.join("; "));
+        let count = copy.nodes.len();
         let mapping = Arc::new(mapping);
         self.keep(&copy).await;
         self.watch.set_mapping(mapping.clone());
@@ -189,6 +189,7 @@ impl Tending {
             self.watch.hearing.want(events);
         }
         self.mirror.show(copy);
+        self.note(count, notes.join("; "));
         Ok(mapping)
     }
 

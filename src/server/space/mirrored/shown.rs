@@ -16,17 +16,17 @@ use crate::mirror::{CopiedNode, Copy, Mirror};
 pub struct ShownMachine {
     /// Its mirror.
     pub mirror: Arc<Mirror>,
-    nodes: HashMap<NodeId, Arc<Node>>,
-    /// From its own nodes, and from ours to them.
-    references: HashMap<NodeId, Vec<Reference>>,
+    nodes: HashMap<NodeId, (Arc<Node>, Vec<Reference>)>,
+    /// From nodes of ours to its own.
+    from_ours: HashMap<NodeId, Vec<Reference>>,
     roots: Vec<NodeId>,
 }
 
 impl ShownMachine {
     /// Nothing of a machine.
     pub fn empty(mirror: Arc<Mirror>) -> ShownMachine {
-        let (nodes, references) = (HashMap::new(), HashMap::new());
-        ShownMachine { mirror, nodes, references, roots: Vec::new() }
+        let (nodes, from_ours) = (HashMap::new(), HashMap::new());
+        ShownMachine { mirror, nodes, from_ours, roots: Vec::new() }
     }
 
     /// What was copied of a machine, below a folder of ours.
@@ -40,16 +40,20 @@ impl ShownMachine {
             shown.link(folder, ReferenceTypeId::Organizes, &root);
             shown.roots.push(root);
         }
+        // There may be a hundred thousand, and they stay.
+        shown.nodes.values_mut().for_each(|(_, references)| references.shrink_to_fit());
+        shown.nodes.shrink_to_fit();
         shown
     }
 
-    fn add(&mut self, copied: CopiedNode) {
+    fn add(&mut self, mut copied: CopiedNode) {
+        copied.attributes.shrink_to_fit();
         let references = copied.references.into_iter().map(|reference| Reference {
             reference_type: reference.kind,
             forward: reference.forward,
             target: reference.target,
         });
-        self.references.insert(copied.id.clone(), references.collect());
+        let references = references.collect();
         let attributes = Attributes {
             browse_name: copied.browse_name,
             display_name: copied.display_name,
@@ -65,7 +69,8 @@ impl ShownMachine {
                 attributes: copied.attributes,
             },
         };
-        self.nodes.insert(copied.id.clone(), Arc::new(Node::new(copied.id, attributes)));
+        let node = Arc::new(Node::new(copied.id.clone(), attributes));
+        self.nodes.insert(copied.id, (node, references));
     }
 
     /// Lets types of ours lead to the types of the machine below them.
@@ -73,31 +78,39 @@ impl ShownMachine {
         let subtype: NodeId = ReferenceTypeId::HasSubtype.into();
         let is_up =
             |reference: &&Reference| !reference.forward && reference.reference_type == subtype;
-        let up = self.references.iter().flat_map(|(id, references)| {
+        let up = self.nodes.iter().flat_map(|(id, (_, references))| {
             references.iter().filter(is_up).map(|up| (id.clone(), up.target.clone()))
         });
         let up: Vec<_> = up.filter(|(_, above)| !self.nodes.contains_key(above)).collect();
         for (below, above) in up {
             let down = Reference::forward(ReferenceTypeId::HasSubtype, below);
-            self.references.entry(above).or_default().push(down);
+            self.from(above).push(down);
         }
     }
 
     fn link(&mut self, from: &NodeId, kind: ReferenceTypeId, to: &NodeId) {
         let forward = Reference::forward(kind, to.clone());
-        self.references.entry(from.clone()).or_default().push(forward);
+        self.from(from.clone()).push(forward);
         let inverse = Reference::inverse(kind, from.clone());
-        self.references.entry(to.clone()).or_default().push(inverse);
+        self.from(to.clone()).push(inverse);
+    }
+
+    fn from(&mut self, id: NodeId) -> &mut Vec<Reference> {
+        match self.nodes.get_mut(&id) {
+            Some((_, references)) => references,
+            None => self.from_ours.entry(id).or_default(),
+        }
     }
 
     /// A node.
     pub fn node(&self, id: &NodeId) -> Option<&Arc<Node>> {
-        self.nodes.get(id)
+        self.nodes.get(id).map(|(node, _)| node)
     }
 
     /// References from a node, one of ours too.
     pub fn references(&self, id: &NodeId) -> &[Reference] {
-        self.references.get(id).map_or(&[], Vec::as_slice)
+        let own = self.nodes.get(id).map(|(_, references)| references);
+        own.or_else(|| self.from_ours.get(id)).map_or(&[], Vec::as_slice)
     }
 
     /// The namespaces that are the machine's.
@@ -109,7 +122,7 @@ impl ShownMachine {
     /// Adds its types to a tree.
     pub fn add_types(&self, tree: &mut TypeTree) {
         let subtype: NodeId = ReferenceTypeId::HasSubtype.into();
-        for (id, node) in &self.nodes {
+        for (id, (node, _)) in &self.nodes {
             let class = node.class();
             if matches!(class, NodeClass::Object | NodeClass::Variable | NodeClass::Method) {
                 continue;
@@ -121,14 +134,14 @@ impl ShownMachine {
         for (id, below) in self.declarations() {
             let names = below
                 .into_iter()
-                .filter_map(|below| Some((self.nodes.get(&below)?.browse_name.clone(), below)));
+                .filter_map(|below| Some((self.node(&below)?.browse_name.clone(), below)));
             tree.declare(id, names.collect());
         }
     }
 
     /// The nodes of a class.
     pub fn ids_of(&self, class: NodeClass) -> impl Iterator<Item = &NodeId> {
-        self.nodes.iter().filter(move |(_, node)| node.class() == class).map(|(id, _)| id)
+        self.nodes.iter().filter(move |(_, (node, _))| node.class() == class).map(|(id, _)| id)
     }
 
     /// Notes what is otherwise in a newer copy.
@@ -143,7 +156,7 @@ impl ShownMachine {
             };
             let new = to.nodes.iter().filter(|(id, _)| !from.nodes.contains_key(*id));
             let new = new.filter(|(id, _)| is_top(id));
-            new.map(|(id, node)| (id.clone(), node.type_definition())).collect()
+            new.map(|(id, (node, _))| (id.clone(), node.type_definition())).collect()
         };
         for (id, of_type) in missing(self, newer) {
             changes.added(&id, &of_type);
