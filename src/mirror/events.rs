@@ -12,15 +12,42 @@ use opcua::types::{
     ByteString, DateTime, LocalizedText, NodeId, ObjectTypeId, QualifiedName, StatusCode, Variant,
 };
 
+use crate::channel::decode::raw_body;
 use crate::domain::id::MachineId;
 
 /// Conditions of one machine that are known at once; what is beyond is told and not remembered.
 const CONDITIONS_MAX: usize = 10_000;
+/// Bytes that the remembered conditions of one machine may have together.
+const SIZE_MAX: usize = 32 << 20;
 /// Bytes of an id of a machine's event.
 const ID_MAX: usize = 512;
 
 /// Browse names from an event to one of its fields.
 pub type Path = Vec<QualifiedName>;
+
+/// Where the fields of events are, besides those that every event has.
+#[derive(Default, Debug)]
+pub struct Fields {
+    paths: Vec<Path>,
+    /// Types beside each other may declare the same name.
+    places: HashMap<Path, Vec<usize>>,
+}
+
+impl Fields {
+    /// Fields at these paths, in this order.
+    pub fn new(paths: Vec<Path>) -> Fields {
+        let mut places: HashMap<Path, Vec<usize>> = HashMap::new();
+        for (place, path) in paths.iter().enumerate() {
+            places.entry(path.clone()).or_default().push(place);
+        }
+        Fields { paths, places }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.paths.len()
+    }
+}
 
 /// Something that has happened at a machine.
 #[derive(Clone, Debug)]
@@ -46,7 +73,7 @@ pub struct Happened {
     /// The condition that it tells of, if it tells of one.
     pub condition: Option<NodeId>,
     /// Where its other fields are; the same for all events that come so.
-    pub paths: Arc<[Path]>,
+    pub fields: Arc<Fields>,
     /// What these are, in the same order; empty where it has none.
     pub values: Vec<Variant>,
 }
@@ -54,12 +81,10 @@ pub struct Happened {
 impl Happened {
     /// A field besides those of every event.
     pub fn field(&self, path: &[QualifiedName]) -> Option<&Variant> {
-        let fields = self.paths.iter().zip(&self.values);
-        // Types beside each other may declare the same name; an event has that of its own type.
-        fields
-            .filter(|(known, value)| known.as_slice() == path && !matches!(value, Variant::Empty))
-            .map(|(_, value)| value)
-            .next()
+        // An event has the field of its own type.
+        let places = self.fields.places.get(path)?.iter();
+        let mut values = places.filter_map(|place| self.values.get(*place));
+        values.find(|value| !matches!(value, Variant::Empty))
     }
 
     fn standard(&self, name: &str) -> Option<&Variant> {
@@ -69,16 +94,20 @@ impl Happened {
     /// The same with another value of some standard fields, as far as it has them.
     fn with(&self, changes: &[(&str, Variant)]) -> Happened {
         let mut changed = self.clone();
-        for (path, value) in self.paths.iter().zip(&mut changed.values) {
-            let [name] = path.as_slice() else { continue };
-            let is_named = |(known, _): &&(&str, Variant)| {
-                name.namespace_index == 0 && name.name.as_ref() == *known
-            };
-            if let Some((_, other)) = changes.iter().find(is_named) {
-                value.clone_from(other);
+        for (name, other) in changes {
+            let places = self.fields.places.get(&[QualifiedName::new(0, *name)][..]);
+            for place in places.into_iter().flatten() {
+                if let Some(value) = changed.values.get_mut(*place) {
+                    value.clone_from(other);
+                }
             }
         }
         changed
+    }
+
+    /// How many bytes it has, roughly.
+    fn size(&self) -> usize {
+        size_of::<Happened>() + self.values.iter().map(size).sum::<usize>()
     }
 
     /// Whether anybody has still to do something about the condition (Part 9 §5.5.2).
@@ -97,6 +126,20 @@ impl Happened {
 }
 
 type Key = (NodeId, NodeId);
+
+fn size(value: &Variant) -> usize {
+    size_of::<Variant>()
+        + match value {
+            Variant::String(text) => text.len().unsigned_abs(),
+            Variant::XmlElement(text) => text.to_string().len(),
+            Variant::ByteString(bytes) => bytes.value.as_ref().map_or(0, Vec::len),
+            Variant::LocalizedText(text) => text.text.as_ref().len(),
+            Variant::ExtensionObject(object) => raw_body(object).map_or(0, |(_, body)| body.len()),
+            Variant::Array(array) => array.values.iter().map(size).sum(),
+            Variant::Variant(inner) => size(inner),
+            _ => 0,
+        }
+}
 
 /// The id under which our server knows an event of a machine; none where the machine's own is none.
 pub fn event_id(machine: &MachineId, there: &ByteString) -> Option<ByteString> {
@@ -128,6 +171,8 @@ pub enum Belief {
 #[derive(Default, Debug)]
 pub struct Conditions {
     known: HashMap<Key, Arc<Happened>>,
+    /// Bytes of what is known.
+    size: usize,
     /// Those that were told since the machine has begun to tell all of them.
     refreshed: Option<HashSet<Key>>,
     /// Whether they may have changed unheard.
@@ -145,9 +190,12 @@ impl Conditions {
         if let Some(refreshed) = self.refreshed.as_mut().filter(|all| all.len() < CONDITIONS_MAX) {
             refreshed.insert(key.clone());
         }
-        if !happened.is_retained() {
-            self.known.remove(&key);
-        } else if self.known.len() < CONDITIONS_MAX || self.known.contains_key(&key) {
+        if let Some(before) = self.known.remove(&key) {
+            self.size -= before.size();
+        }
+        let size = self.size + happened.size();
+        if happened.is_retained() && self.known.len() < CONDITIONS_MAX && size <= SIZE_MAX {
+            self.size = size;
             self.known.insert(key, happened.clone());
         }
     }
@@ -161,16 +209,16 @@ impl Conditions {
     pub fn refresh_ends(&mut self, now: DateTime) -> Vec<Happened> {
         let Some(told) = self.refreshed.take() else { return Vec::new() };
         (self.is_unheard, self.is_doubt_told) = (false, false);
-        let over = self.known.extract_if(|key, _| !told.contains(key));
-        over.map(|(_, last)| {
-            ending(&last, now, "the machine does not tell of it any more", StatusCode::Good)
-        })
-        .collect()
+        let over: Vec<_> = self.known.extract_if(|key, _| !told.contains(key)).collect();
+        self.size -= over.iter().map(|(_, last)| last.size()).sum::<usize>();
+        let why = "the machine does not tell of it any more";
+        over.iter().map(|(_, last)| ending(last, now, why, StatusCode::Good)).collect()
     }
 
     /// The machine tells its conditions to nobody who asks; those from before are not known any more.
     pub fn forget(&mut self, now: DateTime) -> Vec<Happened> {
         (self.refreshed, self.is_unheard, self.is_doubt_told) = (None, false, false);
+        self.size = 0;
         let why = "the machine cannot say whether it holds still";
         let all = self.known.drain();
         all.map(|(_, last)| ending(&last, now, why, StatusCode::BadNoCommunication)).collect()
@@ -260,7 +308,7 @@ pub fn missed(machine: &MachineId, now: DateTime, why: String) -> Happened {
         message: LocalizedText::new("en", &why),
         severity: 600,
         condition: None,
-        paths: Arc::new([]),
+        fields: Arc::default(),
         values: Vec::new(),
     }
 }
@@ -279,7 +327,7 @@ mod tests {
         Arc::new(Happened {
             id,
             condition: Some(NodeId::new(5, number)),
-            paths: names.into(),
+            fields: Arc::new(Fields::new(names.to_vec())),
             values: vec![is_retained.into(), StatusCode::Good.into()],
             ..missed(&machine(), DateTime::now(), String::new())
         })
@@ -349,5 +397,23 @@ mod tests {
             conditions.note(&condition(number, true));
         }
         assert_eq!(conditions.retained(Belief::Told).len(), CONDITIONS_MAX);
+    }
+
+    #[test]
+    fn large_conditions_are_bounded_by_their_size_and_make_room_when_they_end() {
+        let mut conditions = Conditions::default();
+        let large = |number: u32, is_retained: bool| {
+            let mut one = Happened::clone(&condition(number, is_retained));
+            one.values.push(Variant::from("x".repeat(SIZE_MAX / 4)));
+            Arc::new(one)
+        };
+        (0..6).for_each(|number| conditions.note(&large(number, true)));
+        assert_eq!(conditions.retained(Belief::Told).len(), 3);
+        conditions.note(&large(0, false));
+        conditions.note(&large(7, true));
+        conditions.note(&large(7, true));
+        assert_eq!(conditions.retained(Belief::Told).len(), 3);
+        conditions.forget(DateTime::now());
+        assert_eq!(conditions.size, 0);
     }
 }

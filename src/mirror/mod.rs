@@ -13,7 +13,7 @@ mod namespaces;
 mod remote;
 
 pub use copy::{CopiedNode, CopiedReference, Copy};
-pub use events::{Happened, Path, event_id, event_id_there};
+pub use events::{Fields, Happened, Path, event_id, event_id_there};
 pub use kept::write;
 pub use mirrors::{Batch, Changes, Events, Mirror, Mirrors, Wanted, without_value};
 pub use namespaces::{NAMESPACES_MAX, Namespaces};

@@ -1,7 +1,7 @@
 //! Hearing the events of a machine: one item at its Server object, with all fields of all of its types, and
 //! the machine's conditions anew whenever some may have been missed (Part 9 §5.5.7).
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use opcua::types::{
@@ -15,7 +15,7 @@ use super::mapping::{Mapping, To};
 use crate::channel::time::date_time;
 use crate::domain::time::Timestamp;
 use crate::machine::client::{Failure, Session, Watching};
-use crate::mirror::{Happened, Mirror, Path, event_id};
+use crate::mirror::{Fields, Happened, Mirror, Path, event_id};
 
 /// The client handle of the item; items of variables have others.
 pub const HANDLE: u32 = 0;
@@ -43,7 +43,7 @@ pub struct Hearing {
 struct State {
     types: EventTypes,
     /// Where the other fields are here.
-    paths: Vec<Path>,
+    fields: Arc<Fields>,
     standing: Standing,
     /// Whether all conditions are to be told anew.
     is_refresh_wanted: bool,
@@ -117,7 +117,7 @@ impl Hearing {
             let chosen = &fields[..count];
             {
                 let mut state = self.state();
-                state.paths = paths_here(chosen, mapping);
+                state.fields = Arc::new(Fields::new(paths_here(chosen, mapping)));
                 state.standing = Standing::Heard(subscription);
             }
             let watching = match session.watch(subscription, &[request(chosen)]).await {
@@ -204,7 +204,7 @@ impl Hearing {
     ) -> bool {
         let mut state = self.state();
         let mut happened = Vec::new();
-        let paths: std::sync::Arc<[Path]> = state.paths.clone().into();
+        let known = state.fields.clone();
         let tell = |happened: &mut Vec<Happened>| {
             if !happened.is_empty() {
                 mirror.happened(std::mem::take(happened));
@@ -235,7 +235,7 @@ impl Hearing {
                 Meaning::Otherwise => (state.is_otherwise, is_to_do) = (true, true),
                 Meaning::Event => {
                     let reading = Reading { mapping, mirror, types: &state.types, context, now };
-                    happened.extend(reading.event(fields, kind, &paths));
+                    happened.extend(reading.event(fields, kind, &known));
                 }
             }
         }
@@ -282,12 +282,7 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     /// An event in the words of our server; none if it is not to be told on.
-    fn event(
-        &self,
-        fields: &[Variant],
-        kind: NodeId,
-        paths: &std::sync::Arc<[Path]>,
-    ) -> Option<Happened> {
+    fn event(&self, fields: &[Variant], kind: NodeId, known: &Arc<Fields>) -> Option<Happened> {
         let machine = &self.mirror.machine;
         let id = match fields.first()? {
             Variant::ByteString(id) => event_id(machine, id)?,
@@ -317,7 +312,7 @@ impl Reading<'_> {
         let values = fields.iter().skip(BASE.len() + 1).cloned();
         let mut values: Vec<_> =
             values.map(|value| self.mapping.value(value, To::Here, self.context)).collect();
-        values.resize(paths.len(), Variant::Empty);
+        values.resize(known.count(), Variant::Empty);
         Some(Happened {
             machine: machine.clone(),
             id,
@@ -332,7 +327,7 @@ impl Reading<'_> {
             message: message(fields.get(5)),
             severity: severity(fields.get(6)),
             condition: condition.map(|id| self.mapping.here(&id)).filter(|id| !id.is_null()),
-            paths: paths.clone(),
+            fields: known.clone(),
             values,
         })
     }
