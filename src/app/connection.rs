@@ -83,6 +83,17 @@ pub struct Connection {
     pub mirrored: u64,
     /// What of the mirror is not as it is configured, in plain words.
     pub mirror_note: String,
+    /// What of its events does not come, in plain words.
+    pub events_note: String,
+}
+
+impl Connection {
+    /// All that is to be said of the mirror and of the events that come with it.
+    pub fn mirror_notes(&self) -> String {
+        let notes = [&self.mirror_note, &self.events_note].into_iter();
+        let notes = notes.filter(|note| !note.is_empty()).map(String::as_str);
+        notes.collect::<Vec<_>>().join("; ")
+    }
 }
 
 /// A value that is shown live and not kept.

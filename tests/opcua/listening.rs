@@ -257,7 +257,7 @@ impl Listening {
 
     /// What is said of its mirror.
     pub fn note(&self) -> String {
-        self.connections.of(&machine_id()).mirror_note
+        self.connections.of(&machine_id()).mirror_notes()
     }
 
     /// The plant ends, and after something has happened it begins again with what it has stored.

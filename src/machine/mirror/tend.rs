@@ -142,14 +142,12 @@ impl Tending {
             if hearing.is_heard() {
                 self.mirror.events_begin(self.clock.now());
             }
-            if let Some(note) = note {
+            if let Some(note) = &note {
                 tracing::warn!(machine = %self.mirror.machine, "mirror: {note}");
-                self.connections.update(&self.mirror.machine, |board| {
-                    let before = std::mem::take(&mut board.mirror_note);
-                    let notes = [before, note].into_iter().filter(|note| !note.is_empty());
-                    board.mirror_note = notes.collect::<Vec<_>>().join("; ");
-                });
             }
+            self.connections.update(&self.mirror.machine, |board| {
+                board.events_note = note.unwrap_or_default();
+            });
         }
         hearing.refresh(&self.session, &self.mirror, self.clock.now()).await?;
         Ok(true)
