@@ -181,6 +181,8 @@ pub struct Conditions {
     is_doubt_told: bool,
     /// Whether events of the machine were ever heard.
     was_heard: bool,
+    /// Whether the machine has not told all of its conditions since they are heard.
+    is_incomplete: bool,
 }
 
 impl Conditions {
@@ -208,7 +210,7 @@ impl Conditions {
     /// The machine has told all of its conditions; gives those that are over.
     pub fn refresh_ends(&mut self, now: DateTime) -> Vec<Happened> {
         let Some(told) = self.refreshed.take() else { return Vec::new() };
-        (self.is_unheard, self.is_doubt_told) = (false, false);
+        (self.is_unheard, self.is_doubt_told, self.is_incomplete) = (false, false, false);
         let over: Vec<_> = self.known.extract_if(|key, _| !told.contains(key)).collect();
         self.size -= over.iter().map(|(_, last)| last.size()).sum::<usize>();
         let why = "the machine does not tell of it any more";
@@ -218,7 +220,7 @@ impl Conditions {
     /// The machine tells its conditions to nobody who asks; those from before are not known any more.
     pub fn forget(&mut self, now: DateTime) -> Vec<Happened> {
         (self.refreshed, self.is_unheard, self.is_doubt_told) = (None, false, false);
-        self.size = 0;
+        (self.is_incomplete, self.size) = (false, 0);
         let why = "the machine cannot say whether it holds still";
         let all = self.known.drain();
         all.map(|(_, last)| ending(&last, now, why, StatusCode::BadNoCommunication)).collect()
@@ -226,6 +228,7 @@ impl Conditions {
 
     /// Events are heard from now on; whether they were before.
     pub fn begin(&mut self) -> bool {
+        (self.refreshed, self.is_unheard, self.is_incomplete) = (None, true, true);
         std::mem::replace(&mut self.was_heard, true)
     }
 
@@ -234,9 +237,9 @@ impl Conditions {
         self.was_heard
     }
 
-    /// Nothing is heard of them from now on.
+    /// Nothing is heard of them for now.
     pub fn unheard(&mut self) {
-        (self.refreshed, self.is_unheard) = (None, true);
+        self.is_unheard = true;
     }
 
     /// Whether they may have changed unheard.
@@ -263,8 +266,12 @@ impl Conditions {
         all
     }
 
-    /// Nothing of them was missed: what is to be told because they are as the machine has said after all.
+    /// Nothing of them was missed: what is to be told because they are as the machine has said after all. Those
+    /// of an earlier session are not believed before the machine has told all that it has.
     pub fn believe(&mut self) -> Vec<Happened> {
+        if self.is_incomplete {
+            return Vec::new();
+        }
         self.is_unheard = false;
         match std::mem::replace(&mut self.is_doubt_told, false) {
             true => self.retained(Belief::Told),
@@ -388,6 +395,24 @@ mod tests {
         let again = conditions.believe();
         assert_eq!((again.len(), quality(&again[0])), (1, StatusCode::Good));
         assert!(conditions.believe().is_empty());
+    }
+
+    #[test]
+    fn conditions_of_an_earlier_session_are_not_believed_before_all_are_told() {
+        let mut conditions = Conditions::default();
+        assert!(!conditions.begin(), "it was never heard before");
+        conditions.refresh_begins();
+        conditions.note(&condition(1, true));
+        conditions.refresh_ends(DateTime::now());
+        assert!(!conditions.is_unheard());
+        // Another session, whose refresh is interrupted and goes on afterwards.
+        conditions.unheard();
+        assert!(conditions.begin());
+        conditions.refresh_begins();
+        conditions.unheard();
+        assert!(conditions.believe().is_empty() && conditions.is_unheard());
+        assert_eq!(conditions.refresh_ends(DateTime::now()).len(), 1, "the machine has none");
+        assert!(!conditions.is_unheard());
     }
 
     #[test]

@@ -17,8 +17,6 @@ use crate::domain::time::Timestamp;
 use crate::machine::client::{Failure, Session, Watching};
 use crate::mirror::{Fields, Happened, Mirror, Path, event_id};
 
-/// The client handle of the item; items of variables have others.
-pub const HANDLE: u32 = 0;
 /// Events that the machine is asked to keep while it cannot tell them.
 const QUEUE: u32 = 10_000;
 /// How often a machine is asked for all of its conditions at most.
@@ -45,8 +43,12 @@ struct State {
     /// Where the other fields are here.
     fields: Arc<Fields>,
     standing: Standing,
-    /// Whether all conditions are to be told anew.
-    is_refresh_wanted: bool,
+    /// How often an item was asked for: each has another client handle, so that one whose making nobody has
+    /// confirmed is not heard beside the next one.
+    asked: u32,
+    /// How often all conditions were to be told anew, and how often that had been so when they were last asked for.
+    wanted: u32,
+    done: u32,
     refreshed: Option<Instant>,
     /// Whether the machine says that its nodes have changed.
     is_otherwise: bool,
@@ -63,6 +65,28 @@ enum Standing {
     Heard(u32),
     /// The machine does not tell them.
     Refused,
+}
+
+impl State {
+    /// The client handle of the item; items of variables count from 1 on.
+    fn handle(&self) -> u32 {
+        u32::MAX - self.asked
+    }
+}
+
+/// Asking for the item; given up in between, it is asked for again.
+struct Asking<'a> {
+    hearing: &'a Hearing,
+    is_over: bool,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let mut state = self.hearing.state();
+            (state.standing, state.asked) = (Standing::Wanted, state.asked.wrapping_add(1));
+        }
+    }
 }
 
 impl Hearing {
@@ -113,24 +137,26 @@ impl Hearing {
     ) -> Result<Option<String>, Failure> {
         let (fields, limit) = (by_rank(&self.state().types), session.limits().select_clauses);
         let mut count = fields.len().min(limit.saturating_sub(BASE.len() + 1));
+        let mut asking = Asking { hearing: self, is_over: false };
         let refused = loop {
             let chosen = &fields[..count];
-            {
+            let handle = {
                 let mut state = self.state();
                 state.fields = Arc::new(Fields::new(paths_here(chosen, mapping)));
-                state.standing = Standing::Heard(subscription);
-            }
-            let watching = match session.watch(subscription, &[request(chosen)]).await {
+                (state.standing, state.asked) =
+                    (Standing::Heard(subscription), state.asked.wrapping_add(1));
+                state.handle()
+            };
+            let watching = match session.watch(subscription, &[request(chosen, handle)]).await {
                 Ok(mut watching) => watching.pop(),
-                Err(failure) if failure.is_broken() => {
-                    self.state().standing = Standing::Wanted;
-                    return Err(failure);
-                }
+                Err(failure) if failure.is_broken() => return Err(failure),
                 Err(failure) => Some(Watching::refused(failure.status)),
             };
             match watching {
                 Some(Watching { status, .. }) if !status.is_bad() => {
-                    self.state().is_refresh_wanted = true;
+                    asking.is_over = true;
+                    let mut state = self.state();
+                    state.wanted = state.wanted.wrapping_add(1);
                     let all = fields.len();
                     let is_cut = count < all;
                     return Ok(is_cut.then(|| {
@@ -145,6 +171,7 @@ impl Hearing {
                 None => break StatusCode::BadUnknownResponse,
             }
         };
+        asking.is_over = true;
         self.refuse();
         Ok(Some(format!("the machine does not tell its events ({refused})")))
     }
@@ -156,37 +183,35 @@ impl Hearing {
         mirror: &Mirror,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        let subscription = {
+        let (subscription, wanted) = {
             let mut state = self.state();
             let Standing::Heard(subscription) = state.standing else { return Ok(()) };
             let is_early = state.refreshed.is_some_and(|last| last.elapsed() < PAUSE);
-            if !state.is_refresh_wanted || is_early {
+            if state.wanted == state.done || is_early {
                 return Ok(());
             }
-            (state.is_refresh_wanted, state.refreshed) = (false, Some(Instant::now()));
-            subscription
+            state.refreshed = Some(Instant::now());
+            (subscription, state.wanted)
         };
         let (object, method): (NodeId, NodeId) =
             (ObjectTypeId::ConditionType.into(), MethodId::ConditionType_ConditionRefresh.into());
         match session.call(object, method, vec![subscription.into()], PATIENCE).await {
-            Ok(called) if called.status == StatusCode::BadRefreshInProgress => {
-                self.state().is_refresh_wanted = true;
-            }
+            // It tells them to somebody else just now.
+            Ok(called) if called.status == StatusCode::BadRefreshInProgress => return Ok(()),
             Ok(called) if called.status.is_bad() => mirror.no_refresh(now),
             Ok(_) => {}
-            Err(failure) if failure.is_broken() => {
-                self.state().is_refresh_wanted = true;
-                return Err(failure);
-            }
+            Err(failure) if failure.is_broken() => return Err(failure),
             Err(_) => mirror.no_refresh(now),
         }
+        // Not before it has answered: whoever is interrupted asks again.
+        self.state().done = wanted;
         Ok(())
     }
 
     /// Whether all conditions are to be told anew, some time.
     pub fn wants_refresh(&self) -> bool {
         let state = self.state();
-        state.is_refresh_wanted && matches!(state.standing, Standing::Heard(_))
+        state.wanted != state.done && matches!(state.standing, Standing::Heard(_))
     }
 
     /// Whether the machine has said that its nodes are otherwise, since it was last asked.
@@ -211,7 +236,8 @@ impl Hearing {
             }
         };
         let mut is_to_do = false;
-        for (_, fields) in events.iter().filter(|(handle, _)| *handle == HANDLE) {
+        let own = state.handle();
+        for (_, fields) in events.iter().filter(|(handle, _)| *handle == own) {
             let kind = match fields.get(1) {
                 Some(Variant::NodeId(kind)) => (**kind).clone(),
                 _ => ObjectTypeId::BaseEventType.into(),
@@ -225,9 +251,11 @@ impl Hearing {
                     tell(&mut happened);
                     mirror.refresh_ends(now);
                 }
-                Meaning::RefreshWanted => (state.is_refresh_wanted, is_to_do) = (true, true),
+                Meaning::RefreshWanted => {
+                    (state.wanted, is_to_do) = (state.wanted.wrapping_add(1), true);
+                }
                 Meaning::Missed => {
-                    (state.is_refresh_wanted, is_to_do) = (true, true);
+                    (state.wanted, is_to_do) = (state.wanted.wrapping_add(1), true);
                     tell(&mut happened);
                     let why = "the machine has lost events because there were too many";
                     mirror.events_missed(now, why.into());
@@ -412,7 +440,7 @@ fn clause(
     }
 }
 
-fn request(fields: &[Field]) -> MonitoredItemCreateRequest {
+fn request(fields: &[Field], handle: u32) -> MonitoredItemCreateRequest {
     let base = |name: &&str| {
         let path = vec![QualifiedName::new(0, *name)];
         clause(ObjectTypeId::BaseEventType.into(), path, AttributeId::Value)
@@ -430,7 +458,7 @@ fn request(fields: &[Field]) -> MonitoredItemCreateRequest {
         },
         monitoring_mode: MonitoringMode::Reporting,
         requested_parameters: MonitoringParameters {
-            client_handle: HANDLE,
+            client_handle: handle,
             sampling_interval: 0.0,
             filter: ExtensionObject::from_message(filter),
             queue_size: QUEUE,

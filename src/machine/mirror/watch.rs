@@ -230,6 +230,7 @@ impl MirrorWatch {
     ) -> Result<(), Failure> {
         let Some(mapping) = self.mapping() else { return Ok(()) };
         let asked = self.enter(plan, subscription, items_max(session), &mapping);
+        let mut entered = Entered { watch: self, subscription, asked: &asked, is_over: false };
         let mut pending: Vec<usize> = (0..asked.len()).collect();
         let mut refused = Vec::new();
         for with_filter in [true, false] {
@@ -240,11 +241,7 @@ impl MirrorWatch {
             }
             let watched = match session.watch(subscription, &requests).await {
                 Ok(watched) => watched,
-                Err(failure) if failure.is_broken() => {
-                    // Nobody knows what has become of them; they are asked for again.
-                    self.leave(subscription, &asked);
-                    return Err(failure);
-                }
+                Err(failure) if failure.is_broken() => return Err(failure),
                 Err(failure) => {
                     requests.iter().map(|_| Watching::refused(failure.status)).collect()
                 }
@@ -271,6 +268,7 @@ impl MirrorWatch {
             }
             pending = again;
         }
+        entered.is_over = true;
         self.mirror.changed(refused);
         Ok(())
     }
@@ -323,6 +321,23 @@ impl MirrorWatch {
             asked.push(Asked { here, there, handle, sampling });
         }
         asked
+    }
+}
+
+/// Items that were noted and are asked for. Where that is given up in between, nobody knows what has become of
+/// them; they are forgotten, and asked for again.
+struct Entered<'a> {
+    watch: &'a MirrorWatch,
+    subscription: u32,
+    asked: &'a [Asked],
+    is_over: bool,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.watch.leave(self.subscription, self.asked);
+        }
     }
 }
 
