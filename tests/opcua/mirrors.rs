@@ -257,6 +257,22 @@ async fn everything_is_told_once_and_in_order_over_cables_that_break() {
 }
 
 #[tokio::test]
+async fn what_is_wanted_while_the_machine_hangs_is_watched_when_it_is_heard_again() {
+    let mut mirrored = Mirrored::new().await;
+    mirrored.want(&[variable(1)]);
+    mirrored.told(&variable(1), 1).await;
+    mirrored.cable.set(Fault::BlackHole);
+    // It is asked for, and the link is given up before the machine has answered.
+    mirrored.want(&[variable(1), variable(2)]);
+    until(|| !mirrored.mirror.is_up()).await;
+    mirrored.cable.set(Fault::None);
+    mirrored.told(&variable(2), 1).await;
+    mirrored.push(&variable(2), 7.5);
+    assert_eq!(mirrored.told(&variable(2), 2).await[1], Variant::Double(7.5));
+    mirrored.end().await;
+}
+
+#[tokio::test]
 async fn a_lost_machine_is_uncertain_then_bad_and_good_only_when_it_has_spoken() {
     let mut mirrored = Mirrored::new().await;
     let node = variable(1);
