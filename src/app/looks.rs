@@ -1,7 +1,7 @@
 //! Which machines the core has to look at before a commit, so that what has changed about them is told
 //! with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::command::{Input, Look};
 use crate::domain::core::Core;
@@ -16,18 +16,22 @@ const LOOK_EVERY: Span = Span::from_millis(1000);
 pub struct Looks {
     running_since: Timestamp,
     due: BTreeMap<MachineId, Timestamp>,
+    /// What a machine whose clock is ahead says of an instant that has not come here.
+    ahead: BTreeSet<(Timestamp, MachineId)>,
     looked_at: Timestamp,
 }
 
 impl Looks {
     /// Nothing has to be looked at; the program runs since an instant.
     pub fn new(running_since: Timestamp) -> Looks {
-        Looks { running_since, due: BTreeMap::new(), looked_at: Timestamp::MIN }
+        let (due, ahead) = (BTreeMap::new(), BTreeSet::new());
+        Looks { running_since, due, ahead, looked_at: Timestamp::MIN }
     }
 
     /// Nothing has to be looked at any more.
     pub fn clear(&mut self) {
         self.due.clear();
+        self.ahead.clear();
         self.looked_at = Timestamp::MIN;
     }
 
@@ -42,8 +46,18 @@ impl Looks {
             // Nearly all values are counts, and nearly no machine stops because of one.
             Event::Observed(observation)
                 if !core.can_tell(&observation.machine, observation.role) => {}
-            _ => touched.iter().for_each(|(machine, window)| self.add(machine, window.from)),
+            _ => {
+                for (machine, window) in touched {
+                    self.add(machine, window.from);
+                    self.ahead.insert((window.from, machine.clone()));
+                }
+            }
         }
+    }
+
+    /// When something that was said of the future becomes so.
+    pub fn next(&self) -> Option<Timestamp> {
+        self.ahead.first().map(|(at, _)| *at)
     }
 
     fn add(&mut self, machine: &MachineId, from: Timestamp) {
@@ -53,6 +67,13 @@ impl Looks {
 
     /// What has to be looked at now, if anything has.
     pub fn take(&mut self, core: &Core, now: Timestamp) -> Option<Input> {
+        // What has been noted since the last look and is not ahead is due already.
+        while let Some((at, _)) = self.ahead.first()
+            && *at <= now
+            && let Some((at, machine)) = self.ahead.pop_first()
+        {
+            self.add(&machine, at);
+        }
         if now - self.looked_at >= LOOK_EVERY {
             self.looked_at = now;
             core.looks_due(now).iter().for_each(|machine| self.add(machine, now));

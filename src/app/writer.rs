@@ -245,8 +245,8 @@ impl Writer {
     fn wait(&self) -> Duration {
         let now = self.outside.clock.now();
         let alive = self.alive_at + ALIVE_EVERY;
-        let next =
-            self.core.next_deadline().into_iter().chain([alive, self.outside.publisher.next()]);
+        let next = self.core.next_deadline().into_iter().chain(self.looks.next());
+        let next = next.chain([alive, self.outside.publisher.next()]);
         let wait = next.min().map_or(0, |next| (next - now).ticks()).max(0);
         Duration::from_nanos(wait.unsigned_abs().saturating_mul(100)).max(Duration::from_millis(1))
     }

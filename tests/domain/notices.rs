@@ -223,6 +223,23 @@ fn conditions_and_notices_survive_a_restart_of_the_engine() {
 }
 
 #[test]
+fn what_a_machine_says_of_an_instant_that_has_not_come_is_told_when_it_comes() {
+    let running = Running::new(plant(false), HOUR);
+    happens(&running, state(HOUR, Some(MachineState::Running)));
+    happens(&running, state(HOUR + MINUTE, Some(MachineState::Down)));
+    running.settle();
+    let stops = || {
+        let told = running.engine.reader().notices_after(0, usize::MAX).unwrap();
+        told.iter().filter(|n| matches!(n.matter, Matter::StopStarted(_))).count()
+    };
+    assert_eq!(stops(), 0);
+    running.set(HOUR + 2 * MINUTE);
+    running.settle();
+    assert_eq!(stops(), 1);
+    running.end();
+}
+
+#[test]
 fn a_stop_of_many_hours_is_over_when_the_machine_runs_again() {
     let mut core = Core::new(plant(false), None);
     happen(&mut core, &state(0, Some(MachineState::Running)), None);
