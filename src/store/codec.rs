@@ -57,14 +57,20 @@ pub fn open<T: Record>(bytes: &[u8], what: &str) -> Result<T, StoreError> {
         .map_err(|cause| StoreError::Damaged { what: what.to_owned(), cause: format!("{cause:?}") })
 }
 
-fn unseal<T: Record>(bytes: &[u8]) -> Result<T, Malformed> {
-    let (header, mut payload) = bytes.split_at_checked(HEADER).ok_or(Malformed::Short)?;
+/// What is wrapped, if nothing has changed it.
+pub fn payload(bytes: &[u8]) -> Result<&[u8], Malformed> {
+    let (header, payload) = bytes.split_at_checked(HEADER).ok_or(Malformed::Short)?;
     if header[0] != VALUE_VERSION {
         return Err(Malformed::Version(header[0]));
     }
     if crc32fast::hash(payload).to_le_bytes() != header[1..] {
         return Err(Malformed::Checksum);
     }
+    Ok(payload)
+}
+
+fn unseal<T: Record>(bytes: &[u8]) -> Result<T, Malformed> {
+    let mut payload = payload(bytes)?;
     let value = T::get(&mut payload)?;
     if payload.is_empty() { Ok(value) } else { Err(Malformed::Trailing) }
 }
