@@ -182,7 +182,7 @@ fn connect(machines: &Machines, engine: &EngineHandle, stop: &CancellationToken)
     let clock = Arc::new(WallClock);
     let link = MachineLink {
         recognisers: tokio::sync::mpsc::channel(1).0,
-        mirrors: Mirrors::new(Namespaces::of(Vec::new()), None, Arc::new(WallClock)),
+        mirrors: Mirrors::new(Namespaces::of(Vec::new()), None, Arc::new(WallClock), None),
         engine: engine.clone(),
         connections: Connections::default(),
         dialer: Arc::new(Dialer::new(&std::env::temp_dir(), clock.clone())),

@@ -51,10 +51,15 @@ pub enum Keeping {
 /// The way to the recorder; without any, nothing is kept any more after what has been handed over.
 #[derive(Clone)]
 pub struct Recorder {
-    sender: mpsc::UnboundedSender<Recording>,
+    sender: mpsc::UnboundedSender<Asked>,
     waiting: Arc<Waiting>,
     reader: Arc<dyn TelemetryReader>,
     keeping: watch::Receiver<Keeping>,
+}
+
+enum Asked {
+    Keep(Recording),
+    Stop,
 }
 
 #[derive(Default)]
@@ -90,10 +95,18 @@ impl Recorder {
     /// Hands samples over.
     pub fn record(&self, recording: Recording) {
         self.waiting.samples.fetch_add(recording.samples.len(), Ordering::Relaxed);
-        if let Err(mpsc::error::SendError(recording)) = self.sender.send(recording) {
+        if let Err(mpsc::error::SendError(Asked::Keep(recording))) =
+            self.sender.send(Asked::Keep(recording))
+        {
             // The recorder has failed; what is to be seen is seen all the same.
             (recording.then)();
         }
+    }
+
+    /// Lets the recorder end after what was handed over.
+    pub fn stop(&self) {
+        // One that has ended needs not be told.
+        let _ = self.sender.send(Asked::Stop);
     }
 
     /// Waits until there is room. Who does not take more of a machine meanwhile lets it keep it.
@@ -133,7 +146,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, mut receiver: mpsc::UnboundedReceiver<Recording>) {
+    fn run(mut self, mut receiver: mpsc::UnboundedReceiver<Asked>) {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build()
         else {
             tracing::error!("the recorder has no runtime and cannot start");
@@ -142,22 +155,29 @@ impl Writer {
         loop {
             let next = async { tokio::time::timeout(WAKE_EVERY, receiver.recv()).await };
             match runtime.block_on(next) {
-                Ok(Some(first)) => {
+                Ok(Some(Asked::Keep(first))) => {
                     std::thread::sleep(TOGETHER);
-                    self.keep(first, &mut receiver);
+                    if self.keep(first, &mut receiver) {
+                        return;
+                    }
                 }
-                Ok(None) => return,
+                Ok(Some(Asked::Stop) | None) => return,
                 Err(_) => {}
             }
             self.tend();
         }
     }
 
-    fn keep(&mut self, first: Recording, receiver: &mut mpsc::UnboundedReceiver<Recording>) {
-        let (mut samples, mut then) = (first.samples, vec![first.then]);
+    /// Keeps what has queued up, and shows it; whether it was the last.
+    fn keep(&mut self, first: Recording, receiver: &mut mpsc::UnboundedReceiver<Asked>) -> bool {
+        let (mut samples, mut then, mut is_last) = (first.samples, vec![first.then], false);
         while samples.len() < SAMPLES_MAX
             && let Ok(next) = receiver.try_recv()
         {
+            let Asked::Keep(next) = next else {
+                is_last = true;
+                break;
+            };
             samples.extend(next.samples);
             then.push(next.then);
         }
@@ -165,6 +185,7 @@ impl Writer {
         then.into_iter().for_each(|then| then());
         self.waiting.samples.fetch_sub(samples.len(), Ordering::Relaxed);
         self.waiting.fewer.notify_waiters();
+        is_last
     }
 
     fn append(&mut self, samples: &[(SeriesId, Sample)]) {
@@ -175,7 +196,9 @@ impl Writer {
         let mut all = Samples::new();
         if self.again.is_some() {
             for (series, (from, last)) in &self.missing {
-                all.push((*series, mark(*from, DATA_LOST)));
+                if *from < last.at {
+                    all.push((*series, mark(*from, DATA_LOST)));
+                }
                 all.push((*series, last.clone()));
             }
         }
@@ -240,4 +263,180 @@ impl Writer {
 /// A mark that from an instant on nothing is known.
 pub fn mark(at: Timestamp, status: u32) -> Sample {
     Sample { at, status, value: Sampled::None }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+    use crate::domain::time::Window;
+
+    /// A store that asks before it keeps something.
+    struct Asking {
+        may: Receiver<bool>,
+        kept: Arc<Mutex<Samples>>,
+    }
+
+    struct Nothing;
+
+    impl TelemetryReader for Nothing {
+        fn series(&self, _: &[String]) -> Result<Vec<(SeriesId, bool)>, StoreError> {
+            Ok(Vec::new())
+        }
+        fn keeps(&self) -> Span {
+            Span::from_seconds(1)
+        }
+        fn last_alive(&self) -> Option<Timestamp> {
+            None
+        }
+        fn oldest(&self, _: SeriesId) -> Result<Option<Timestamp>, StoreError> {
+            Ok(None)
+        }
+        fn values(&self, _: SeriesId, _: Window) -> Result<Vec<Sample>, StoreError> {
+            Ok(Vec::new())
+        }
+        fn last_before(&self, _: SeriesId, _: Timestamp) -> Result<Option<Sample>, StoreError> {
+            Ok(None)
+        }
+        fn first_since(&self, _: SeriesId, _: Timestamp) -> Result<Option<Sample>, StoreError> {
+            Ok(None)
+        }
+    }
+
+    impl TelemetryStore for Asking {
+        fn append(
+            &mut self,
+            samples: &[(SeriesId, Sample)],
+            _: Timestamp,
+        ) -> Result<(), StoreError> {
+            match self.may.recv() {
+                Ok(false) => Err(StoreError::Full),
+                _ => {
+                    self.kept.lock().unwrap().extend_from_slice(samples);
+                    Ok(())
+                }
+            }
+        }
+        fn tend(&mut self, _: Timestamp) -> Result<(), StoreError> {
+            Ok(())
+        }
+        fn reader(&self) -> Arc<dyn TelemetryReader> {
+            Arc::new(Nothing)
+        }
+    }
+
+    /// A clock that is moved by hand.
+    #[derive(Default)]
+    struct Hand(std::sync::atomic::AtomicI64);
+
+    impl Clock for Hand {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_ticks(self.0.load(Ordering::SeqCst))
+        }
+    }
+
+    struct Begun {
+        recorder: Recorder,
+        thread: std::thread::JoinHandle<()>,
+        may: Sender<bool>,
+        kept: Arc<Mutex<Samples>>,
+        clock: Arc<Hand>,
+        shown: Receiver<i64>,
+        show: Sender<i64>,
+    }
+
+    fn begin() -> Begun {
+        let (may, asked) = channel();
+        let kept = Arc::new(Mutex::new(Samples::new()));
+        let store = Asking { may: asked, kept: kept.clone() };
+        let clock = Arc::new(Hand::default());
+        let (recorder, thread) = start(Box::new(store), clock.clone()).unwrap();
+        let (show, shown) = channel();
+        Begun { recorder, thread, may, kept, clock, shown, show }
+    }
+
+    fn number(ticks: i64) -> Sample {
+        let value = Sampled::Number { kind: 9, bits: ticks as u64 };
+        Sample { at: Timestamp::from_ticks(ticks), status: 0, value }
+    }
+
+    impl Begun {
+        fn record(&self, ticks: i64) {
+            let show = self.show.clone();
+            let then = Box::new(move || show.send(ticks).unwrap());
+            self.recorder.record(Recording { samples: vec![(7, number(ticks))], then });
+        }
+
+        fn end(self) -> Vec<Sample> {
+            self.recorder.stop();
+            drop(self.may);
+            self.thread.join().unwrap();
+            let kept = self.kept.lock().unwrap();
+            kept.iter().map(|(_, sample)| sample.clone()).collect()
+        }
+    }
+
+    #[test]
+    fn nothing_is_shown_before_it_is_kept() {
+        let begun = begin();
+        begun.record(1);
+        assert!(begun.shown.recv_timeout(Duration::from_millis(200)).is_err());
+        begun.may.send(true).unwrap();
+        assert_eq!(begun.shown.recv(), Ok(1));
+        assert_eq!(begun.kept.lock().unwrap().len(), 1);
+        assert_eq!(begun.end(), [number(1)]);
+    }
+
+    #[test]
+    fn what_could_not_be_kept_is_shown_and_marked_and_the_last_of_it_is_kept_later() {
+        let begun = begin();
+        let mut keeping = begun.recorder.keeping();
+        begun.may.send(false).unwrap();
+        for ticks in 1..=3 {
+            begun.record(ticks);
+            assert_eq!(begun.shown.recv(), Ok(ticks));
+        }
+        let stopped = keeping.borrow_and_update().clone();
+        assert!(matches!(stopped, Keeping::Stopped(_, why) if why.contains("full")));
+        begun.clock.0.store(AGAIN_EVERY.ticks(), Ordering::SeqCst);
+        // It may try by itself before the next value comes.
+        (0..2).for_each(|_| begun.may.send(true).unwrap());
+        begun.record(4);
+        assert_eq!(begun.shown.recv(), Ok(4));
+        assert_eq!(*keeping.borrow_and_update(), Keeping::Kept);
+        let lost = mark(Timestamp::from_ticks(1), DATA_LOST);
+        assert_eq!(begun.end(), [lost, number(3), number(4)]);
+    }
+
+    #[test]
+    fn it_is_tried_again_although_nothing_comes() {
+        let begun = begin();
+        begun.may.send(false).unwrap();
+        begun.record(1);
+        assert_eq!(begun.shown.recv(), Ok(1));
+        begun.clock.0.store(AGAIN_EVERY.ticks(), Ordering::SeqCst);
+        begun.may.send(true).unwrap();
+        // The thread wakes by itself.
+        let mut keeping = begun.recorder.keeping();
+        let waiting = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        waiting.block_on(keeping.wait_for(|now| *now == Keeping::Kept)).unwrap();
+        assert_eq!(begun.end(), [number(1)]);
+    }
+
+    #[test]
+    fn who_hands_over_too_much_waits_until_there_is_room() {
+        let begun = begin();
+        let samples = vec![(7, number(1)); WAITING_MAX + 1];
+        begun.recorder.record(Recording { samples, then: Box::new(|| {}) });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let waits = runtime.block_on(async {
+            tokio::time::timeout(Duration::from_millis(100), begun.recorder.room()).await.is_err()
+        });
+        assert!(waits);
+        begun.may.send(true).unwrap();
+        runtime.block_on(begun.recorder.room());
+        assert_eq!(begun.end().len(), WAITING_MAX + 1);
+    }
 }

@@ -55,8 +55,8 @@ pub trait TelemetryStore: Send {
 
 /// What a store has kept.
 pub trait TelemetryReader: Send + Sync {
-    /// The numbers of series of these names; those that are new are durable on return.
-    fn series(&self, names: &[String]) -> Result<Vec<SeriesId>, StoreError>;
+    /// The numbers of series of these names, and whether they are new; they are durable on return.
+    fn series(&self, names: &[String]) -> Result<Vec<(SeriesId, bool)>, StoreError>;
 
     /// How long values are kept.
     fn keeps(&self) -> Span;

@@ -111,6 +111,8 @@ pub fn scope(settings: &MirrorSettings) -> Scope {
         exclude: paths(&settings.exclude),
         write: paths(&settings.write),
         call: paths(&settings.call),
+        record: paths(&settings.record),
+        record_every: settings.record_every,
         events: settings.events,
         nodes_max: usize::try_from(settings.nodes).unwrap_or(usize::MAX),
         timeout: settings.timeout,

@@ -22,6 +22,10 @@ pub fn check_same_plant(running: &Settings, read: &Settings) -> Result<(), Failu
 
 /// The sections that are otherwise and take a restart; all else is taken over at once.
 pub fn restart_for(running: &Settings, read: &Settings) -> Vec<String> {
-    let changed = [("[opcua]", running.opcua != read.opcua), ("[http]", running.http != read.http)];
+    let changed = [
+        ("[opcua]", running.opcua != read.opcua),
+        ("[http]", running.http != read.http),
+        ("[data] keep_recorded", running.keep != read.keep),
+    ];
     changed.iter().filter(|(_, changed)| *changed).map(|(name, _)| (*name).to_owned()).collect()
 }

@@ -24,6 +24,7 @@ use crate::app::access::Users;
 use crate::app::clock::Clock;
 use crate::app::configuration::Reading;
 use crate::app::engine;
+use crate::app::recorder::{self, Recorder};
 use crate::config::settings::Settings;
 use crate::domain::id::MachineId;
 use crate::http::{self, Bridge};
@@ -33,6 +34,7 @@ use crate::machine::recognise::Recognised;
 use crate::server::space::SpaceInputs;
 use crate::server::{self, PlantServer};
 use crate::store::RedbStore;
+use crate::store::telemetry::{Bounds, Telemetry};
 use crate::sys::WallClock;
 
 /// Machines whose recognition may wait to be taken over.
@@ -51,6 +53,8 @@ pub struct Running {
     recognised: mpsc::Receiver<(MachineId, Recognised)>,
     inputs: SpaceInputs,
     engine_thread: std::thread::JoinHandle<()>,
+    recorder: Recorder,
+    recorder_thread: std::thread::JoinHandle<()>,
     server: PlantServer,
     bridge: JoinHandle<Result<(), String>>,
     links: Links,
@@ -71,6 +75,10 @@ impl Running {
         let plant = Arc::new(settings.plant.clone());
         let (engine, engine_thread) =
             engine::start(plant.clone(), Box::new(store), clock.clone()).map_err(store_failure)?;
+        let telemetry = Telemetry::open(&settings.data, settings.keep, Bounds::default());
+        let telemetry = telemetry.map_err(store_failure)?;
+        let (recorder, recorder_thread) = recorder::start(Box::new(telemetry), clock.clone())
+            .map_err(|error| Failure::new(EXIT_SOFTWARE, error.to_string()))?;
         let stop = CancellationToken::new();
         let users = Arc::new(Users::new(users::of(&settings)?, clock.clone()));
         let (configured_users, configured) = watch::channel(settings.clone());
@@ -79,7 +87,7 @@ impl Running {
             listener.local_addr().map_err(|error| Failure::new(EXIT_SOFTWARE, error.to_string()))
         };
         let (opcua_address, http_address) = (address(&opcua)?, address(&bridge)?);
-        let inputs = space_inputs(&settings, &engine, &clock);
+        let inputs = space_inputs(&settings, &engine, &recorder, &clock);
         let now = clock.now();
         inputs.configuration.update(|board| (board.since, board.read) = (now, now));
         let server = server::start(
@@ -124,6 +132,8 @@ impl Running {
             recognised,
             inputs,
             engine_thread,
+            recorder,
+            recorder_thread,
             server,
             bridge,
             links,
@@ -150,8 +160,11 @@ impl Running {
             };
             tokio::select! {
                 _ = alive.tick() => {
-                    if self.engine_thread.is_finished() {
-                        let text = "the engine has failed; start again, nothing stored is lost";
+                    let threads =
+                        [("engine", &self.engine_thread), ("recorder", &self.recorder_thread)];
+                    if let Some((what, _)) = threads.iter().find(|(_, one)| one.is_finished()) {
+                        let text =
+                            format!("the {what} has failed; start again, nothing stored is lost");
                         return Err(Failure::new(EXIT_SOFTWARE, text));
                     }
                 }
@@ -266,7 +279,7 @@ impl Running {
         let restart_for = reload::restart_for(&self.settings, &settings);
         // What takes a restart stays as it runs, so that it is told again the next time.
         let (opcua, http) = (self.settings.opcua.clone(), self.settings.http.clone());
-        self.settings = Settings { opcua, http, ..settings };
+        self.settings = Settings { opcua, http, keep: self.settings.keep, ..settings };
         self.configured_users.send_replace(self.settings.clone());
         Ok(restart_for)
     }
@@ -282,9 +295,12 @@ impl Running {
         }
         self.server.stop().await;
         self.inputs.engine.stop().await;
-        let joined = tokio::task::spawn_blocking(move || self.engine_thread.join()).await;
-        if !matches!(joined, Ok(Ok(()))) {
-            tracing::error!("the engine ended badly; nothing stored is lost");
+        self.recorder.stop();
+        for (what, thread) in [("engine", self.engine_thread), ("recorder", self.recorder_thread)] {
+            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                tracing::error!("the {what} ended badly; nothing stored is lost");
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::app::configuration::ConfigurationBoard;
 use crate::app::connection::Connections;
 use crate::app::engine::EngineHandle;
 use crate::app::query::Queries;
+use crate::app::recorder::Recorder;
 use crate::app::refusals::Refusals;
 use crate::config::settings::{ChannelMode, MachineSettings, Security, Settings};
 use crate::domain::id::MachineId;
@@ -78,6 +79,7 @@ fn mode_of(mode: ChannelMode) -> Mode {
 pub fn space_inputs(
     settings: &Settings,
     engine: &EngineHandle,
+    recorder: &Recorder,
     clock: &Arc<dyn Clock>,
 ) -> SpaceInputs {
     let namespaces = Namespaces::new(Some(settings.data.join("namespaces")));
@@ -89,6 +91,7 @@ pub fn space_inputs(
             Arc::new(namespaces),
             Some(settings.data.join("mirrors")),
             clock.clone(),
+            Some(recorder.clone()),
         ),
         mirrored: mirrored(settings),
         told: told(settings),

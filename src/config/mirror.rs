@@ -1,5 +1,5 @@
-//! What of a machine's own address space our server shows, whether its events are told on, and what of it may
-//! be written and called.
+//! What of a machine's own address space our server shows, whether its events are told on, what of it may
+//! be written and called, and what is recorded.
 
 use super::node::{BrowseName, NodeAddress, parse_path};
 use super::section::Section;
@@ -41,6 +41,8 @@ pub fn read(machine: &Section<'_>) -> Option<MirrorSettings> {
         exclude: paths(&section, "exclude"),
         write: paths(&section, "write"),
         call: paths(&section, "call"),
+        record: paths(&section, "record"),
+        record_every: section.duration("record_every").map(|every| every.value),
         events: section.truth("events").is_none_or(|events| events.value),
         nodes: nodes.map_or(NODES_DEFAULT, |nodes| nodes.value),
         timeout: timeout.map_or(TIMEOUT_DEFAULT, |timeout| timeout.value),

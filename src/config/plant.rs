@@ -21,6 +21,10 @@ use crate::domain::plant::{Area, Line, Machine, Plant, Product, Reason};
 use crate::domain::quantity::{IdealTime, common_divisor};
 use crate::domain::time::Span;
 
+/// How long recorded values are kept, and how long they can be.
+const KEEP_DEFAULT: Span = Span::from_seconds(90 * 86_400);
+const KEEP_RANGE: std::ops::RangeInclusive<Span> =
+    Span::from_seconds(86_400)..=Span::from_seconds(3_660 * 86_400);
 const CONFIRMATION_DEFAULT: Span = Span::from_seconds(60);
 const HTTP_LISTEN: &str = "127.0.0.1:8080";
 
@@ -54,13 +58,14 @@ pub fn load(
 fn read(root: &Section<'_>, surroundings: &dyn Surroundings) -> Option<Settings> {
     let site = read_site(root, surroundings);
     let data = read_data(root);
+    let directory = data.as_ref().map(|(directory, _)| directory.as_path());
     let opcua = server::read(root);
     let http = read_http(root);
     let confirmation_interval = read_erp(root);
     let users = users::read(root, surroundings);
     let closing_grace = calendar::closing_grace(root);
     let zone = site.as_ref().map(|site| site.zone.clone());
-    let equipment = read_equipment(root, surroundings, data.as_deref(), zone.as_deref());
+    let equipment = read_equipment(root, surroundings, directory, zone.as_deref());
     let (rules, places) = {
         let known = calendar::Known {
             areas: equipment.areas.iter().map(|area| area.value.id.as_str()).collect(),
@@ -79,7 +84,7 @@ fn read(root: &Section<'_>, surroundings: &dyn Surroundings) -> Option<Settings>
         let is_site = site.as_ref().is_some_and(|site| site.id.value.as_str() == key);
         if is_site { Some(Level::Site) } else { equipment.find(key) }
     });
-    let site = site?;
+    let (site, (data, keep)) = (site?, data?);
     check_unique_keys(root, &site.id, &equipment);
     let plant = Plant {
         site: site.id.value,
@@ -97,7 +102,8 @@ fn read(root: &Section<'_>, surroundings: &dyn Surroundings) -> Option<Settings>
     Some(Settings {
         plant,
         enterprise: site.enterprise,
-        data: data?,
+        data,
+        keep,
         opcua: opcua?,
         http: http?,
         machines: equipment.links,
@@ -139,11 +145,19 @@ fn read_site(root: &Section<'_>, surroundings: &dyn Surroundings) -> Option<Site
     Some(Site { id, name, enterprise, zone_name, zone })
 }
 
-fn read_data(root: &Section<'_>) -> Option<PathBuf> {
+/// Where data are kept, and how long recorded values of machines are.
+fn read_data(root: &Section<'_>) -> Option<(PathBuf, Span)> {
     let section = required_table(root, "data")?;
     let directory = section.required_text("directory");
+    let keep = section.duration("keep_recorded");
+    if let Some(wrong) = keep.as_ref().filter(|keep| !KEEP_RANGE.contains(&keep.value)) {
+        let advice = "write one day to ten years, such as \"90d\"";
+        let message = "`keep_recorded` is too short or too long";
+        section.problems().add(wrong.span.clone(), message, advice);
+    }
     section.finish();
-    directory.map(|directory| PathBuf::from(directory.value))
+    let keep = keep.map_or(KEEP_DEFAULT, |keep| keep.value);
+    directory.map(|directory| (PathBuf::from(directory.value), keep))
 }
 
 fn read_erp(root: &Section<'_>) -> Span {

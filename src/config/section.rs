@@ -191,7 +191,7 @@ impl<'a> Section<'a> {
 
     /// A positive duration such as `"250ms"`, `"1.5s"`, `"2m"` or `"8h"`, if there is one.
     pub fn duration(&self, key: &'static str) -> Option<Placed<Span>> {
-        let wanted = "a positive duration such as \"250ms\", \"1.5s\", \"2m\" or \"8h\"";
+        let wanted = "a positive duration such as \"250ms\", \"1.5s\", \"2m\", \"8h\" or \"30d\"";
         self.parsed(key, wanted, Span::parse)
     }
 

@@ -21,6 +21,8 @@ pub struct Settings {
     pub enterprise: Option<String>,
     /// Where data are kept.
     pub data: PathBuf,
+    /// How long recorded values of machines are kept.
+    pub keep: Span,
     /// The OPC UA server.
     pub opcua: OpcUaSettings,
     /// The HTTP bridge.
@@ -254,6 +256,10 @@ pub struct MirrorSettings {
     pub write: Vec<Vec<BrowseName>>,
     /// Where methods may be called.
     pub call: Vec<Vec<BrowseName>>,
+    /// Variables whose values are kept.
+    pub record: Vec<Vec<BrowseName>>,
+    /// How often they are looked at; as often as signals where that is not said.
+    pub record_every: Option<Span>,
     /// Whether events and conditions are told on.
     pub events: bool,
     /// Nodes at most.

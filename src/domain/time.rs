@@ -65,7 +65,7 @@ impl Span {
         Span(millis.saturating_mul(TICKS_PER_MILLISECOND))
     }
 
-    /// Reads a positive duration such as `250ms`, `1.5s`, `2m` or `8h`, exact to the tick.
+    /// Reads a positive duration such as `250ms`, `1.5s`, `2m`, `8h` or `30d`, exact to the tick.
     pub fn parse(text: &str) -> Option<Self> {
         let split = text.find(|c: char| c.is_ascii_alphabetic())?;
         let (number, unit) = text.split_at(split);
@@ -75,6 +75,7 @@ impl Span {
             "s" => 10_000_000,
             "m" | "min" => 600_000_000,
             "h" => 36_000_000_000,
+            "d" => 864_000_000_000,
             _ => return None,
         };
         let amount: Quantity = number.trim().parse().ok()?;

@@ -101,10 +101,10 @@ async fn run(link: MachineLink, connection: Arc<MachineConnection>) -> Result<()
         endpoint: 0,
         held: None,
         session: None,
-        mirror: connection
-            .mirror
-            .as_ref()
-            .map(|scope| link.mirrors.begin(machine, scope.linger, scope.key())),
+        mirror: connection.mirror.as_ref().map(|scope| {
+            let every = scope.record_every.unwrap_or(connection.sampling_interval);
+            link.mirrors.begin(machine, scope.linger, scope.key(), duration(every))
+        }),
     };
     let ended = stay.for_ever(&mut backoff).await;
     if let Some(mirror) = &stay.mirror {
@@ -505,6 +505,9 @@ impl Stay {
             }
             None => Vec::new(),
         };
+        if let Some(watch) = self.held.as_ref().and_then(|(_, held)| held.mirrored.as_ref()) {
+            watch.room().await;
+        }
         if self.forward.is_doubtful(&changes) {
             let pulse = Pulse::of(session, &*self.link.clock).await?;
             self.forward.measure(pulse.clock.as_ref());

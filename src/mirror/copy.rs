@@ -32,6 +32,8 @@ pub struct CopiedNode {
     pub attributes: Vec<(AttributeId, Variant)>,
     /// Whether the configuration lets a variable be written, or a method be called.
     pub is_allowed: bool,
+    /// Whether the values of a variable are kept here.
+    pub is_recorded: bool,
     /// Its references, those that lead backward too.
     pub references: Vec<CopiedReference>,
 }
@@ -45,6 +47,13 @@ pub struct CopiedReference {
     pub forward: bool,
     /// Where it leads.
     pub target: NodeId,
+}
+
+impl Copy {
+    /// The variables whose values are kept.
+    pub fn recorded(&self) -> Vec<NodeId> {
+        self.nodes.iter().filter(|node| node.is_recorded).map(|node| node.id.clone()).collect()
+    }
 }
 
 impl CopiedNode {

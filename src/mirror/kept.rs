@@ -15,7 +15,7 @@ use super::copy::{CopiedNode, CopiedReference, Copy};
 use crate::channel::decode::Reader;
 
 /// The version of the format.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Bytes of a file that is read.
 const SIZE_MAX: u64 = 1 << 30;
 
@@ -72,6 +72,7 @@ impl Writer<'_> {
         self.put(&node.description)?;
         self.put(&node.type_definition)?;
         self.put(&node.is_allowed)?;
+        self.put(&node.is_recorded)?;
         self.count(node.attributes.len())?;
         for (attribute, value) in &node.attributes {
             self.put(&(*attribute as u32))?;
@@ -131,6 +132,7 @@ fn node(reader: &mut Reader<'_>) -> Result<CopiedNode, StatusCode> {
         description: reader.plain()?,
         type_definition: reader.plain()?,
         is_allowed: reader.plain()?,
+        is_recorded: reader.plain()?,
         attributes: (0..count(reader)?)
             .map(|_| {
                 let attribute = AttributeId::from_u32(reader.plain()?).map_err(|_| WRONG)?;

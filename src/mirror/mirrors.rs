@@ -18,8 +18,10 @@ use super::copy::Copy;
 use super::events::{Belief, Conditions, Happened, missed};
 use super::kept::{self, Made};
 use super::namespaces::Namespaces;
+use super::recorded::Recorded;
 use super::remote::{Ground, Remote};
 use crate::app::clock::Clock;
+use crate::app::recorder::Recorder;
 use crate::channel::decode::{decoding, raw_context};
 use crate::channel::time::date_time;
 use crate::domain::id::MachineId;
@@ -39,11 +41,11 @@ pub type Events = broadcast::Receiver<Arc<[Arc<Happened>]>>;
 /// Variables that somebody looks at, and how often a value is wanted at least.
 pub type Wanted = HashMap<NodeId, Duration>;
 
-fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+pub(super) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+pub(super) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -70,7 +72,10 @@ pub struct Mirror {
     file: Option<PathBuf>,
     /// What was copied, until it is shown.
     copy: Mutex<Option<Copy>>,
-    values: RwLock<HashMap<NodeId, Arc<DataValue>>>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// What is kept, where anything can be.
+    pub(super) recorded: Option<Recorded>,
+    pub(super) values: RwLock<HashMap<NodeId, Arc<DataValue>>>,
     conditions: Mutex<Conditions>,
     link: RwLock<Link>,
     remote: RwLock<Option<Arc<dyn Remote>>>,
@@ -114,9 +119,17 @@ impl Mirror {
     /// The machine can be reached. What was heard of it holds again if nothing was missed meanwhile, and is
     /// told anew; else it says nothing any more.
     pub fn up(&self, remote: Arc<dyn Remote>, nothing_was_missed: bool) {
+        if !nothing_was_missed {
+            let link = *read(&self.link);
+            self.mark_loss(match link {
+                Link::Down(since) => Some(since),
+                _ => None,
+            });
+        }
         let mut values = write(&self.values);
         if !nothing_was_missed {
             values.clear();
+            self.recorded.iter().for_each(Recorded::outdate);
         }
         *write(&self.remote) = Some(remote);
         *write(&self.link) = Link::Up;
@@ -145,9 +158,11 @@ impl Mirror {
         read(&self.remote).clone()
     }
 
-    /// Values that variables have taken, in order, of those that are watched.
-    pub fn changed(&self, changes: Vec<(NodeId, Arc<DataValue>)>) {
-        {
+    /// Values that variables have taken, in order, of those that are watched. Those that are kept are shown
+    /// when they are durable.
+    pub fn changed(self: &Arc<Self>, changes: Vec<(NodeId, Arc<DataValue>)>) {
+        let changes = self.keep(changes);
+        if !changes.is_empty() {
             let mut values = write(&self.values);
             for (id, value) in &changes {
                 values.insert(id.clone(), value.clone());
@@ -156,7 +171,7 @@ impl Mirror {
         self.tell(changes);
     }
 
-    fn tell(&self, changes: Vec<(NodeId, Arc<DataValue>)>) {
+    pub(super) fn tell(&self, changes: Vec<(NodeId, Arc<DataValue>)>) {
         if !changes.is_empty() {
             // Without a server nobody listens.
             let _ = self.changes.send(changes.into());
@@ -254,9 +269,15 @@ impl Mirror {
     }
 
     /// Variables that are not watched any more: what they said last says nothing of them now.
-    pub fn forget<'a>(&self, ids: impl Iterator<Item = &'a NodeId>) {
+    pub fn forget<'a>(&self, ids: impl Iterator<Item = &'a NodeId> + Clone) {
+        self.mark_unheard(ids.clone());
         let mut values = write(&self.values);
         ids.for_each(|id| drop(values.remove(id)));
+    }
+
+    /// What the machine has told last of a variable, whether it is shown yet or not.
+    pub fn last_heard(&self, id: &NodeId) -> Option<Arc<DataValue>> {
+        self.heard(id).or_else(|| self.last(id))
     }
 
     /// What a variable said last, whatever holds now.
@@ -296,8 +317,7 @@ impl Mirror {
         Some(Arc::new(told))
     }
 
-    /// Says which variables somebody looks at.
-    pub fn want(&self, wanted: Arc<Wanted>) {
+    pub(super) fn set_wanted(&self, wanted: Arc<Wanted>) {
         self.wanted.send_if_modified(|known| {
             let is_new = **known != *wanted;
             *known = wanted;
@@ -333,6 +353,7 @@ struct Shared {
     namespaces: Arc<Namespaces>,
     directory: Option<PathBuf>,
     clock: Arc<dyn Clock>,
+    recorder: Option<Recorder>,
     ground: OnceLock<Arc<dyn Ground>>,
     mirrors: RwLock<BTreeMap<MachineId, Arc<Mirror>>>,
     changes: broadcast::Sender<Batch>,
@@ -341,11 +362,12 @@ struct Shared {
 }
 
 impl Mirrors {
-    /// No mirrors yet. Copies outlast the program in a directory, if there is one.
+    /// No mirrors yet. Copies outlast the program in a directory, and values in a recorder, if there are such.
     pub fn new(
         namespaces: Arc<Namespaces>,
         directory: Option<PathBuf>,
         clock: Arc<dyn Clock>,
+        recorder: Option<Recorder>,
     ) -> Mirrors {
         let (changes, _) = broadcast::channel(BATCHES);
         let (events, _) = broadcast::channel(EVENTS);
@@ -356,6 +378,7 @@ impl Mirrors {
                 namespaces,
                 directory,
                 clock,
+                recorder,
                 ground,
                 mirrors,
                 changes,
@@ -387,7 +410,14 @@ impl Mirrors {
     }
 
     /// Begins the mirror of a machine, with the nodes that it had when it was last copied so.
-    pub fn begin(&self, machine: &MachineId, linger: Span, scope: String) -> Arc<Mirror> {
+    /// What is recorded of it is looked at so often.
+    pub fn begin(
+        &self,
+        machine: &MachineId,
+        linger: Span,
+        scope: String,
+        every: Duration,
+    ) -> Arc<Mirror> {
         let name = format!("{machine}.copy");
         let file = self.shared.directory.as_ref().map(|directory| directory.join(name));
         let namespaces = self.shared.namespaces.all();
@@ -395,12 +425,16 @@ impl Mirrors {
         let context = raw_context(NamespaceMap::new(), decoding());
         let kept = file.as_ref().and_then(|file| kept::bytes(file));
         let copy = kept.and_then(|kept| kept::decode(&kept, &made, &context.context()));
+        let recorded = copy.as_ref().map(Copy::recorded).unwrap_or_default();
+        let recorder = self.shared.recorder.clone();
         let mirror = Arc::new(Mirror {
             machine: machine.clone(),
             linger,
             scope,
             file,
             copy: Mutex::new(copy),
+            clock: self.shared.clock.clone(),
+            recorded: recorder.map(|recorder| Recorded::new(recorder, every)),
             values: RwLock::default(),
             conditions: Mutex::default(),
             link: RwLock::new(Link::Never),
@@ -410,6 +444,8 @@ impl Mirrors {
             events: self.shared.events.clone(),
             copied: self.shared.copied.clone(),
         });
+        // They are known already; when they are not, they are asked for again with the machine's next copy.
+        let _ = mirror.record(&recorded, &self.shared.namespaces);
         write(&self.shared.mirrors).insert(machine.clone(), mirror.clone());
         self.shared.copied.send_modify(|count| *count += 1);
         mirror
@@ -417,6 +453,7 @@ impl Mirrors {
 
     /// Ends a mirror, unless another one has taken its place.
     pub fn end(&self, mirror: &Arc<Mirror>) {
+        mirror.record_no_more();
         let mut mirrors = write(&self.shared.mirrors);
         if mirrors.get(&mirror.machine).is_some_and(|known| Arc::ptr_eq(known, mirror)) {
             mirrors.remove(&mirror.machine);

@@ -10,11 +10,14 @@ mod events;
 mod kept;
 mod mirrors;
 mod namespaces;
+mod recorded;
 mod remote;
+mod sample;
 
 pub use copy::{CopiedNode, CopiedReference, Copy};
 pub use events::{Fields, Happened, Path, event_id, event_id_there};
 pub use kept::write;
 pub use mirrors::{Batch, Changes, Events, Mirror, Mirrors, Wanted, without_value};
 pub use namespaces::{NAMESPACES_MAX, Namespaces};
+pub use recorded::Kept;
 pub use remote::{Called, Ground, HistoryRead, HistorySlice, Remote};

@@ -79,6 +79,12 @@ impl Namespaces {
         self.table.read().unwrap_or_else(PoisonError::into_inner).uris.clone()
     }
 
+    /// Those that the server has itself.
+    pub fn own(&self) -> Vec<String> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.uris.get(..table.own).unwrap_or_default().to_vec()
+    }
+
     /// The index of a namespace that the server has itself.
     pub fn shared(&self, uri: &str) -> Option<u16> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);

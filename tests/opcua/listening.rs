@@ -8,6 +8,7 @@ use linewright::app::clock::Clock as _;
 use linewright::app::connection::Connections;
 use linewright::app::engine::{self, EngineHandle};
 use linewright::app::query::Queries;
+use linewright::app::recorder::{self, Recorder};
 use linewright::app::time_text::IanaZone;
 use linewright::app::view::MachineView;
 use linewright::domain::calendar::Calendar;
@@ -26,6 +27,7 @@ use linewright::machine::mirror::Scope;
 use linewright::machine::{self, MachineConnection, MachineLink, Node, Watched};
 use linewright::mirror::{Ground, Mirrors, Namespaces};
 use linewright::store::RedbStore;
+use linewright::store::telemetry::{Bounds, Telemetry};
 use linewright::sys::WallClock;
 use opcua::types::{NodeId, ReferenceTypeId, Variant};
 use tokio_util::sync::CancellationToken;
@@ -49,6 +51,9 @@ impl Ground for StandardTypes {
         *ancestor == ReferenceTypeId::Aggregates && parts.iter().any(|part| *id == *part)
     }
 }
+
+/// How long recorded values are kept.
+const KEEPS: Span = Span::from_seconds(30 * 86_400);
 
 pub fn machine_id() -> MachineId {
     MachineId::parse("M1").unwrap()
@@ -113,6 +118,8 @@ pub struct Listening {
     pub connections: Connections,
     /// What is mirrored of the machine.
     pub mirrors: Mirrors,
+    recorder: Recorder,
+    recording: Option<std::thread::JoinHandle<()>>,
     stop: CancellationToken,
     link: Option<tokio::task::JoinHandle<()>>,
     began: Timestamp,
@@ -170,7 +177,10 @@ impl Listening {
         let clock = Arc::new(WallClock);
         let uris = ["http://opcfoundation.org/UA/", "urn:linewright:server:S"];
         let namespaces = Namespaces::of(uris.map(str::to_owned).to_vec());
-        let mirrors = Mirrors::new(namespaces, Some(directory.path().to_owned()), clock.clone());
+        let telemetry = Telemetry::open(directory.path(), KEEPS, Bounds::default()).unwrap();
+        let (recorder, recording) = recorder::start(Box::new(telemetry), clock.clone()).unwrap();
+        let kept = Some(directory.path().to_owned());
+        let mirrors = Mirrors::new(namespaces, kept, clock.clone(), Some(recorder.clone()));
         mirrors.set_ground(Arc::new(StandardTypes));
         let store = Box::new(RedbStore::open(directory.path()).unwrap());
         let (engine, _) = engine::start(plant(), store, clock.clone()).unwrap();
@@ -206,6 +216,8 @@ impl Listening {
             engine,
             connections,
             mirrors,
+            recorder,
+            recording: Some(recording),
             stop,
             link: Some(link),
             began: WallClock.now(),
@@ -262,27 +274,44 @@ impl Listening {
 
     /// The plant ends, and after something has happened it begins again with what it has stored.
     pub async fn again(
-        mut self,
+        self,
         meanwhile: impl AsyncFnOnce(),
         urls: &[String],
         nodes: Nodes,
     ) -> Listening {
-        self.stop.cancel();
-        self.link.take().unwrap().await.unwrap();
-        self.engine.stop().await;
-        let Listening { engine, directory, began, .. } = self;
-        drop(engine);
+        self.mirroring_again(meanwhile, urls, nodes, None).await
+    }
+
+    /// The same with a part of the machine's own nodes mirrored.
+    pub async fn mirroring_again(
+        mut self,
+        meanwhile: impl AsyncFnOnce(),
+        urls: &[String],
+        nodes: Nodes,
+        mirror: Option<Scope>,
+    ) -> Listening {
+        self.finish().await;
+        let Listening { engine, directory, began, mirrors, recorder, .. } = self;
+        drop((engine, mirrors, recorder));
         meanwhile().await;
-        // Whoever still reads in the store keeps it open for a moment.
-        super::support::until(|| RedbStore::open(directory.path()).is_ok()).await;
+        // Whoever still reads in the stores keeps them open for a moment.
+        let opens = || Telemetry::open(directory.path(), KEEPS, Bounds::default()).is_ok();
+        super::support::until(|| RedbStore::open(directory.path()).is_ok() && opens()).await;
         let targets = urls.iter().map(|url| target(url)).collect();
-        let again = Listening::at(directory, targets, nodes).await;
+        let again = Listening::mirroring(directory, targets, nodes, mirror).await;
         Listening { began, ..again }
     }
 
-    pub async fn end(mut self) {
+    async fn finish(&mut self) {
         self.stop.cancel();
         self.link.take().unwrap().await.unwrap();
         self.engine.stop().await;
+        self.recorder.stop();
+        let recording = self.recording.take().unwrap();
+        tokio::task::spawn_blocking(move || recording.join().unwrap()).await.unwrap();
+    }
+
+    pub async fn end(mut self) {
+        self.finish().await;
     }
 }

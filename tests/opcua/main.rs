@@ -21,6 +21,7 @@ mod listening;
 mod mirrors;
 mod pki;
 mod raw;
+mod recorded;
 mod secured;
 mod sessions;
 mod space;

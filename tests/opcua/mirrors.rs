@@ -19,7 +19,7 @@ use super::listening::{Listening, Nodes, machine_id};
 use super::space::{id, test_limits, value_at, variable};
 use super::support::Running;
 
-fn path(path: &str) -> Vec<Name> {
+pub(super) fn path(path: &str) -> Vec<Name> {
     let name = |name: &str| Name { namespace: None, name: name.to_owned() };
     path.split('/').map(name).collect()
 }
@@ -31,6 +31,8 @@ pub(super) fn scope() -> Scope {
         exclude: vec![path("root/plant"), path("root/texts")],
         write: vec![path("root/writable")],
         call: Vec::new(),
+        record: Vec::new(),
+        record_every: None,
         events: false,
         nodes_max: 100,
         timeout: Span::from_seconds(5),
@@ -44,7 +46,7 @@ pub(super) struct Mirrored {
     pub(super) cable: Cable,
     pub(super) plant: Listening,
     pub(super) mirror: Arc<Mirror>,
-    changes: Changes,
+    pub(super) changes: Changes,
     /// What was told, in order.
     told: Vec<(NodeId, Arc<DataValue>)>,
 }
@@ -75,6 +77,17 @@ impl Mirrored {
         mirrored
     }
 
+    /// A machine over a cable, and a plant that listens to it already.
+    pub(super) fn of(
+        running: Running,
+        cable: Cable,
+        plant: Listening,
+        mirror: Arc<Mirror>,
+        changes: Changes,
+    ) -> Mirrored {
+        Mirrored { running, cable, plant, mirror, changes, told: Vec::new() }
+    }
+
     /// The id here of a variable there.
     pub(super) fn here(&self, there: &NodeId) -> NodeId {
         let uris = self.plant.mirrors.namespaces().all();
@@ -83,7 +96,7 @@ impl Mirrored {
         NodeId { namespace: u16::try_from(index).unwrap(), identifier: there.identifier.clone() }
     }
 
-    fn want(&self, nodes: &[NodeId]) {
+    pub(super) fn want(&self, nodes: &[NodeId]) {
         let wanted: Wanted = nodes.iter().map(|node| (self.here(node), Duration::ZERO)).collect();
         self.mirror.want(Arc::new(wanted));
     }
@@ -101,7 +114,7 @@ impl Mirrored {
     }
 
     /// What was told of a variable, as soon as that is so many values.
-    async fn told(&mut self, there: &NodeId, count: usize) -> Vec<Variant> {
+    pub(super) async fn told(&mut self, there: &NodeId, count: usize) -> Vec<Variant> {
         let here = self.here(there);
         loop {
             let of_it = self.told.iter().filter(|(node, _)| *node == here);
@@ -169,8 +182,9 @@ async fn the_nodes_of_a_machine_are_there_again_before_it_is_reached() {
     let first = mirrored.mirror.take_copy().unwrap();
     let (namespaces, directory) =
         (mirrored.plant.mirrors.namespaces().clone(), mirrored.plant.directory.path().to_owned());
-    let again = Mirrors::new(namespaces.clone(), Some(directory.clone()), Arc::new(WallClock));
-    let mirror = again.begin(&machine_id(), Span::from_seconds(10), scope().key());
+    let again =
+        Mirrors::new(namespaces.clone(), Some(directory.clone()), Arc::new(WallClock), None);
+    let mirror = again.begin(&machine_id(), Span::from_seconds(10), scope().key(), Duration::ZERO);
     let copy = mirror.take_copy().unwrap();
     let sorted = |copy: &Copy| {
         let mut nodes: Vec<_> = copy.nodes.iter().map(|node| format!("{node:?}")).collect();
@@ -182,12 +196,12 @@ async fn the_nodes_of_a_machine_are_there_again_before_it_is_reached() {
     assert_eq!((waits.status, &waits.value), (Some(StatusCode::BadWaitingForInitialData), &None));
     // What was copied otherwise, or not written to its end, is no copy.
     let less = Scope { exclude: Vec::new(), ..scope() };
-    let other = again.begin(&machine_id(), Span::from_seconds(10), less.key());
+    let other = again.begin(&machine_id(), Span::from_seconds(10), less.key(), Duration::ZERO);
     assert!(other.take_copy().is_none());
     let file = directory.join("M1.copy");
     let bytes = std::fs::read(&file).unwrap();
     std::fs::write(&file, &bytes[..bytes.len() - 1]).unwrap();
-    let cut = again.begin(&machine_id(), Span::from_seconds(10), scope().key());
+    let cut = again.begin(&machine_id(), Span::from_seconds(10), scope().key(), Duration::ZERO);
     assert!(cut.take_copy().is_none());
     mirrored.end().await;
 }

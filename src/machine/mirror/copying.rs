@@ -57,6 +57,9 @@ pub async fn copy(
     if walked.nodes.is_empty() {
         notes.push("nothing of the machine is where it is to be mirrored".into());
     }
+    if !scope.record.is_empty() && !walked.nodes.values().any(|node| node.is_recorded) {
+        notes.push("there is no variable where values are to be recorded".into());
+    }
     let ids: Vec<NodeId> = walked.nodes.keys().cloned().collect();
     let mut said = Said::default();
     attributes::read(session, &ids, &walked.nodes, &mut said).await?;
@@ -148,6 +151,7 @@ impl Writing<'_> {
                 _ => LocalizedText::null(),
             };
             let is_allowed = found.is_allowed && may(found.class, &said);
+            let is_recorded = found.is_recorded && access_level(&said) & READ != 0;
             let node = CopiedNode {
                 id: id.clone(),
                 class: found.class,
@@ -158,8 +162,9 @@ impl Writing<'_> {
                     true => NodeId::null(),
                     false => self.mapping.here(&found.type_definition),
                 },
-                attributes: self.attributes(found.class, said, is_allowed),
+                attributes: self.attributes(found.class, said, (is_allowed, is_recorded)),
                 is_allowed,
+                is_recorded,
                 references: Vec::new(),
             };
             nodes.insert(id, node);
@@ -170,7 +175,7 @@ impl Writing<'_> {
         &self,
         class: NodeClass,
         said: Vec<(AttributeId, Variant)>,
-        is_allowed: bool,
+        (is_allowed, is_recorded): (bool, bool),
     ) -> Vec<(AttributeId, Variant)> {
         let mut attributes = Vec::with_capacity(said.len());
         let access = access_level(&said);
@@ -179,8 +184,10 @@ impl Writing<'_> {
                 (AttributeId::UserAccessLevel | AttributeId::UserExecutable, _) => continue,
                 (AttributeId::AccessLevel, _) => {
                     let write = if is_allowed { WRITE } else { 0 };
-                    Variant::Byte(access & (READ | HISTORY_READ) | write)
+                    let history = if is_recorded { HISTORY_READ } else { 0 };
+                    Variant::Byte(access & (READ | HISTORY_READ) | write | history)
                 }
+                (AttributeId::Historizing, _) if is_recorded => Variant::Boolean(true),
                 (AttributeId::Executable, _) => Variant::Boolean(is_allowed),
                 (AttributeId::EventNotifier, Variant::Byte(bits)) => {
                     // History of events is not told on.
@@ -195,7 +202,8 @@ impl Writing<'_> {
         if class == NodeClass::Variable
             && !attributes.iter().any(|(known, _)| *known == AttributeId::AccessLevel)
         {
-            attributes.push((AttributeId::AccessLevel, Variant::Byte(READ)));
+            let history = if is_recorded { HISTORY_READ } else { 0 };
+            attributes.push((AttributeId::AccessLevel, Variant::Byte(READ | history)));
         }
         attributes
     }

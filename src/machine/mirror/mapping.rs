@@ -295,7 +295,7 @@ mod tests {
 
     fn mapping() -> Mapping {
         let own = ["http://opcfoundation.org/UA/", "urn:di"].map(str::to_owned);
-        let mirrors = Mirrors::new(Namespaces::of(own.to_vec()), None, Arc::new(Standing));
+        let mirrors = Mirrors::new(Namespaces::of(own.to_vec()), None, Arc::new(Standing), None);
         let machine = MachineId::parse("M1").unwrap();
         let uris = ["http://opcfoundation.org/UA/", "urn:plc", "urn:di"].map(str::to_owned);
         let mut mapping = Mapping::new(&machine, &mirrors, Arc::new(Types), &uris);

@@ -20,6 +20,10 @@ pub struct Scope {
     pub write: Vec<Vec<Name>>,
     /// Where methods may be called.
     pub call: Vec<Vec<Name>>,
+    /// Variables whose values are kept here, each with all that is below it.
+    pub record: Vec<Vec<Name>>,
+    /// How often the machine is to look at them; as often as at its signals where that is not said.
+    pub record_every: Option<Span>,
     /// Whether events and conditions are told on.
     pub events: bool,
     /// Nodes at most.
@@ -53,8 +57,10 @@ pub struct Candidate<'a> {
 impl Scope {
     /// All of it that decides what is copied, as a text.
     pub fn key(&self) -> String {
-        let Scope { include, types, exclude, write, call, events, nodes_max, .. } = self;
-        format!("{include:?} {types:?} {exclude:?} {write:?} {call:?} {events} {nodes_max}")
+        let Scope { include, types, exclude, write, call, record, events, nodes_max, .. } = self;
+        format!(
+            "{include:?} {types:?} {exclude:?} {write:?} {call:?} {record:?} {events} {nodes_max}"
+        )
     }
 
     /// Whether all that the machine has of its own is mirrored.
@@ -94,6 +100,11 @@ impl Scope {
         self.write.iter().any(|names| starts_with(path, names, namespaces))
     }
 
+    /// Whether the values of a variable at a path are kept.
+    pub fn is_recorded(&self, path: &[QualifiedName], namespaces: &[String]) -> bool {
+        self.record.iter().any(|names| starts_with(path, names, namespaces))
+    }
+
     /// Whether a method at a path may be called.
     pub fn may_call(&self, path: &[QualifiedName], namespaces: &[String]) -> bool {
         self.call.iter().any(|names| starts_with(path, names, namespaces))
@@ -129,6 +140,8 @@ mod tests {
             exclude: exclude.iter().map(|path| names(path)).collect(),
             write: vec![names("Press/Set")],
             call: Vec::new(),
+            record: vec![names("Press/Status")],
+            record_every: None,
             events: true,
             nodes_max: 100,
             timeout: Span::from_seconds(5),
@@ -174,10 +187,12 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_listed_may_be_written() {
+    fn only_what_is_listed_may_be_written_or_is_kept() {
         let scope = scope(&[], &[]);
         assert!(scope.may_write(&path("Press/Set/Speed"), &[]));
         assert!(!scope.may_write(&path("Press/Status"), &[]));
         assert!(!scope.may_call(&path("Press/Set"), &[]));
+        assert!(scope.is_recorded(&path("Press/Status/Axis"), &[]));
+        assert!(!scope.is_recorded(&path("Press/Set/Speed"), &[]));
     }
 }

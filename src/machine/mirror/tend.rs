@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use opcua::types::StatusCode;
+use opcua::types::{NodeId, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -16,6 +16,7 @@ use super::scope::Scope;
 use super::watch::MirrorWatch;
 use crate::app::clock::Clock;
 use crate::app::connection::Connections;
+use crate::app::ports::StoreError;
 use crate::machine::client::{Failure, Session};
 use crate::machine::duration;
 use crate::machine::survey::Survey;
@@ -177,11 +178,14 @@ impl Tending {
         let namespaces = Survey::of(&self.session, &*self.clock).await?.namespaces;
         let mapping = Mapping::new(machine, &self.mirrors, ground, &namespaces);
         let copied = copy(&self.session, &self.scope, &namespaces, mapping).await?;
-        let Copied { copy, mapping, events, notes } = copied;
-        notes.iter().for_each(|note| tracing::warn!(%machine, "mirror: {note}"));
+        let Copied { copy, mapping, events, mut notes } = copied;
         let count = copy.nodes.len();
         let mapping = Arc::new(mapping);
         self.keep(&copy).await;
+        if let Err(error) = self.record(copy.recorded()).await {
+            notes.push(format!("values cannot be recorded: {error}"));
+        }
+        notes.iter().for_each(|note| tracing::warn!(%machine, "mirror: {note}"));
         self.watch.set_mapping(mapping.clone());
         if let Some(events) = events {
             self.watch.hearing.want(events);
@@ -189,6 +193,14 @@ impl Tending {
         self.mirror.show(copy);
         self.note(count, notes.join("; "));
         Ok(mapping)
+    }
+
+    /// Keeps the values of variables from now on.
+    async fn record(&self, variables: Vec<NodeId>) -> Result<(), StoreError> {
+        let (mirror, mirrors) = (self.mirror.clone(), self.mirrors.clone());
+        let work = move || mirror.record(&variables, mirrors.namespaces());
+        let done = tokio::task::spawn_blocking(work).await;
+        done.unwrap_or_else(|error| Err(StoreError::Io(error.to_string())))
     }
 
     /// Lets a copy outlast the program; without it, the nodes are there when the machine is reached.

@@ -251,6 +251,7 @@ fn named(said: &[Option<Variant>]) -> Option<Found> {
         references: Vec::new(),
         standing: Standing::In,
         is_allowed: false,
+        is_recorded: false,
     })
 }
 

@@ -35,6 +35,8 @@ pub struct Found {
     pub standing: Standing,
     /// Whether it may be written or called, as far as the configuration says.
     pub is_allowed: bool,
+    /// Whether its values are kept, as far as the configuration says.
+    pub is_recorded: bool,
 }
 
 impl Found {
@@ -48,6 +50,7 @@ impl Found {
             references: Vec::new(),
             standing: Standing::In,
             is_allowed: false,
+            is_recorded: false,
         }
     }
 }
@@ -171,11 +174,14 @@ impl Walk<'_> {
             NodeClass::Method => self.scope.may_call(&path, self.namespaces),
             _ => false,
         };
+        let is_recorded = reference.node_class == NodeClass::Variable
+            && self.scope.is_recorded(&path, self.namespaces);
         self.above.entry(id.clone()).or_default().push(from.clone());
         let (count, max) = (self.walked.nodes.len(), self.scope.nodes_max);
         let known = match self.walked.nodes.get_mut(id) {
             Some(known) => {
                 known.is_allowed |= is_allowed;
+                known.is_recorded |= is_recorded;
                 if known.standing >= standing {
                     return;
                 }
@@ -185,11 +191,11 @@ impl Walk<'_> {
                 self.walked.is_cut = true;
                 return;
             }
-            None => self
-                .walked
-                .nodes
-                .entry(id.clone())
-                .or_insert_with(|| Found { is_allowed, ..Found::of(reference) }),
+            None => self.walked.nodes.entry(id.clone()).or_insert_with(|| Found {
+                is_allowed,
+                is_recorded,
+                ..Found::of(reference)
+            }),
         };
         known.standing = standing;
         next.push((id.clone(), path, standing));

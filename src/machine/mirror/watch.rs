@@ -93,6 +93,11 @@ impl MirrorWatch {
         *self.mapping.write().unwrap_or_else(PoisonError::into_inner) = Some(mapping);
     }
 
+    /// Waits until there is room for more.
+    pub async fn room(&self) {
+        self.mirror.room().await;
+    }
+
     /// Waits until something is to be watched anew.
     pub async fn again(&self) {
         self.again.notified().await;
@@ -136,7 +141,7 @@ impl MirrorWatch {
             }
         }
         changes
-            .retain(|(id, value)| !self.mirror.last(id).is_some_and(|last| is_same(&last, value)));
+            .retain(|(id, value)| !self.mirror.last_heard(id).is_some_and(|l| is_same(&l, value)));
         self.mirror.changed(changes);
     }
 

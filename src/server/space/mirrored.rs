@@ -7,6 +7,7 @@
 mod ground;
 mod happened;
 mod history;
+mod recorded;
 mod shown;
 
 pub use ground::TypeGround;
@@ -18,6 +19,7 @@ use hashbrown::HashMap;
 use opcua::types::{DataValue, DateTime, NodeId, NumericRange, StatusCode, Variant};
 
 use self::history::RemoteHistory;
+use self::recorded::RecordedHistory;
 use self::shown::ShownMachine;
 use super::CallOutcome;
 use super::at_time::{self, AtTimeRequest};
@@ -240,22 +242,33 @@ impl MirroredSpace {
         CallOutcome { status, arguments, outputs, audit, why: None }
     }
 
-    /// The history that the machine keeps of a variable.
+    /// What is kept of a variable here.
+    fn recorded(&self, id: &NodeId, now: Timestamp) -> Option<RecordedHistory> {
+        Some(RecordedHistory { kept: self.mirror(id)?.kept_values(id)?, now })
+    }
+
+    /// The history of a variable: what is kept of it here, else what the machine keeps.
     pub async fn history(
         &self,
         id: &NodeId,
         request: &RawHistoryRequest,
     ) -> Result<HistoryPage, StatusCode> {
+        if let Some(recorded) = self.recorded(id, request.now) {
+            return read(&recorded, request).await;
+        }
         let remote = self.remote(id)?;
         read(&RemoteHistory { remote, node: id.clone(), now: request.now }, request).await
     }
 
-    /// Values at given instants, of the history that the machine keeps of a variable.
+    /// Values at given instants, of what is kept here of a variable, else of what the machine keeps.
     pub async fn history_at(
         &self,
         id: &NodeId,
         request: &AtTimeRequest,
     ) -> Result<Vec<DataValue>, StatusCode> {
+        if let Some(recorded) = self.recorded(id, request.now) {
+            return at_time::read(&recorded, request).await;
+        }
         let remote = self.remote(id)?;
         at_time::read(&RemoteHistory { remote, node: id.clone(), now: request.now }, request).await
     }

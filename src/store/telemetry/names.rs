@@ -65,11 +65,11 @@ impl Names {
         self.known.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    /// The numbers of names; those that are new are durable on return.
-    pub fn numbers(&self, names: &[String]) -> Result<Vec<SeriesId>, StoreError> {
+    /// The numbers of names, and whether they are new; they are durable on return.
+    pub fn numbers(&self, names: &[String]) -> Result<Vec<(SeriesId, bool)>, StoreError> {
         {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-            let all = names.iter().map(|name| known.get(name).copied());
+            let all = names.iter().map(|name| Some((*known.get(name)?, false)));
             if let Some(all) = all.collect::<Option<Vec<_>>>() {
                 return Ok(all);
             }
@@ -95,9 +95,13 @@ impl Names {
             }
         }
         transaction.commit().map_err(failed)?;
+        let all = names.iter().map(|name| {
+            let new = new.get(name).map(|number| (*number, true));
+            new.or_else(|| Some((*known.get(name)?, false)))
+        });
+        let all = all.collect::<Option<_>>();
         known.extend(new);
-        let all = names.iter().map(|name| known.get(name).copied());
-        all.collect::<Option<_>>().ok_or_else(|| StoreError::Io("a series has no number".into()))
+        all.ok_or_else(|| StoreError::Io("a series has no number".into()))
     }
 }
 
@@ -112,9 +116,11 @@ mod tests {
         let names = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let first = Names::open(&path).unwrap();
         assert!(first.is_empty());
-        assert_eq!(first.numbers(&names(&["a", "b", "a"])).unwrap(), [0, 1, 0]);
+        let (a, b) = ((0, true), (1, true));
+        assert_eq!(first.numbers(&names(&["a", "b", "a"])).unwrap(), [a, b, a]);
         drop(first);
         let again = Names::open(&path).unwrap();
-        assert_eq!(again.numbers(&names(&["c", "b", "a"])).unwrap(), [2, 1, 0]);
+        let (a, b, c) = ((0, false), (1, false), (2, true));
+        assert_eq!(again.numbers(&names(&["c", "b", "a"])).unwrap(), [c, b, a]);
     }
 }

@@ -25,7 +25,7 @@ impl SampleReader {
 }
 
 impl TelemetryReader for SampleReader {
-    fn series(&self, names: &[String]) -> Result<Vec<SeriesId>, StoreError> {
+    fn series(&self, names: &[String]) -> Result<Vec<(SeriesId, bool)>, StoreError> {
         self.0.names.numbers(names)
     }
 

@@ -185,7 +185,7 @@ fn days_that_are_too_old_go_with_their_files() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = Telemetry::open(directory.path(), KEEPS, ALWAYS).unwrap();
     let names = ["a".to_owned()];
-    assert_eq!(store.reader().series(&names).unwrap(), [0]);
+    assert_eq!(store.reader().series(&names).unwrap(), [(0, true)]);
     for day in [0, 1, 100, 101] {
         store.append(&[(0, sample(day * DAY + 5, 1))], at(day * DAY + 5)).unwrap();
         store.append(&[], at(day * DAY + 6)).unwrap();

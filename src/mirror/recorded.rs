@@ -1,0 +1,303 @@
+//! Variables of a machine whose values are kept here: a value is kept first and shown then.
+//!
+//! What was missed has a mark, so that no value seems to hold on while nobody heard the machine. A value that
+//! is still the same afterwards is known again from when it was told, not from when it was set.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use opcua::types::{DataValue, NodeId, StatusCode};
+
+use super::mirrors::{Mirror, Wanted, read, write};
+use super::namespaces::Namespaces;
+use super::sample::{checksum, data_value, instant, sample};
+use crate::app::ports::StoreError;
+use crate::app::recorder::{DATA_LOST, Recorder, Recording, mark};
+use crate::app::telemetry::{Samples, SeriesId, TelemetryReader};
+use crate::domain::time::{Span, Timestamp, Window};
+
+const TICK: Span = Span::from_ticks(1);
+
+/// Values of variables, in order.
+pub(super) type Changed = Vec<(NodeId, Arc<DataValue>)>;
+
+/// What of a machine is kept.
+pub(super) struct Recorded {
+    recorder: Recorder,
+    /// How often a machine is to look at what is kept.
+    every: Duration,
+    series: RwLock<HashMap<NodeId, Series>>,
+    state: Mutex<State>,
+    /// Counts on when what was handed over before is not to be shown any more.
+    epoch: AtomicU64,
+}
+
+#[derive(Clone, Copy)]
+struct Series {
+    id: SeriesId,
+    /// Under which namespaces its values are written.
+    namespaces: u32,
+    /// Whether it was there before this start.
+    is_old: bool,
+}
+
+#[derive(Default)]
+struct State {
+    /// What was handed over last.
+    heard: HashMap<NodeId, Arc<DataValue>>,
+    /// Instants before which nothing that is told from now on was so here: since when variables are not
+    /// known, or when one came that has said no time of its own.
+    floors: HashMap<NodeId, Timestamp>,
+    /// What others look at.
+    looked_at: Arc<Wanted>,
+}
+
+/// The values that are kept of a variable.
+#[derive(Clone)]
+pub struct Kept {
+    reader: Arc<dyn TelemetryReader>,
+    series: Series,
+    now: Timestamp,
+}
+
+type Timed = (Timestamp, DataValue);
+
+impl Kept {
+    fn told(&self, sample: &crate::app::telemetry::Sample) -> Timed {
+        (sample.at, data_value(sample, self.now, self.series.namespaces))
+    }
+
+    /// An instant before which there is nothing.
+    pub fn oldest(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.reader.oldest(self.series.id)
+    }
+
+    /// The values of a window in order of time.
+    pub fn values(&self, window: Window) -> Result<Vec<Timed>, StoreError> {
+        let samples = self.reader.values(self.series.id, window)?;
+        Ok(samples.iter().map(|sample| self.told(sample)).collect())
+    }
+
+    /// The last value before an instant.
+    pub fn last_before(&self, at: Timestamp) -> Result<Option<Timed>, StoreError> {
+        Ok(self.reader.last_before(self.series.id, at)?.map(|sample| self.told(&sample)))
+    }
+
+    /// The first value at or after an instant.
+    pub fn first_since(&self, at: Timestamp) -> Result<Option<Timed>, StoreError> {
+        Ok(self.reader.first_since(self.series.id, at)?.map(|sample| self.told(&sample)))
+    }
+}
+
+impl Recorded {
+    pub fn new(recorder: Recorder, every: Duration) -> Recorded {
+        let (series, state) = (RwLock::default(), Mutex::default());
+        Recorded { recorder, every, series, state, epoch: AtomicU64::new(0) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was handed over and is not shown yet is not to be shown any more.
+    pub fn outdate(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        self.state().heard.clear();
+    }
+
+    fn samples(&self, changes: &Changed, now: Timestamp) -> Samples {
+        let series = read(&self.series);
+        let mut state = self.state();
+        let keeps = self.recorder.reader().keeps();
+        let mut samples = Samples::with_capacity(changes.len());
+        for (node, value) in changes {
+            state.heard.insert(node.clone(), value.clone());
+            let Some(series) = series.get(node) else { continue };
+            let (mut at, is_own) = instant(value, now, keeps);
+            if let Some(floor) = state.floors.remove(node)
+                && at <= floor
+            {
+                at = now.max(floor);
+            }
+            if !is_own {
+                state.floors.insert(node.clone(), at);
+            }
+            samples.push((series.id, sample(value, at, series.namespaces)));
+        }
+        samples
+    }
+
+    /// Marks variables as unknown from an instant on.
+    fn mark(&self, of: impl Iterator<Item = (NodeId, Series)>, at: Timestamp, status: u32) {
+        let mut state = self.state();
+        let mut samples = Samples::new();
+        let keeps = self.recorder.reader().keeps();
+        for (node, series) in of {
+            // A machine whose clock is ahead has said something of the time after the loss.
+            let last = state.heard.get(&node).map(|value| instant(value, at, keeps).0 + TICK);
+            let at = last.map_or(at, |last| last.max(at));
+            state.floors.insert(node, at);
+            samples.push((series.id, mark(at, status)));
+        }
+        if !samples.is_empty() {
+            self.recorder.record(Recording { samples, then: Box::new(|| {}) });
+        }
+    }
+}
+
+impl Mirror {
+    /// Keeps the values of these variables from now on, and of no others.
+    pub fn record(&self, nodes: &[NodeId], namespaces: &Namespaces) -> Result<(), StoreError> {
+        let Some(recorded) = &self.recorded else { return Ok(()) };
+        let uris = namespaces.all();
+        let own = checksum(&namespaces.own());
+        let name = |node: &NodeId| {
+            let uri = uris.get(usize::from(node.namespace)).map_or("", String::as_str);
+            format!("{uri}|{}", node.identifier)
+        };
+        let names: Vec<String> = nodes.iter().map(name).collect();
+        let numbers = if names.is_empty() {
+            Vec::new()
+        } else {
+            recorded.recorder.reader().series(&names)?
+        };
+        let series = nodes.iter().zip(numbers).map(|(node, (id, is_new))| {
+            (node.clone(), Series { id, namespaces: own, is_old: !is_new })
+        });
+        let series: HashMap<NodeId, Series> = series.collect();
+        let before = std::mem::replace(&mut *write(&recorded.series), series);
+        let is_kept = |node: &NodeId| read(&recorded.series).contains_key(node);
+        let gone: Vec<_> = before.into_iter().filter(|(node, _)| !is_kept(node)).collect();
+        recorded.mark(gone.into_iter(), self.clock.now(), DATA_LOST);
+        self.want_all();
+        Ok(())
+    }
+
+    /// Nothing of the machine is heard any more.
+    pub(super) fn record_no_more(&self) {
+        if let Some(recorded) = &self.recorded {
+            let gone = std::mem::take(&mut *write(&recorded.series));
+            let status = StatusCode::BadNoCommunication.bits();
+            recorded.mark(gone.into_iter(), self.clock.now(), status);
+        }
+    }
+
+    /// Variables whose values are kept.
+    pub fn recorded(&self) -> usize {
+        self.recorded.as_ref().map_or(0, |recorded| read(&recorded.series).len())
+    }
+
+    /// What is kept of a variable, if anything is.
+    pub fn kept_values(&self, node: &NodeId) -> Option<Kept> {
+        let recorded = self.recorded.as_ref()?;
+        let series = *read(&recorded.series).get(node)?;
+        let reader = recorded.recorder.reader().clone();
+        Some(Kept { reader, series, now: self.clock.now() })
+    }
+
+    /// Waits until what was heard before is kept, as far as there is too much of it.
+    pub async fn room(&self) {
+        if let Some(recorded) = &self.recorded {
+            recorded.recorder.room().await;
+        }
+    }
+
+    /// Keeps what is to be kept of some changes, and shows it then; gives those that can be shown at once.
+    pub(super) fn keep(self: &Arc<Self>, changes: Changed) -> Changed {
+        let Some(recorded) = &self.recorded else { return changes };
+        let (kept, rest): (Changed, Changed) = {
+            let series = read(&recorded.series);
+            if series.is_empty() {
+                return changes;
+            }
+            changes.into_iter().partition(|(node, _)| series.contains_key(node))
+        };
+        if kept.is_empty() {
+            return rest;
+        }
+        let epoch = recorded.epoch.load(Ordering::SeqCst);
+        let samples = recorded.samples(&kept, self.clock.now());
+        let mirror = self.clone();
+        let then = move || mirror.show_kept(epoch, kept);
+        recorded.recorder.record(Recording { samples, then: Box::new(then) });
+        rest
+    }
+
+    fn show_kept(&self, epoch: u64, changes: Changed) {
+        let Some(recorded) = &self.recorded else { return };
+        {
+            let mut values = write(&self.values);
+            if recorded.epoch.load(Ordering::SeqCst) != epoch {
+                return;
+            }
+            for (node, value) in &changes {
+                values.insert(node.clone(), value.clone());
+            }
+        }
+        self.tell(changes);
+    }
+
+    /// What a variable whose values are kept has said last, shown or not.
+    pub(super) fn heard(&self, node: &NodeId) -> Option<Arc<DataValue>> {
+        self.recorded.as_ref()?.state().heard.get(node).cloned()
+    }
+
+    /// The machine was not heard from some instant on; nothing is known from then.
+    pub(super) fn mark_loss(&self, since: Option<Timestamp>) {
+        let Some(recorded) = &self.recorded else { return };
+        let alive = recorded.recorder.reader().last_alive();
+        let Some(since) = since.or(alive) else { return };
+        let known: Vec<_> = {
+            let (series, state) = (read(&recorded.series), recorded.state());
+            let is_known =
+                |node: &NodeId, series: &Series| series.is_old || state.heard.contains_key(node);
+            let known = series.iter().filter(|(node, series)| is_known(node, series));
+            known.map(|(node, series)| (node.clone(), *series)).collect()
+        };
+        recorded.mark(known.into_iter(), since, StatusCode::BadNoCommunication.bits());
+    }
+
+    /// Variables are not heard any more for a while, although the machine is.
+    pub(super) fn mark_unheard<'a>(&self, nodes: impl Iterator<Item = &'a NodeId>) {
+        let Some(recorded) = &self.recorded else { return };
+        let unheard: Vec<_> = {
+            let series = read(&recorded.series);
+            nodes.filter_map(|node| Some((node.clone(), *series.get(node)?))).collect()
+        };
+        if !unheard.is_empty() {
+            recorded.epoch.fetch_add(1, Ordering::SeqCst);
+            recorded.mark(unheard.iter().cloned(), self.clock.now(), DATA_LOST);
+            unheard.iter().for_each(|(node, _)| drop(recorded.state().heard.remove(node)));
+        }
+    }
+
+    /// Says which variables somebody looks at.
+    pub fn want(&self, looked_at: Arc<Wanted>) {
+        match &self.recorded {
+            Some(recorded) => {
+                recorded.state().looked_at = looked_at;
+                self.want_all();
+            }
+            None => self.set_wanted(looked_at),
+        }
+    }
+
+    /// What is kept is watched, whether somebody looks at it or not.
+    fn want_all(&self) {
+        let Some(recorded) = &self.recorded else { return };
+        let looked_at = recorded.state().looked_at.clone();
+        let series = read(&recorded.series);
+        if series.is_empty() {
+            return self.set_wanted(looked_at);
+        }
+        let mut wanted = (*looked_at).clone();
+        for node in series.keys() {
+            let every = wanted.entry(node.clone()).or_insert(recorded.every);
+            *every = (*every).min(recorded.every);
+        }
+        drop(series);
+        self.set_wanted(Arc::new(wanted));
+    }
+}
