@@ -81,6 +81,10 @@ pub struct Connection {
     pub binding: String,
     /// Nodes that are mirrored.
     pub mirrored: u64,
+    /// Variables whose values are recorded.
+    pub recorded: u64,
+    /// Why they are not recorded now, in plain words.
+    pub recording_note: String,
     /// What of the mirror is not as it is configured, in plain words.
     pub mirror_note: String,
     /// What of its events does not come, in plain words.
@@ -88,9 +92,9 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// All that is to be said of the mirror and of the events that come with it.
+    /// All that is to be said of the mirror, of the events that come with it, and of recording.
     pub fn mirror_notes(&self) -> String {
-        let notes = [&self.mirror_note, &self.events_note].into_iter();
+        let notes = [&self.mirror_note, &self.events_note, &self.recording_note].into_iter();
         let notes = notes.filter(|note| !note.is_empty()).map(String::as_str);
         notes.collect::<Vec<_>>().join("; ")
     }
@@ -112,6 +116,8 @@ pub struct ProcessValue {
 pub struct Connections {
     board: Arc<RwLock<BTreeMap<MachineId, Connection>>>,
     values: Arc<RwLock<BTreeMap<(MachineId, String), ProcessValue>>>,
+    /// Why nothing is recorded now; empty where everything is.
+    not_recording: Arc<RwLock<String>>,
 }
 
 impl Connections {
@@ -125,7 +131,24 @@ impl Connections {
     /// What is said about a machine's link.
     pub fn of(&self, machine: &MachineId) -> Connection {
         let board = self.board.read();
-        board.ok().and_then(|board| board.get(machine).cloned()).unwrap_or_default()
+        let known = board.ok().and_then(|board| board.get(machine).cloned());
+        let mut connection = known.unwrap_or_default();
+        if connection.recorded > 0 {
+            connection.recording_note = self.not_recording();
+        }
+        connection
+    }
+
+    /// Says why nothing is recorded now; nothing where everything is.
+    pub fn set_not_recording(&self, why: String) {
+        if let Ok(mut known) = self.not_recording.write() {
+            *known = why;
+        }
+    }
+
+    /// Why nothing is recorded now; empty where everything is.
+    pub fn not_recording(&self) -> String {
+        self.not_recording.read().map(|why| why.clone()).unwrap_or_default()
     }
 
     /// Forgets a machine: there is no link to it any more, or another one.

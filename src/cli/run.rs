@@ -23,8 +23,10 @@ use super::{
 use crate::app::access::Users;
 use crate::app::clock::Clock;
 use crate::app::configuration::Reading;
+use crate::app::connection::Connections;
 use crate::app::engine;
-use crate::app::recorder::{self, Recorder};
+use crate::app::recorder::{self, Keeping, Recorder};
+use crate::app::time_text::print;
 use crate::config::settings::Settings;
 use crate::domain::id::MachineId;
 use crate::http::{self, Bridge};
@@ -110,6 +112,7 @@ impl Running {
         let bridge = tokio::spawn(http::serve(bridge, state, stop.clone()));
         let connections = inputs.connections.clone();
         let dialer = Arc::new(Dialer::new(&settings.data.join("pki/client"), clock.clone()));
+        tokio::spawn(tell_recording(recorder.keeping(), connections.clone()));
         let mirrors = inputs.mirrors.clone();
         let (recognisers, recognised) = mpsc::channel(RECOGNISED);
         let stop_of_links = stop.clone();
@@ -301,6 +304,22 @@ impl Running {
             if !matches!(joined, Ok(Ok(()))) {
                 tracing::error!("the {what} ended badly; nothing stored is lost");
             }
+        }
+    }
+}
+
+/// Tells where machines are shown whether their values are recorded.
+async fn tell_recording(mut keeping: watch::Receiver<Keeping>, connections: Connections) {
+    loop {
+        let why = match &*keeping.borrow_and_update() {
+            Keeping::Kept => String::new(),
+            Keeping::Stopped(since, why) => {
+                format!("values are not recorded since {}: {why}", print(*since))
+            }
+        };
+        connections.set_not_recording(why);
+        if keeping.changed().await.is_err() {
+            return;
         }
     }
 }

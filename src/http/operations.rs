@@ -44,6 +44,9 @@ pub async fn metrics(State(bridge): State<Bridge>) -> Response {
     let plain = |value: f64| vec![(String::new(), value)];
     let ready = f64::from(u8::from(bridge.engine.health() == Health::Ready));
     gauge("mes_ready", "Whether everything that arrives becomes durable", &plain(ready));
+    let recording = f64::from(u8::from(bridge.connections.not_recording().is_empty()));
+    let help = "Whether values of recorded variables become durable";
+    gauge("mes_recording", help, &plain(recording));
     let depth = bridge.engine.queue_depth() as f64;
     gauge("mes_queue_depth", "Machine values that wait for the writer", &plain(depth));
     let reader = bridge.engine.reader().clone();
@@ -69,6 +72,9 @@ pub async fn metrics(State(bridge): State<Bridge>) -> Response {
     let resumed = rows(&|board| board.resumed as f64);
     let help = "Connections since the start before which nothing was missed";
     gauge("mes_machine_resumed", help, &resumed);
+    let recorded = rows(&|board| board.recorded as f64);
+    let help = "Variables of a machine whose values are recorded";
+    gauge("mes_machine_recorded_variables", help, &recorded);
     let seconds = |span: Span| span.ticks() as f64 / TICKS_PER_SECOND as f64;
     let lag = rows(&|board| seconds(board.lag));
     let help = "How long the slowest of the newest changes of a machine has taken";

@@ -236,6 +236,7 @@ impl Tending {
     fn note(&self, nodes: usize, text: String) {
         self.connections.update(&self.mirror.machine, |board| {
             board.mirrored = nodes as u64;
+            board.recorded = self.mirror.recorded() as u64;
             board.mirror_note = text;
         });
     }

@@ -335,6 +335,7 @@ fn connection(name: &str) -> Option<ConnectionValue> {
         "Profile" => ConnectionValue::Profile,
         "Binding" => ConnectionValue::Binding,
         "MirroredNodes" => ConnectionValue::MirroredNodes,
+        "RecordedVariables" => ConnectionValue::RecordedVariables,
         "MirrorNote" => ConnectionValue::MirrorNote,
         _ => return None,
     })

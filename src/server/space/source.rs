@@ -167,6 +167,7 @@ pub enum ConnectionValue {
     Profile,
     Binding,
     MirroredNodes,
+    RecordedVariables,
     MirrorNote,
 }
 

@@ -386,6 +386,7 @@ impl Sight<'_> {
             ConnectionValue::Profile => Variant::from(board.profile),
             ConnectionValue::Binding => Variant::from(board.binding),
             ConnectionValue::MirroredNodes => Variant::UInt64(board.mirrored),
+            ConnectionValue::RecordedVariables => Variant::UInt64(board.recorded),
             ConnectionValue::MirrorNote => Variant::from(board.mirror_notes()),
         };
         self.good(value, board.last_value.unwrap_or(self.view.at))
