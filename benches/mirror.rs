@@ -1,13 +1,15 @@
 //! What it costs to mirror machines, beside the same mirror written in node-opcua and in asyncua, in one
-//! run. `cargo bench --bench mirror`; with `-- ours` only ours, and with `-- rates` at which ours gives in;
-//! `-- faults` is what one machine of fifty that is slow or hangs does to the others, `-- idle` what five
+//! run: each change is durable before it is seen, here in the telemetry store, there in an SQLite log.
+//! `cargo bench --bench mirror`; with `-- ours` only ours, with `-- rates` at which ours gives in, and with
+//! `-- fleeting` nothing is kept by anybody; `-- faults` is what one machine of fifty that is slow or hangs does to the others, `-- idle` what five
 //! hundred machines cost that do nothing.
 //!
 //! Three processes: fifty machines with two hundred variables each (servers of the stack, whose cost is
 //! shown apart), the mirror, and a subscriber who watches every variable at 100 ms. A change is done when
 //! the subscriber has it; its delay runs from the machine's own source time to then. CPU is that of the
 //! mirror's process for each change that has arrived. The peers (`benches/mirror/`) need
-//! `tests/interop/node_modules` and `tests/interop/.venv`, which `.ci/run` makes.
+//! `tests/interop/node_modules` and `tests/interop/.venv`, which `.ci/run` makes, and for its log node-opcua
+//! needs `npm install --no-save better-sqlite3` in `tests/interop`.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at the first thing that is wrong")]
 
@@ -37,6 +39,24 @@ const NAMESPACE: &str = "urn:bench";
 /// Offered changes a second of all machines together, at which ours is tried.
 const RATES: [u64; 5] = [10_000, 40_000, 80_000, 120_000, 160_000];
 
+/// What becomes of changes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keeping {
+    /// They are durable before they are seen.
+    Durable,
+    /// They are seen only.
+    Fleeting,
+}
+
+impl Keeping {
+    fn mirror(self) -> &'static str {
+        match self {
+            Keeping::Durable => "[machine.mirror]\nrecord = [\"Machine\"]\n",
+            Keeping::Fleeting => "[machine.mirror]\n",
+        }
+    }
+}
+
 fn free_ports(count: usize) -> Vec<u16> {
     let bind = |_| std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let all: Vec<_> = (0..count).map(bind).collect();
@@ -65,7 +85,7 @@ fn ours(directory: &Path, ports: &[u16], (opcua, http): (u16, u16), mirror: &str
     Worker::silent(Command::new(binary).args(["serve", "--config"]).arg(config))
 }
 
-fn peer(name: &str, ports: &[u16], opcua: u16) -> Worker {
+fn peer(name: &str, ports: &[u16], opcua: u16, log: Option<&Path>) -> Worker {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
     let (program, file) = match name {
@@ -74,7 +94,8 @@ fn peer(name: &str, ports: &[u16], opcua: u16) -> Worker {
     };
     let mut command = Command::new(program);
     command.arg(root.join("benches/mirror").join(file)).arg(opcua.to_string()).arg(ports);
-    Worker::silent(command.arg(TAGS.to_string()).current_dir(root.join("tests/interop")))
+    command.arg(TAGS.to_string()).args(log).current_dir(root.join("tests/interop"));
+    Worker::silent(&mut command)
 }
 
 /// The processes of a measurement.
@@ -101,14 +122,17 @@ fn until_it_listens(name: &str, port: u16) {
 }
 
 impl Measured {
-    fn begin(name: &str) -> Measured {
+    fn begin(name: &str, keeping: Keeping) -> Measured {
         let ports = free_ports(MACHINES + 2);
         let (ports, rest) = ports.split_at(MACHINES);
         let machines = begin_machines(ports);
         let directory = tempfile::tempdir().unwrap();
         let mirror = match name {
-            "linewright" => ours(directory.path(), ports, (rest[0], rest[1]), "[machine.mirror]\n"),
-            peer_name => peer(peer_name, ports, rest[0]),
+            "linewright" => ours(directory.path(), ports, (rest[0], rest[1]), keeping.mirror()),
+            peer_name => {
+                let log = (keeping == Keeping::Durable).then_some(directory.path());
+                peer(peer_name, ports, rest[0], log)
+            }
         };
         until_it_listens(name, rest[0]);
         let mut watcher = Worker::of_this(&["watch", &format!("opc.tcp://127.0.0.1:{}", rest[0])]);
@@ -149,8 +173,8 @@ impl Measured {
 }
 
 /// Measures a mirror at some rates.
-fn measure(name: &str, rates: &[u64]) {
-    let mut measured = Measured::begin(name);
+fn measure(name: &str, keeping: Keeping, rates: &[u64]) {
+    let mut measured = Measured::begin(name, keeping);
     for rate in rates {
         measured.run(name, &rate.to_string());
     }
@@ -158,7 +182,7 @@ fn measure(name: &str, rates: &[u64]) {
 
 /// What a machine that is slow or hangs does to the others.
 fn faults() {
-    let mut measured = Measured::begin("linewright");
+    let mut measured = Measured::begin("linewright", Keeping::Durable);
     // A first run lets everything find its place.
     measured.run("linewright", "10000 whole");
     for word in ["slow", "hangs"] {
@@ -234,9 +258,10 @@ fn main() {
     if has("faults") {
         return faults();
     }
-    measure("linewright", if has("rates") { &RATES } else { &RATES[..1] });
+    let keeping = if has("fleeting") { Keeping::Fleeting } else { Keeping::Durable };
+    measure("linewright", keeping, if has("rates") { &RATES } else { &RATES[..1] });
     if !has("ours") {
-        measure("node-opcua", &[10_000, 20_000, 30_000, 40_000]);
-        measure("asyncua", &[2_500, 5_000, 10_000]);
+        measure("node-opcua", keeping, &[10_000, 20_000, 30_000, 40_000]);
+        measure("asyncua", keeping, &[2_500, 5_000, 10_000]);
     }
 }

@@ -1,13 +1,44 @@
-// The mirror of the benchmark in node-opcua: every variable of every machine, with its value, status and times.
+// The mirror of the benchmark in node-opcua: every variable of every machine, with its value, status and times, and
+// with a directory, shown when it is durable in an SQLite log there.
 //
-// Usage: mirror_node_opcua.js PORT MACHINE_PORTS TAGS
+// Usage: mirror_node_opcua.js PORT MACHINE_PORTS TAGS [DIRECTORY]
 "use strict";
 const path = require("path");
 const from = (name) => require(path.join(process.cwd(), "node_modules", name));
 const { OPCUAServer, OPCUAClient, OPCUACertificateManager, AttributeIds, ClientMonitoredItemGroup, TimestampsToReturn,
   DataType, DataValue } = from("node-opcua");
 
-async function main(port, ports, tags) {
+// What comes within this time is one transaction.
+const TOGETHER_MS = 5;
+
+// Shows values when they are durable.
+function keeper(directory) {
+  const show = (node, value) => node.setValueFromSource(value.value, value.statusCode, value.sourceTimestamp);
+  if (!directory) return (number, node, value) => show(node, value);
+  const database = new (from("better-sqlite3"))(path.join(directory, "log.sqlite"));
+  database.pragma("journal_mode = WAL");
+  database.pragma("synchronous = FULL");
+  database.exec("CREATE TABLE samples (node INTEGER, at INTEGER, status INTEGER, value REAL)");
+  const insert = database.prepare("INSERT INTO samples VALUES (?, ?, ?, ?)");
+  const commit = database.transaction((all) => {
+    for (const [number, , value] of all) {
+      insert.run(number, value.sourceTimestamp.getTime(), value.statusCode.value, value.value.value);
+    }
+  });
+  let waiting = [];
+  const keep = () => {
+    const all = waiting;
+    waiting = [];
+    commit(all);
+    for (const [, node, value] of all) show(node, value);
+  };
+  return (number, node, value) => {
+    if (waiting.push([number, node, value]) === 1) setTimeout(keep, TOGETHER_MS);
+  };
+}
+
+async function main(port, ports, tags, directory) {
+  const keep = keeper(directory);
   const pki = path.join(require("os").tmpdir(), "mirror-bench-node-opcua");
   const server = new OPCUAServer({ port, serverCertificateManager: new OPCUACertificateManager({ rootFolder: pki }),
     maxConnectionsPerEndpoint: 20, serverCapabilities: { maxMonitoredItems: 1e6, maxMonitoredItemsPerSubscription: 1e5,
@@ -33,13 +64,14 @@ async function main(port, ports, tags) {
     const group = ClientMonitoredItemGroup.create(subscription, items,
       { samplingInterval: 0, queueSize: 100, discardOldest: true }, TimestampsToReturn.Both);
     group.on("changed", (item, value, at) => {
-      nodes[at].setValueFromSource(value.value, value.statusCode, value.sourceTimestamp);
+      keep(number * tags + at, nodes[at], value);
     });
   }
   await server.start();
 }
 
-main(Number(process.argv[2]), process.argv[3].split(",").map(Number), Number(process.argv[4])).catch((error) => {
+main(Number(process.argv[2]), process.argv[3].split(",").map(Number), Number(process.argv[4]),
+  process.argv[5]).catch((error) => {
   console.error(error);
   process.exit(1);
 });

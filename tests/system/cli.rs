@@ -164,6 +164,29 @@ fn how_a_machine_is_reached_and_where_its_signals_are_is_checked() {
 }
 
 #[test]
+fn what_is_recorded_and_for_how_long_is_checked() {
+    let changed = |keep: &str, mirror: &str| {
+        let text = std::fs::read_to_string("config/example.toml").unwrap();
+        let data = format!("[data]\nkeep_recorded = {keep:?}\n");
+        let text = text.replacen("[data]\n", &data, 1);
+        let mirror = format!("[machine.mirror]\n{mirror}\n[machine.nameplate]");
+        check(&text.replacen("[machine.nameplate]", &mirror, 1))
+    };
+    let record = "record = [\"Press/Axes\"]\nrecord_every = \"100ms\"";
+    assert_eq!(changed("30d", record), (0, vec![]));
+    for (keep, mirror, wanted) in [
+        ("2h", record, "`keep_recorded` is too short"),
+        ("4000d", record, "such as \"90d\""),
+        ("30d", "record = [\"Press//Axes\"]", "`record` has"),
+        ("30d", "record_every = \"0s\"", "a positive duration"),
+    ] {
+        let (code, problems) = changed(keep, mirror);
+        let found = problems.iter().any(|problem| problem.contains(wanted));
+        assert!(code == 64 && found, "{keep} {mirror}: {problems:?}");
+    }
+}
+
+#[test]
 fn syntax_errors_and_missing_files_have_their_own_exit_codes() {
     assert_eq!(check("[site\nid = 3").0, 64);
     assert_eq!(run(&["check-config", "/nowhere/plant.toml"]).status.code(), Some(66));
