@@ -5,10 +5,11 @@
 //! the history has a mark from the first value that is missing.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::clock::Clock;
@@ -22,6 +23,8 @@ const TOGETHER: Duration = Duration::from_millis(5);
 const SAMPLES_MAX: usize = 65_536;
 /// Samples that may wait; machines keep what is more.
 const WAITING_MAX: usize = 200_000;
+/// Recordings that may wait. Whoever hands one over without asking for room misses it.
+const RECORDINGS_MAX: usize = 65_536;
 /// How often it is looked what is due.
 const TEND_EVERY: Span = Span::from_seconds(2);
 /// How often the thread wakes at least.
@@ -51,7 +54,7 @@ pub enum Keeping {
 /// The way to the recorder; without any, nothing is kept any more after what has been handed over.
 #[derive(Clone)]
 pub struct Recorder {
-    sender: mpsc::UnboundedSender<Asked>,
+    sender: mpsc::Sender<Asked>,
     waiting: Arc<Waiting>,
     reader: Arc<dyn TelemetryReader>,
     keeping: watch::Receiver<Keeping>,
@@ -66,6 +69,36 @@ enum Asked {
 struct Waiting {
     samples: AtomicUsize,
     fewer: Notify,
+    missing: Mutex<Missing>,
+}
+
+impl Waiting {
+    fn missing(&self) -> MutexGuard<'_, Missing> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// From when on values of series are missing, and the last of them.
+#[derive(Default)]
+struct Missing(BTreeMap<SeriesId, (Timestamp, Sample)>);
+
+impl Missing {
+    fn note(&mut self, series: SeriesId, from: Timestamp, sample: &Sample) {
+        let (known, last) = self.0.entry(series).or_insert_with(|| (from, sample.clone()));
+        *known = from.min(*known);
+        if sample.at >= last.at {
+            *last = sample.clone();
+        }
+    }
+
+    /// What is kept instead: marks, and the last of what is missing.
+    fn instead(&self) -> Samples {
+        let of = self.0.iter().flat_map(|(series, (from, last))| {
+            let mark = (*from < last.at).then(|| (*series, mark(*from, DATA_LOST)));
+            mark.into_iter().chain([(*series, last.clone())])
+        });
+        of.collect()
+    }
 }
 
 /// Starts the thread of the recorder.
@@ -73,7 +106,7 @@ pub fn start(
     store: Box<dyn TelemetryStore>,
     clock: Arc<dyn Clock>,
 ) -> std::io::Result<(Recorder, std::thread::JoinHandle<()>)> {
-    let (sender, receiver) = mpsc::unbounded_channel();
+    let (sender, receiver) = mpsc::channel(RECORDINGS_MAX);
     let (tell, keeping) = watch::channel(Keeping::Kept);
     let waiting = Arc::new(Waiting::default());
     let reader = store.reader();
@@ -84,7 +117,6 @@ pub fn start(
         tell,
         again: None,
         tended_at: Timestamp::MIN,
-        missing: BTreeMap::new(),
     };
     let thread = std::thread::Builder::new().name("recorder".into());
     let thread = thread.spawn(move || writer.run(receiver))?;
@@ -94,28 +126,38 @@ pub fn start(
 impl Recorder {
     /// Hands samples over.
     pub fn record(&self, recording: Recording) {
-        self.waiting.samples.fetch_add(recording.samples.len(), Ordering::Relaxed);
-        if let Err(mpsc::error::SendError(Asked::Keep(recording))) =
-            self.sender.send(Asked::Keep(recording))
-        {
-            // The recorder has failed; what is to be seen is seen all the same.
-            (recording.then)();
+        let count = recording.samples.len();
+        self.waiting.samples.fetch_add(count, Ordering::Relaxed);
+        let (TrySendError::Full(missed) | TrySendError::Closed(missed)) =
+            match self.sender.try_send(Asked::Keep(recording)) {
+                Ok(()) => return,
+                Err(error) => error,
+            };
+        // What is to be seen is seen all the same.
+        self.waiting.samples.fetch_sub(count, Ordering::Relaxed);
+        if let Asked::Keep(Recording { samples, then }) = missed {
+            let mut missing = self.waiting.missing();
+            samples.iter().for_each(|(series, sample)| missing.note(*series, sample.at, sample));
+            drop(missing);
+            then();
         }
     }
 
     /// Lets the recorder end after what was handed over.
-    pub fn stop(&self) {
+    pub async fn stop(&self) {
         // One that has ended needs not be told.
-        let _ = self.sender.send(Asked::Stop);
+        let _ = self.sender.send(Asked::Stop).await;
     }
 
     /// Waits until there is room. Who does not take more of a machine meanwhile lets it keep it.
     pub async fn room(&self) {
-        while self.waiting.samples.load(Ordering::Relaxed) > WAITING_MAX {
+        let is_full = || {
+            let samples = self.waiting.samples.load(Ordering::Relaxed);
+            samples > WAITING_MAX || self.sender.capacity() < RECORDINGS_MAX / 2
+        };
+        while is_full() {
             let fewer = self.waiting.fewer.notified();
-            if self.waiting.samples.load(Ordering::Relaxed) <= WAITING_MAX
-                || self.sender.is_closed()
-            {
+            if !is_full() || self.sender.is_closed() {
                 return;
             }
             fewer.await;
@@ -141,12 +183,10 @@ struct Writer {
     /// When it is tried again; none while values are kept.
     again: Option<Timestamp>,
     tended_at: Timestamp,
-    /// From when on values of a series are missing, and the last of them.
-    missing: BTreeMap<SeriesId, (Timestamp, Sample)>,
 }
 
 impl Writer {
-    fn run(mut self, mut receiver: mpsc::UnboundedReceiver<Asked>) {
+    fn run(mut self, mut receiver: mpsc::Receiver<Asked>) {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build()
         else {
             tracing::error!("the recorder has no runtime and cannot start");
@@ -169,7 +209,7 @@ impl Writer {
     }
 
     /// Keeps what has queued up, and shows it; whether it was the last.
-    fn keep(&mut self, first: Recording, receiver: &mut mpsc::UnboundedReceiver<Asked>) -> bool {
+    fn keep(&mut self, first: Recording, receiver: &mut mpsc::Receiver<Asked>) -> bool {
         let (mut samples, mut then, mut is_last) = (first.samples, vec![first.then], false);
         while samples.len() < SAMPLES_MAX
             && let Ok(next) = receiver.try_recv()
@@ -193,15 +233,8 @@ impl Writer {
         if self.again.is_some_and(|again| now < again) {
             return self.miss(samples);
         }
-        let mut all = Samples::new();
-        if self.again.is_some() {
-            for (series, (from, last)) in &self.missing {
-                if *from < last.at {
-                    all.push((*series, mark(*from, DATA_LOST)));
-                }
-                all.push((*series, last.clone()));
-            }
-        }
+        let missing = std::mem::take(&mut *self.waiting.missing());
+        let mut all = missing.instead();
         let done = match all.is_empty() {
             true => self.store.append(samples, now),
             false => {
@@ -210,39 +243,37 @@ impl Writer {
             }
         };
         match done {
-            Ok(()) => self.kept(),
+            Ok(()) => self.kept(missing.0.len()),
             Err(error) => {
+                let mut noted = self.waiting.missing();
+                for (series, (from, last)) in &missing.0 {
+                    noted.note(*series, *from, last);
+                }
+                drop(noted);
                 self.stopped(&error, now);
                 self.miss(samples);
             }
         }
     }
 
-    fn kept(&mut self) {
+    fn kept(&mut self, series: usize) {
         if self.again.take().is_some() {
-            tracing::info!(series = self.missing.len(), "values of machines are kept again");
-            self.missing.clear();
+            tracing::info!(series, "values of machines are recorded again");
             self.tell.send_replace(Keeping::Kept);
         }
     }
 
     fn stopped(&mut self, error: &StoreError, now: Timestamp) {
         if self.again.is_none() {
-            tracing::error!(%error, "values of machines are shown and not kept");
+            tracing::error!(%error, "values of machines are shown and not recorded");
             self.tell.send_replace(Keeping::Stopped(now, error.to_string()));
         }
         self.again = Some(now + AGAIN_EVERY);
     }
 
-    fn miss(&mut self, samples: &[(SeriesId, Sample)]) {
-        for (series, sample) in samples {
-            let fresh = || (sample.at, sample.clone());
-            let (from, last) = self.missing.entry(*series).or_insert_with(fresh);
-            *from = (*from).min(sample.at);
-            if sample.at >= last.at {
-                *last = sample.clone();
-            }
-        }
+    fn miss(&self, samples: &[(SeriesId, Sample)]) {
+        let mut missing = self.waiting.missing();
+        samples.iter().for_each(|(series, sample)| missing.note(*series, sample.at, sample));
     }
 
     fn tend(&mut self) {
@@ -267,7 +298,6 @@ pub fn mark(at: Timestamp, status: u32) -> Sample {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     use super::*;
@@ -370,7 +400,8 @@ mod tests {
         }
 
         fn end(self) -> Vec<Sample> {
-            self.recorder.stop();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(self.recorder.stop());
             drop(self.may);
             self.thread.join().unwrap();
             let kept = self.kept.lock().unwrap();
@@ -423,6 +454,31 @@ mod tests {
         let waiting = tokio::runtime::Builder::new_current_thread().build().unwrap();
         waiting.block_on(keeping.wait_for(|now| *now == Keeping::Kept)).unwrap();
         assert_eq!(begun.end(), [number(1)]);
+    }
+
+    #[test]
+    fn who_hands_over_without_room_is_seen_and_marked() {
+        let begun = begin();
+        // The first one waits in the store, and so many behind it.
+        for ticks in 0..=RECORDINGS_MAX as i64 + 1 {
+            begun
+                .recorder
+                .record(Recording { samples: vec![(7, number(ticks))], then: Box::new(|| {}) });
+            if ticks == 0 {
+                while begun.recorder.sender.capacity() < RECORDINGS_MAX {
+                    std::thread::yield_now();
+                }
+                // What comes within a moment goes with the first one.
+                std::thread::sleep(4 * TOGETHER);
+            }
+        }
+        begun.record(1 << 20);
+        assert_eq!(begun.shown.recv(), Ok(1 << 20));
+        (0..4).for_each(|_| begun.may.send(true).unwrap());
+        let kept = begun.end();
+        let lost = mark(Timestamp::from_ticks(RECORDINGS_MAX as i64 + 1), DATA_LOST);
+        assert!(kept.contains(&number(RECORDINGS_MAX as i64)) && kept.contains(&lost));
+        assert!(kept.contains(&number(1 << 20)));
     }
 
     #[test]

@@ -77,17 +77,11 @@ impl Running {
         let plant = Arc::new(settings.plant.clone());
         let (engine, engine_thread) =
             engine::start(plant.clone(), Box::new(store), clock.clone()).map_err(store_failure)?;
-        let telemetry = Telemetry::open(&settings.data, settings.keep, Bounds::default());
-        let telemetry = telemetry.map_err(store_failure)?;
-        let (recorder, recorder_thread) = recorder::start(Box::new(telemetry), clock.clone())
-            .map_err(|error| Failure::new(EXIT_SOFTWARE, error.to_string()))?;
+        let (recorder, recorder_thread) = start_recorder(&settings, &clock)?;
         let stop = CancellationToken::new();
         let users = Arc::new(Users::new(users::of(&settings)?, clock.clone()));
         let (configured_users, configured) = watch::channel(settings.clone());
         tokio::spawn(users::follow(users.clone(), configured, stop.clone()));
-        let address = |listener: &TcpListener| {
-            listener.local_addr().map_err(|error| Failure::new(EXIT_SOFTWARE, error.to_string()))
-        };
         let (opcua_address, http_address) = (address(&opcua)?, address(&bridge)?);
         let inputs = space_inputs(&settings, &engine, &recorder, &clock);
         let now = clock.now();
@@ -115,7 +109,6 @@ impl Running {
         tokio::spawn(tell_recording(recorder.keeping(), connections.clone()));
         let mirrors = inputs.mirrors.clone();
         let (recognisers, recognised) = mpsc::channel(RECOGNISED);
-        let stop_of_links = stop.clone();
         let link = MachineLink {
             engine,
             connections,
@@ -123,7 +116,7 @@ impl Running {
             recognisers,
             clock,
             dialer,
-            stop: stop_of_links,
+            stop: stop.clone(),
         };
         let mut links = Links::new(link);
         links.start(connections_of(&settings));
@@ -298,7 +291,7 @@ impl Running {
         }
         self.server.stop().await;
         self.inputs.engine.stop().await;
-        self.recorder.stop();
+        self.recorder.stop().await;
         for (what, thread) in [("engine", self.engine_thread), ("recorder", self.recorder_thread)] {
             let joined = tokio::task::spawn_blocking(move || thread.join()).await;
             if !matches!(joined, Ok(Ok(()))) {
@@ -345,6 +338,17 @@ fn signal(kind: SignalKind) -> Result<Signal, Failure> {
     listening.map_err(|error| Failure::new(EXIT_SOFTWARE, error.to_string()))
 }
 
+/// What machines show is recorded beside what the plant does.
+fn start_recorder(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Recorder, std::thread::JoinHandle<()>), Failure> {
+    let telemetry = Telemetry::open(&settings.data, settings.keep, Bounds::default());
+    let telemetry = Box::new(telemetry.map_err(store_failure)?);
+    let started = recorder::start(telemetry, clock.clone());
+    started.map_err(|error| Failure::new(EXIT_SOFTWARE, error.to_string()))
+}
+
 /// Makes a directory into which only this user may look: it will hold private keys.
 fn make_private(directory: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -352,6 +356,10 @@ fn make_private(directory: &Path) -> Result<(), Failure> {
     let only_mine = std::fs::Permissions::from_mode(0o700);
     let done = created.and_then(|()| std::fs::set_permissions(directory, only_mine));
     done.map_err(|error| Failure::new(EXIT_SOFTWARE, format!("{}: {error}", directory.display())))
+}
+
+fn address(listener: &TcpListener) -> Result<SocketAddr, Failure> {
+    listener.local_addr().map_err(|error| Failure::new(EXIT_SOFTWARE, error.to_string()))
 }
 
 async fn bind(address: SocketAddr, what: &str) -> Result<TcpListener, Failure> {

@@ -200,7 +200,8 @@ mod tests {
         assert_eq!(Span::parse("2m"), Some(Span::from_seconds(120)));
         assert_eq!(Span::parse("10us"), Some(Span::from_ticks(100)));
         assert_eq!(Span::parse("8h"), Some(Span::from_seconds(8 * 3600)));
-        for wrong in ["", "5", "-1s", "0s", "1.00000001s", "1d", "s"] {
+        assert_eq!(Span::parse("30d"), Some(Span::from_seconds(30 * 86_400)));
+        for wrong in ["", "5", "-1s", "0s", "1.00000001s", "1y", "s"] {
             assert_eq!(Span::parse(wrong), None, "{wrong}");
         }
     }

@@ -306,7 +306,7 @@ impl Listening {
         self.stop.cancel();
         self.link.take().unwrap().await.unwrap();
         self.engine.stop().await;
-        self.recorder.stop();
+        self.recorder.stop().await;
         let recording = self.recording.take().unwrap();
         tokio::task::spawn_blocking(move || recording.join().unwrap()).await.unwrap();
     }
