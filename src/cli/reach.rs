@@ -16,7 +16,7 @@ use crate::machine::client::{
     self, Credentials, Dialer, Mode, PIN_MIN, Policy, Protection, Session, Target,
 };
 use crate::machine::mirror::Scope;
-use crate::machine::orders::{Moment, Transfer, WrittenValue};
+use crate::machine::orders::{Call, Moment, Transfer, WrittenValue};
 use crate::machine::{Name, Node, Place, Start, Step};
 use crate::sys::WallClock;
 
@@ -93,7 +93,19 @@ pub fn transfer(
     Transfer {
         receiver: settings.receiver.as_ref().map(place),
         writes: settings.writes.iter().map(|(what, at)| (value(what), place(at))).collect(),
-        calls: settings.calls.iter().map(|(when, at)| (moment(*when), place(at))).collect(),
+        calls: settings
+            .calls
+            .iter()
+            .map(|call| Call {
+                moment: moment(call.when),
+                method: place(&call.method),
+                arguments: call
+                    .arguments
+                    .iter()
+                    .map(|(at, what)| (at.iter().map(step).collect(), value(what)))
+                    .collect(),
+            })
+            .collect(),
         timeout: settings.timeout,
         memory: Some(memory),
         parameters: parameters.clone(),
@@ -120,12 +132,15 @@ pub fn scope(settings: &MirrorSettings) -> Scope {
     }
 }
 
-/// Where something is, in the words of the client.
-pub fn place(address: &PlaceAddress) -> Place {
-    let step = |step: &FieldStep| match step {
+fn step(step: &FieldStep) -> Step {
+    match step {
         FieldStep::Element(index) => Step::Element(*index),
         FieldStep::Field(name) => Step::Field(name.clone()),
-    };
+    }
+}
+
+/// Where something is, in the words of the client.
+pub fn place(address: &PlaceAddress) -> Place {
     Place {
         start: match &address.start {
             StartAddress::Node(address) => Start::Node(node(address)),

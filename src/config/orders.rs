@@ -1,8 +1,8 @@
 //! How a machine is told of the orders of its line.
 
-use super::node::{PlaceAddress, StartAddress, parse_path};
-use super::section::Section;
-use super::settings::{OrderMoment, OrderSettings, OrderValue};
+use super::node::{FieldStep, PlaceAddress, StartAddress, parse_field, parse_path};
+use super::section::{Placed, Section};
+use super::settings::{OrderCall, OrderMoment, OrderSettings, OrderValue};
 use super::signals::read_place;
 use crate::domain::time::Span;
 
@@ -45,16 +45,7 @@ pub fn read(machine: &Section<'_>) -> Option<OrderSettings> {
 fn writes(section: &Section<'_>) -> Vec<(OrderValue, PlaceAddress)> {
     let mut writes = Vec::new();
     for section in section.tables("write") {
-        let value = section.required("value", VALUES, |text| match text {
-            "order" => Some(OrderValue::Order),
-            "product" => Some(OrderValue::Product),
-            "quantity" => Some(OrderValue::Quantity),
-            "lot" => Some(OrderValue::Lot),
-            text => {
-                let name = text.strip_prefix("parameter:").filter(|name| !name.is_empty())?;
-                Some(OrderValue::Parameter(name.to_owned()))
-            }
-        });
+        let value = section.required("value", VALUES, order_value);
         let place = read_place(&section);
         if let Some(field) = place.as_ref().filter(|place| !place.field.is_empty()) {
             let message = format!("a part of a value cannot be written: {:?}", field.field);
@@ -68,7 +59,20 @@ fn writes(section: &Section<'_>) -> Vec<(OrderValue, PlaceAddress)> {
     writes
 }
 
-fn calls(section: &Section<'_>) -> Vec<(OrderMoment, PlaceAddress)> {
+fn order_value(text: &str) -> Option<OrderValue> {
+    match text {
+        "order" => Some(OrderValue::Order),
+        "product" => Some(OrderValue::Product),
+        "quantity" => Some(OrderValue::Quantity),
+        "lot" => Some(OrderValue::Lot),
+        text => {
+            let name = text.strip_prefix("parameter:").filter(|name| !name.is_empty())?;
+            Some(OrderValue::Parameter(name.to_owned()))
+        }
+    }
+}
+
+fn calls(section: &Section<'_>) -> Vec<OrderCall> {
     let mut calls = Vec::new();
     for section in section.tables("call") {
         let wanted = "\"start\", \"pause\", \"resume\" or \"end\"";
@@ -82,11 +86,32 @@ fn calls(section: &Section<'_>) -> Vec<(OrderMoment, PlaceAddress)> {
         let wanted = "the path to a method, such as \"Press/Reset\"";
         let path = section
             .required("path", wanted, |text| parse_path(text).ok().filter(|names| names.len() > 1));
+        let arguments = arguments(&section);
         section.finish();
         if let (Some(when), Some(path)) = (when, path) {
-            let start = StartAddress::Path(path.value);
-            calls.push((when.value, PlaceAddress { start, field: Vec::new() }));
+            let method = PlaceAddress { start: StartAddress::Path(path.value), field: Vec::new() };
+            calls.push(OrderCall { when: when.value, method, arguments });
         }
     }
     calls
+}
+
+/// What arguments of a method are, such as `{ RequestedMode = "parameter:mode" }`.
+fn arguments(section: &Section<'_>) -> Vec<(Vec<FieldStep>, OrderValue)> {
+    let Some(table) = section.table("arguments") else { return Vec::new() };
+    let argument = |(name, text): (String, Placed<String>)| {
+        let problem = |message: String, advice: &str| {
+            section.problems().add(text.span.clone(), message, advice);
+        };
+        let steps = parse_field(&name).map_err(|advice| {
+            problem(format!("`arguments` has {name:?}"), advice);
+        });
+        let value = order_value(&text.value);
+        if value.is_none() {
+            let message = format!("argument {name} is {:?}", text.value);
+            problem(message, &format!("write {VALUES}"));
+        }
+        Some((steps.ok()?, value?))
+    };
+    table.all_texts().into_iter().filter_map(argument).collect()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::node::{BrowseName, NodeAddress, PlaceAddress};
+use super::node::{BrowseName, FieldStep, NodeAddress, PlaceAddress};
 use super::targets::Targets;
 use crate::domain::id::{MachineId, ProductId};
 use crate::domain::plant::Plant;
@@ -210,9 +210,20 @@ pub struct OrderSettings {
     /// What is written when an order begins, and where.
     pub writes: Vec<(OrderValue, PlaceAddress)>,
     /// Methods that are called, and when.
-    pub calls: Vec<(OrderMoment, PlaceAddress)>,
+    pub calls: Vec<OrderCall>,
     /// How long a step may take.
     pub timeout: Span,
+}
+
+/// A method that is called.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OrderCall {
+    /// When.
+    pub when: OrderMoment,
+    /// Where it is.
+    pub method: PlaceAddress,
+    /// Names of arguments with steps into them, and what of an order is put there.
+    pub arguments: Vec<(Vec<FieldStep>, OrderValue)>,
 }
 
 /// What is written of an order.

@@ -4,6 +4,7 @@
 //! A description is bounded in depth and size like everything that a machine says, and one that refers to
 //! itself ends where the value does.
 
+mod make;
 mod rewrite;
 
 pub use rewrite::Rewrite;

@@ -47,6 +47,20 @@ path = "Press/Temperature"
 
 [[machine.orders.call]]
 when = "start"
+path = "Press/SetUnitMode"
+arguments = {{ RequestedMode = "parameter:Mode" }}
+
+[[machine.orders.call]]
+when = "start"
+path = "Press/SetProduct"
+arguments = {{ "Product[0].ProductID" = "parameter:Number", "Product[0].Ingredients[1].IngredientID" = "parameter:Mode" }}
+
+[[machine.orders.call]]
+when = "start"
+path = "Press/Start"
+
+[[machine.orders.call]]
+when = "start"
 path = "Press/Begin"
 """
 
@@ -85,7 +99,7 @@ def run(binary, directory, programs):
     text = PLANT.format(directory=directory, opcua=opcua, http=http, hash=hashed)
     listen = f'listen = "127.0.0.1:{opcua}"'
     text = text.replace(listen, f"{listen}\nopen_endpoint = true\nanonymous_read = true")
-    text = text.replace('id = "Bottle"\n', 'id = "Bottle"\nparameters = { Temperature = "180.5" }\n')
+    text = text.replace('id = "Bottle"\n', 'id = "Bottle"\nparameters = { Temperature = "180.5", Mode = "3", Number = "815" }\n')
     config = directory / "plant.toml"
     config.write_text(text + MACHINE.format(machine=machine))
     done = subprocess.run([binary, "check-config", str(config), "--online"], capture_output=True, text=True)
@@ -104,7 +118,8 @@ def run(binary, directory, programs):
     orders.command("4711", "start")
     wait_until("the order at the machine", 20, sees("4711", "start", True, ""))
     for text in ("written Order 4711", "written Quantity 1200", "written Temperature 180.5", "called Begin",
-                 "job 4711 Bottle 1200 4711 2"):
+                 "called SetUnitMode 3", "called SetProduct [[815,0,[0,3]]]", "called Start 0",
+                 "job 4711 Bottle 1200 4711 4"):
         if not programs.said("machine", text):
             fail(f"the machine was not told: {text}")
     orders.command("4711", "pause")
@@ -120,7 +135,7 @@ def run(binary, directory, programs):
     orders.command("4711", "complete")
     wait_until("the end of the order", 20, said("told Stop 4711 0"))
     log = (directory / "machine.log").read_text()
-    for text in ("told StoreAndStart 4711", "written Order 4711", "called Begin"):
+    for text in ("told StoreAndStart 4711", "written Order 4711", "called Begin", "called SetProduct"):
         if log.count(text) != 1:
             fail(f"{text} was told {log.count(text)} times")
 
@@ -136,7 +151,7 @@ def run(binary, directory, programs):
     orders.command("4712", "abort")
     orders.store("4713", "Bottle", "5")
     orders.command("4713", "start")
-    wait_until("the next order", 30, said("job 4713 Bottle 5 4713 2"))
+    wait_until("the next order", 30, said("job 4713 Bottle 5 4713 4"))
     wait_until("what is seen of it", 20, sees("4713", "start", True, ""))
 
 

@@ -1,5 +1,6 @@
 // A machine by node-opcua that takes job orders as OPC 10031-4 has them, from the official nodeset, and beside that
-// has plain variables for an order and a method to begin.
+// has plain variables for an order, a method to begin, and methods with the arguments that PackML machines have, of
+// the types of its official nodeset.
 //
 // Usage: orders_node_opcua.js PORT PKI_DIRECTORY. Runs until killed; writes to standard output what it was told. It
 // refuses orders of the product "Glass", and answers with the number 0 or with bits, in turn.
@@ -13,7 +14,7 @@ async function main(port, pki) {
   const server = new OPCUAServer({
     port,
     serverCertificateManager: new OPCUACertificateManager({ rootFolder: pki }),
-    nodeset_filename: [nodesets.standard, nodesets.isa95JobControl],
+    nodeset_filename: [nodesets.standard, nodesets.isa95JobControl, nodesets.packML],
   });
   await server.initialize();
   const space = server.engine.addressSpace;
@@ -36,6 +37,22 @@ async function main(port, pki) {
     console.log("called Begin");
     callback(null, { statusCode: StatusCodes.Good, outputArguments: [] });
   });
+
+  const packml = space.getNamespaceIndex("http://opcfoundation.org/UA/PackML/");
+  const packmlMethod = (name, argument, dataType, valueRank, say) => {
+    const inputArguments = [{ name: argument, dataType, valueRank }];
+    const method = own.addMethod(press, { browseName: name, nodeId: `s=Press.${name}`, inputArguments });
+    method.bindMethod((inputs, context, callback) => {
+      console.log(`called ${name} ${say(inputs[0].value)}`);
+      callback(null, { statusCode: StatusCodes.Good, outputArguments: [] });
+    });
+  };
+  const typeOf = (name) => space.findDataType(name, packml).nodeId;
+  packmlMethod("SetUnitMode", "RequestedMode", DataType.Int32, -1, (mode) => mode);
+  packmlMethod("SetProduct", "Product", typeOf("PackMLProductDataType"), 1, (products) =>
+    JSON.stringify(products.map((one) => [one.productID, (one.processVariables || []).length,
+      (one.ingredients || []).map((part) => part.ingredientID)])));
+  packmlMethod("Start", "Parameter", typeOf("PackMLDescriptorDataType"), 1, (all) => (all || []).length);
 
   const type = space.findObjectType("ISA95JobOrderReceiverObjectType", jobs);
   const receiver = type.instantiate({ browseName: "JobOrderControl", componentOf: press, namespace: own,

@@ -3,10 +3,10 @@
 
 use opcua::types::{AttributeId, ReadValueId, TimestampsToReturn, Variant};
 
-use super::Transfer;
-use super::telling::object_of;
+use super::{Transfer, WrittenValue};
 use crate::machine::client::{Failure, Session};
 use crate::machine::spot::{Finder, Place};
+use crate::machine::structure::Step;
 
 /// Bit of AccessLevel (Part 3 §8.57).
 const WRITE: u8 = 1 << 1;
@@ -44,10 +44,16 @@ pub async fn check(
         let methods = ["StoreAndStart", "Stop"];
         check_methods("receiver of orders", place, &methods, finder, problems).await?;
     }
-    for (moment, place) in &transfer.calls {
-        let what = format!("method at the {} of orders", moment.as_str());
-        for place in object_of(place).iter().chain(std::iter::once(place)) {
-            check_methods(&what, place, &[], finder, problems).await?;
+    for call in &transfer.calls {
+        let what = format!("method at the {} of orders", call.moment.as_str());
+        let example = |(_, value): &(Vec<Step>, WrittenValue)| match value {
+            // What stands in a recipe is known when there is an order.
+            WrittenValue::Quantity | WrittenValue::Parameter(_) => "1".to_owned(),
+            value => value.to_string(),
+        };
+        let texts: Vec<_> = call.arguments.iter().map(example).collect();
+        if let Err(why) = call.prepare(session, &texts, finder).await? {
+            problems.push(format!("{what}: {why}; look for it with linewright browse"));
         }
     }
     Ok(())

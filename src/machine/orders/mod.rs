@@ -1,12 +1,13 @@
 //! Telling a machine which job order its line makes: `job` is what it is to know, `receiver` tells it to a
-//! machine that takes job orders (OPC 10031-4), `writing` writes single values and reads them back, and
-//! `telling` does so over a connection until the machine knows it; `memory` outlasts both, and
+//! machine that takes job orders (OPC 10031-4), `writing` writes single values and reads them back, `calling` calls
+//! methods, and `telling` does so over a connection until the machine knows it; `memory` outlasts both, and
 //! `check` tries whether it can be told.
 //!
 //! Nothing is told that is not configured, and it is always visible what the machine knows and why it does
 //! not know more. What is told
 //! twice is as if told once, and a method is called once.
 
+mod calling;
 mod check;
 mod job;
 mod memory;
@@ -14,6 +15,7 @@ mod receiver;
 mod telling;
 mod writing;
 
+pub use calling::Call;
 pub use check::check;
 pub use job::Moment;
 pub use memory::Memory;
@@ -33,8 +35,8 @@ pub struct Transfer {
     pub receiver: Option<Place>,
     /// What is written when an order begins, and where.
     pub writes: Vec<(WrittenValue, Place)>,
-    /// Methods without arguments that are called when something has happened to an order.
-    pub calls: Vec<(Moment, Place)>,
+    /// Methods that are called when something has happened to an order.
+    pub calls: Vec<Call>,
     /// How long a step may take.
     pub timeout: Span,
     /// Where it is kept what the machine was told, if anywhere.

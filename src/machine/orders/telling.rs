@@ -4,21 +4,21 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use opcua::types::NodeId;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Transfer;
+use super::calling::{Call, Ready};
 use super::job::{Moment, Step, next};
 use super::memory::Memory;
 use super::receiver::Receiver;
-use super::writing::prepare;
+use super::writing::{Prepared, prepare};
 use crate::app::clock::Clock;
 use crate::app::connection::{Connections, TransferState};
 use crate::app::engine::EngineHandle;
 use crate::domain::id::MachineId;
 use crate::machine::client::{Failure, Session};
 use crate::machine::duration;
-use crate::machine::spot::{Finder, Name, Place, Start};
+use crate::machine::spot::Finder;
 
 /// After how long a machine that has refused something is told it again.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -101,10 +101,22 @@ impl Telling {
     async fn take(&self, step: &Step, is_repeated: bool) -> Result<Result<(), String>, Failure> {
         let mut finder = Finder::new(&self.session, &self.namespaces);
         let patience = duration(self.transfer.timeout);
-        if step.moment == Moment::Start
-            && let Err(why) = self.write(step, &mut finder, patience).await?
-        {
-            return Ok(Err(why));
+        let writes = match step.moment {
+            Moment::Start => self.prepare_writes(step, &mut finder).await?,
+            _ => Ok(Vec::new()),
+        };
+        let calls = match is_repeated {
+            true => Ok(Vec::new()),
+            false => self.prepare_calls(step, &mut finder).await?,
+        };
+        let (writes, calls) = match (writes, calls) {
+            (Ok(writes), Ok(calls)) => (writes, calls),
+            (Err(why), _) | (_, Err(why)) => return Ok(Err(why)),
+        };
+        for prepared in writes {
+            if let Err(why) = prepared.write(&self.session, patience).await? {
+                return Ok(Err(why));
+            }
         }
         if let Some(place) = &self.transfer.receiver {
             let object = match finder.node(place).await? {
@@ -119,22 +131,20 @@ impl Telling {
                 return Ok(Err(why));
             }
         }
-        let calls = self.transfer.calls.iter().filter(|(at, _)| *at == step.moment && !is_repeated);
-        for (_, place) in calls {
-            if let Err(why) = self.call(place, &mut finder, patience).await? {
+        for (call, ready) in calls {
+            if let Err(why) = call.call(ready, &self.session, patience).await? {
                 return Ok(Err(why));
             }
         }
         Ok(Ok(()))
     }
 
-    /// Writes the values of an order: all of them if each of them fits, else none.
-    async fn write(
+    /// The values that are written of an order, if each of them fits.
+    async fn prepare_writes(
         &self,
         step: &Step,
         finder: &mut Finder<'_>,
-        patience: Duration,
-    ) -> Result<Result<(), String>, Failure> {
+    ) -> Result<Result<Vec<Prepared>, String>, Failure> {
         let mut all = Vec::with_capacity(self.transfer.writes.len());
         for (value, place) in &self.transfer.writes {
             let Some(text) = self.transfer.text(value, &step.order) else {
@@ -149,36 +159,30 @@ impl Telling {
                 Err(why) => return Ok(Err(format!("{value}: {why}"))),
             }
         }
-        for prepared in all {
-            if let Err(why) = prepared.write(&self.session, patience).await? {
-                return Ok(Err(why));
-            }
-        }
-        Ok(Ok(()))
+        Ok(Ok(all))
     }
 
-    async fn call(
-        &self,
-        place: &Place,
+    /// The methods that are called at this step, if each of them can be called with what the order has.
+    async fn prepare_calls<'b>(
+        &'b self,
+        step: &Step,
         finder: &mut Finder<'_>,
-        patience: Duration,
-    ) -> Result<Result<(), String>, Failure> {
-        let found = match object_of(place) {
-            Some(object) => (finder.node(&object).await?, finder.node(place).await?),
-            None => return Ok(Err("a method is named by the path to it".into())),
-        };
-        let (object, method): (NodeId, NodeId) = match found {
-            (Ok(object), Ok(method)) => (object, method),
-            (Err((_, why)), _) | (_, Err((_, why))) => return Ok(Err(why)),
-        };
-        let called = self.session.call(object, method, Vec::new(), patience).await?;
-        Ok(match called.status {
-            status if status.is_bad() => {
-                let why = status.sub_code().description();
-                Err(format!("the machine refuses {}: {why}", last_name(place)))
+    ) -> Result<Result<Vec<(&'b Call, Ready)>, String>, Failure> {
+        let mut all = Vec::new();
+        for call in self.transfer.calls.iter().filter(|call| call.moment == step.moment) {
+            let mut texts = Vec::with_capacity(call.arguments.len());
+            for (_, value) in &call.arguments {
+                match self.transfer.text(value, &step.order) {
+                    Some(text) => texts.push(text),
+                    None => return Ok(Err(format!("the order and its recipe have no {value}"))),
+                }
             }
-            _ => Ok(()),
-        })
+            match call.prepare(&self.session, &texts, finder).await? {
+                Ok(ready) => all.push((call, ready)),
+                Err(why) => return Ok(Err(why)),
+            }
+        }
+        Ok(Ok(all))
     }
 
     /// Shows what the machine knows, or why not.
@@ -198,23 +202,5 @@ impl Telling {
             at: Some(self.clock.now()),
         };
         self.connections.update(&self.machine, |board| board.transfer = transfer);
-    }
-}
-
-/// The object that has a method.
-pub fn object_of(method: &Place) -> Option<Place> {
-    match &method.start {
-        Start::Path(names) if names.len() > 1 => {
-            let start = Start::Path(names[..names.len() - 1].to_vec());
-            Some(Place { start, field: Vec::new() })
-        }
-        _ => None,
-    }
-}
-
-fn last_name(method: &Place) -> &str {
-    match &method.start {
-        Start::Path(names) => names.last().map_or("", |Name { name, .. }| name),
-        Start::Node(node) => &node.identifier,
     }
 }

@@ -101,7 +101,7 @@ async fn read(
 }
 
 /// A text as a value of a type, if it is one.
-fn converted(text: &str, kind: VariantScalarTypeId) -> Option<Variant> {
+pub fn converted(text: &str, kind: VariantScalarTypeId) -> Option<Variant> {
     use VariantScalarTypeId as Kind;
     Some(match kind {
         Kind::String => Variant::from(text),
