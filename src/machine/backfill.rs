@@ -97,7 +97,10 @@ fn signal_count(connection: &MachineConnection) -> usize {
 }
 
 /// Whether the history of nodes can be read by us.
-async fn has_history(session: &Session, nodes: &[(usize, &NodeId)]) -> Result<Vec<bool>, Failure> {
+pub async fn has_history(
+    session: &Session,
+    nodes: &[(usize, &NodeId)],
+) -> Result<Vec<bool>, Failure> {
     let question = |node: &NodeId| ReadValueId {
         node_id: node.clone(),
         attribute_id: AttributeId::UserAccessLevel as u32,
@@ -110,11 +113,13 @@ async fn has_history(session: &Session, nodes: &[(usize, &NodeId)]) -> Result<Ve
 }
 
 /// What was missed of an item: from what it told last before to what it told first after.
-struct Missed {
-    from: Timestamp,
-    to: Timestamp,
+pub struct Missed {
+    /// When it told something last before.
+    pub from: Timestamp,
+    /// When it told something first after.
+    pub to: Timestamp,
     /// Whether its beginning is the time of a fact: the machine may have no value of just that time.
-    is_taken_over: bool,
+    pub is_taken_over: bool,
 }
 
 impl Missed {
@@ -124,7 +129,8 @@ impl Missed {
         (from <= to || is_taken_over).then_some(Missed { from, to, is_taken_over })
     }
 
-    async fn read(&self, session: &Session, node: &NodeId) -> Result<Vec<DataValue>, Failure> {
+    /// What the machine's history has of it.
+    pub async fn read(&self, session: &Session, node: &NodeId) -> Result<Vec<DataValue>, Failure> {
         // A time that is kept to the millisecond may lie before the one that we know.
         let window = (date_time(self.from - SAME_TIME), date_time(self.to + SAME_TIME));
         let (mut values, mut next): (Vec<DataValue>, Option<ByteString>) = (Vec::new(), None);
@@ -161,7 +167,7 @@ impl Missed {
     }
 
     /// Whether values reach from one end to the other without a word about missing ones.
-    fn is_whole(&self, values: &[DataValue]) -> bool {
+    pub fn is_whole(&self, values: &[DataValue]) -> bool {
         let times: Vec<Timestamp> = values.iter().filter_map(source_time).collect();
         let is_near =
             |one: Timestamp, other: Timestamp| (one - other).ticks().abs() <= SAME_TIME.ticks();
@@ -182,7 +188,7 @@ impl Missed {
     }
 
     /// Whether a value is none of those that we know.
-    fn is_news(&self, value: &DataValue) -> bool {
+    pub fn is_news(&self, value: &DataValue) -> bool {
         source_time(value).is_some_and(|at| at > self.from + SAME_TIME && at <= self.to)
     }
 }

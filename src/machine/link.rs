@@ -453,6 +453,7 @@ impl Stay {
             watch: held.mirrored.clone()?,
             scope: self.connection.mirror.clone()?,
             session: session.clone(),
+            started: held.survey.started,
             clock: self.link.clock.clone(),
             connections: self.link.connections.clone(),
         }))

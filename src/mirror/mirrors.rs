@@ -18,7 +18,7 @@ use super::copy::Copy;
 use super::events::{Belief, Conditions, Happened, missed};
 use super::kept::{self, Made};
 use super::namespaces::Namespaces;
-use super::recorded::Recorded;
+use super::recorded::{Recorded, Unheard};
 use super::remote::{Ground, Remote};
 use crate::app::clock::Clock;
 use crate::app::recorder::Recorder;
@@ -117,11 +117,12 @@ impl Mirror {
     }
 
     /// The machine can be reached. What was heard of it holds again if nothing was missed meanwhile, and is
-    /// told anew; else it says nothing any more.
-    pub fn up(&self, remote: Arc<dyn Remote>, nothing_was_missed: bool) {
+    /// told anew; else it says nothing any more. Gives the recorded variables of which something was missed.
+    pub fn up(&self, remote: Arc<dyn Remote>, nothing_was_missed: bool) -> Vec<Unheard> {
+        let mut unheard = Vec::new();
         if !nothing_was_missed {
             let link = *read(&self.link);
-            self.mark_loss(match link {
+            unheard = self.mark_loss(match link {
                 Link::Down(since) => Some(since),
                 _ => None,
             });
@@ -136,6 +137,7 @@ impl Mirror {
         let known: Vec<_> = values.iter().map(|(id, value)| (id.clone(), value.clone())).collect();
         drop(values);
         self.tell(known);
+        unheard
     }
 
     /// The machine cannot be reached any more.

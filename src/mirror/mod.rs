@@ -19,5 +19,5 @@ pub use events::{Fields, Happened, Path, event_id, event_id_there};
 pub use kept::write;
 pub use mirrors::{Batch, Changes, Events, Mirror, Mirrors, Wanted, without_value};
 pub use namespaces::{NAMESPACES_MAX, Namespaces};
-pub use recorded::Kept;
+pub use recorded::{Kept, Known, Unheard};
 pub use remote::{Called, Ground, HistoryRead, HistorySlice, Remote};

@@ -15,9 +15,11 @@ use super::namespaces::Namespaces;
 use super::sample::{checksum, data_value, instant, sample};
 use crate::app::ports::StoreError;
 use crate::app::recorder::{DATA_LOST, Recorder, Recording, mark};
-use crate::app::telemetry::{Samples, SeriesId, TelemetryReader};
+use crate::app::telemetry::{Sample, Sampled, Samples, SeriesId, TelemetryReader};
 use crate::domain::time::{Span, Timestamp, Window};
 
+/// Marks that lie between two values of a variable at most, before it is not asked what was between them.
+const MARKS_MAX: usize = 16;
 const TICK: Span = Span::from_ticks(1);
 
 /// Values of variables, in order.
@@ -54,6 +56,25 @@ struct State {
     looked_at: Arc<Wanted>,
 }
 
+/// A variable that was not heard for a while.
+#[derive(Clone, Debug)]
+pub struct Unheard {
+    /// The variable.
+    pub node: NodeId,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What is recorded of a variable before it was not heard for a while.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// When it said something last.
+    pub at: Timestamp,
+    value: Sample,
+    /// Since when nothing is known; there are several where nobody heard it several times.
+    marks: Vec<Timestamp>,
+}
+
 /// The values that are kept of a variable.
 #[derive(Clone)]
 pub struct Kept {
@@ -65,7 +86,7 @@ pub struct Kept {
 type Timed = (Timestamp, DataValue);
 
 impl Kept {
-    fn told(&self, sample: &crate::app::telemetry::Sample) -> Timed {
+    fn told(&self, sample: &Sample) -> Timed {
         (sample.at, data_value(sample, self.now, self.series.namespaces))
     }
 
@@ -130,7 +151,13 @@ impl Recorded {
     }
 
     /// Marks variables as unknown from an instant on.
-    fn mark(&self, of: impl Iterator<Item = (NodeId, Series)>, at: Timestamp, status: u32) {
+    fn mark(
+        &self,
+        of: impl Iterator<Item = (NodeId, Series)>,
+        at: Timestamp,
+        status: u32,
+    ) -> Vec<Unheard> {
+        let mut unheard = Vec::new();
         let mut state = self.state();
         let mut samples = Samples::new();
         let keeps = self.recorder.reader().keeps();
@@ -138,12 +165,14 @@ impl Recorded {
             // A machine whose clock is ahead has said something of the time after the loss.
             let last = state.heard.get(&node).map(|value| instant(value, at, keeps).0 + TICK);
             let at = last.map_or(at, |last| last.max(at));
-            state.floors.insert(node, at);
+            state.floors.insert(node.clone(), at);
+            unheard.push(Unheard { node, since: at });
             samples.push((series.id, mark(at, status)));
         }
         if !samples.is_empty() {
             self.recorder.record(Recording { samples, then: Box::new(|| {}) });
         }
+        unheard
     }
 }
 
@@ -244,11 +273,11 @@ impl Mirror {
         self.recorded.as_ref()?.state().heard.get(node).cloned()
     }
 
-    /// The machine was not heard from some instant on; nothing is known from then.
-    pub(super) fn mark_loss(&self, since: Option<Timestamp>) {
-        let Some(recorded) = &self.recorded else { return };
+    /// The machine was not heard from some instant on; nothing is known from then of these variables.
+    pub(super) fn mark_loss(&self, since: Option<Timestamp>) -> Vec<Unheard> {
+        let Some(recorded) = &self.recorded else { return Vec::new() };
         let alive = recorded.recorder.reader().last_alive();
-        let Some(since) = since.or(alive) else { return };
+        let Some(since) = since.or(alive) else { return Vec::new() };
         let known: Vec<_> = {
             let (series, state) = (read(&recorded.series), recorded.state());
             let is_known =
@@ -256,7 +285,46 @@ impl Mirror {
             let known = series.iter().filter(|(node, series)| is_known(node, series));
             known.map(|(node, series)| (node.clone(), *series)).collect()
         };
-        recorded.mark(known.into_iter(), since, StatusCode::BadNoCommunication.bits());
+        recorded.mark(known.into_iter(), since, StatusCode::BadNoCommunication.bits())
+    }
+
+    /// What is recorded of a variable before it was not heard; none where nothing is.
+    pub fn known_before(&self, gap: &Unheard) -> Option<Known> {
+        let recorded = self.recorded.as_ref()?;
+        let series = *read(&recorded.series).get(&gap.node)?;
+        let reader = recorded.recorder.reader();
+        let mut marks = vec![gap.since];
+        for _ in 0..MARKS_MAX {
+            let at = marks.last().copied()?;
+            let sample = reader.last_before(series.id, at).ok()??;
+            if sample.value != Sampled::None {
+                return Some(Known { at: sample.at, value: sample, marks });
+            }
+            marks.push(sample.at);
+        }
+        None
+    }
+
+    /// Records what a machine's history knows of the time in which a variable was not heard, all of it: since
+    /// each mark it is known again what held then.
+    pub fn fill(&self, gap: &Unheard, known: &Known, values: Vec<DataValue>) {
+        let Some(recorded) = &self.recorded else { return };
+        let Some(series) = read(&recorded.series).get(&gap.node).copied() else { return };
+        let (now, keeps) = (self.clock.now(), recorded.recorder.reader().keeps());
+        let told = values.iter().map(|value| {
+            let (at, _) = instant(value, now, keeps);
+            sample(value, at, series.namespaces)
+        });
+        let told: Vec<Sample> = told.collect();
+        let held_at = |at: Timestamp| {
+            let until = told.partition_point(|sample| sample.at <= at);
+            let held = until.checked_sub(1).and_then(|last| told.get(last)).unwrap_or(&known.value);
+            Sample { at, ..held.clone() }
+        };
+        let held = known.marks.iter().map(|at| held_at(*at));
+        let samples = held.chain(told.iter().cloned()).map(|sample| (series.id, sample));
+        let samples = samples.collect();
+        recorded.recorder.record(Recording { samples, then: Box::new(|| {}) });
     }
 
     /// Variables are not heard any more for a while, although the machine is.

@@ -194,7 +194,7 @@ async fn states_that_did_not_fit_into_the_queue_of_a_machine_are_not_known() {
 }
 
 /// A value that the machine writes down, whoever listens.
-fn record(running: &Running, node: &NodeId, value: DataValue) {
+pub(super) fn record(running: &Running, node: &NodeId, value: DataValue) {
     running.server.space.record(node, value.clone());
     running.push(node, value);
 }

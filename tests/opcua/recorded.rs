@@ -10,6 +10,7 @@ use linewright::sys::WallClock;
 use opcua::types::{AttributeId, DataValue, DateTime, NodeId, StatusCode, Variant};
 
 use super::chaos::Fault;
+use super::links::record;
 use super::listening::Nodes;
 use super::mirrors::{Mirrored, path, scope, until};
 use super::space::{id, test_limits, value_at, variable};
@@ -143,6 +144,54 @@ async fn what_is_recorded_is_there_after_a_restart_with_a_mark_for_the_time_betw
     assert_eq!(mark.status, Some(StatusCode::BadNoCommunication));
     assert_eq!(again.value, Some(Variant::Double(7.0)));
     assert!(at(again) > at(mark), "it holds again from now on");
+    mirrored.end().await;
+}
+
+#[tokio::test]
+async fn what_nobody_heard_is_read_from_the_history_that_the_machine_keeps() {
+    let [_, count] = Nodes::Recorded.ids();
+    let scope = Scope { record: vec![path("root/recorded count")], ..scope() };
+    let mirrored = Mirrored::with(test_limits(), scope.clone()).await;
+    let numbers = |mirrored: &Mirrored| -> Vec<Option<Variant>> {
+        mirrored.recorded(&count).into_iter().map(|value| value.value).collect()
+    };
+    let number = |number: i32| Some(Variant::Int32(number));
+    record(&mirrored.running, &count, value_at(1_i32, DateTime::now()));
+    until(|| numbers(&mirrored).last() == Some(&number(1))).await;
+    let Mirrored { running, cable, plant, mirror, changes, .. } = mirrored;
+    drop((mirror, changes));
+    let meanwhile = async || {
+        for number in 2..=50_i32 {
+            record(&running, &count, value_at(number, DateTime::now()));
+        }
+    };
+    let urls = [cable.url()];
+    let plant = plant.mirroring_again(meanwhile, &urls, Nodes::Plain, Some(scope)).await;
+    let mirror = plant.mirrors.all().remove(0);
+    until(|| mirror.recorded() == 1).await;
+    let changes = plant.mirrors.changes();
+    let mirrored = Mirrored::of(running, cable, plant, mirror, changes);
+    let has_all = || {
+        let known: Vec<_> = numbers(&mirrored).into_iter().flatten().collect();
+        (2..=50_i32).all(|number| known.contains(&Variant::Int32(number)))
+    };
+    until(has_all).await;
+    // After each mark it is said what held then, so that nothing seems to be unknown.
+    let told = mirrored.recorded(&count);
+    let marks = told.iter().enumerate().filter(|(_, value)| value.value.is_none());
+    let marks: Vec<_> = marks.map(|(place, _)| place).collect();
+    assert!(!marks.is_empty());
+    for mark in marks {
+        let next = told.iter().skip(mark + 1).find(|value| value.value.is_some()).unwrap();
+        assert_eq!(at(next), at(&told[mark]), "{:?}", told);
+    }
+    let known = told.iter().filter_map(|value| value.value.clone());
+    let mut known: Vec<_> = known.collect();
+    known.dedup();
+    assert_eq!(
+        known.iter().rev().take(50).rev().cloned().map(Some).collect::<Vec<_>>(),
+        (1..=50).map(number).collect::<Vec<_>>()
+    );
     mirrored.end().await;
 }
 

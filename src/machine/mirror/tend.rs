@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::copying::{Copied, copy};
+use super::filling::Filling;
 use super::mapping::Mapping;
 use super::remote::ReachedMachine;
 use super::scope::Scope;
@@ -17,10 +18,11 @@ use super::watch::MirrorWatch;
 use crate::app::clock::Clock;
 use crate::app::connection::Connections;
 use crate::app::ports::StoreError;
+use crate::domain::time::Timestamp;
 use crate::machine::client::{Failure, Session};
 use crate::machine::duration;
 use crate::machine::survey::Survey;
-use crate::mirror::{Copy, Mirror, Mirrors, write};
+use crate::mirror::{Copy, Mirror, Mirrors, Unheard, write};
 
 /// How often it is looked after what nobody looks at any more.
 const TICK: Duration = Duration::from_secs(1);
@@ -44,6 +46,8 @@ pub struct Tending {
     pub scope: Scope,
     /// The session.
     pub session: Arc<Session>,
+    /// Since when the machine's server runs.
+    pub started: Option<Timestamp>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Where people see how the mirror is.
@@ -73,7 +77,8 @@ impl Tending {
             Some(mapping) => mapping,
             None => self.copy().await?,
         };
-        self.up(mapping, is_known);
+        let unheard = self.up(mapping.clone(), is_known);
+        let _filling = (!unheard.is_empty()).then(|| self.fill(mapping, unheard));
         if self.watch.hearing.is_heard() {
             self.mirror.events_heard_on();
         }
@@ -115,7 +120,14 @@ impl Tending {
         }
     }
 
-    fn up(&self, mapping: Arc<Mapping>, nothing_was_missed: bool) {
+    /// Reads the machine's history for what was missed, beside all else and as long as the connection works.
+    fn fill(&self, mapping: Arc<Mapping>, unheard: Vec<Unheard>) -> AbortOnDropHandle<()> {
+        let (mirror, session, started) = (self.mirror.clone(), self.session.clone(), self.started);
+        let filling = Filling { mirror, session, mapping, started };
+        AbortOnDropHandle::new(tokio::spawn(filling.fill(unheard)))
+    }
+
+    fn up(&self, mapping: Arc<Mapping>, nothing_was_missed: bool) -> Vec<Unheard> {
         self.mirror.up(
             Arc::new(ReachedMachine {
                 machine: self.mirror.machine.clone(),
@@ -125,7 +137,7 @@ impl Tending {
                 timeout: duration(self.scope.timeout),
             }),
             nothing_was_missed,
-        );
+        )
     }
 
     /// Hears the machine's events, and asks for its conditions; whether anybody still listens.
