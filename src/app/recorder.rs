@@ -18,7 +18,7 @@ use super::telemetry::{Sample, Sampled, Samples, SeriesId, TelemetryReader, Tele
 use crate::domain::time::{Span, Timestamp};
 
 /// What comes within this time is kept with one write.
-const TOGETHER: Duration = Duration::from_millis(5);
+const TOGETHER: Duration = Duration::from_millis(10);
 /// Samples of one write at most.
 const SAMPLES_MAX: usize = 65_536;
 /// Samples that may wait; machines keep what is more.
@@ -32,7 +32,7 @@ const WAKE_EVERY: Duration = Duration::from_secs(1);
 /// How often it is tried to keep values again.
 const AGAIN_EVERY: Span = Span::from_seconds(1);
 /// Bad_DataLost: values are missing because they were not kept (Part 11 §6.3).
-pub const DATA_LOST: u32 = 0x809D_0000;
+const DATA_LOST: u32 = 0x809D_0000;
 
 /// Samples, and what is done once they are kept.
 pub struct Recording {

@@ -41,7 +41,20 @@ pub type Events = broadcast::Receiver<Arc<[Arc<Happened>]>>;
 /// Variables that somebody looks at, and how often a value is wanted at least.
 pub type Wanted = HashMap<NodeId, Duration>;
 
-pub(super) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+/// Sets values; most variables have one already, and their ids need not be made anew.
+pub(super) fn set(
+    values: &mut HashMap<NodeId, Arc<DataValue>>,
+    changes: &[(NodeId, Arc<DataValue>)],
+) {
+    for (id, value) in changes {
+        match values.get_mut(id) {
+            Some(known) => *known = value.clone(),
+            None => drop(values.insert(id.clone(), value.clone())),
+        }
+    }
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -165,10 +178,7 @@ impl Mirror {
     pub fn changed(self: &Arc<Self>, changes: Vec<(NodeId, Arc<DataValue>)>) {
         let changes = self.keep(changes);
         if !changes.is_empty() {
-            let mut values = write(&self.values);
-            for (id, value) in &changes {
-                values.insert(id.clone(), value.clone());
-            }
+            set(&mut write(&self.values), &changes);
         }
         self.tell(changes);
     }

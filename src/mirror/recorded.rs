@@ -4,17 +4,17 @@
 //! is still the same afterwards is known again from when it was told, not from when it was set.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use opcua::types::{DataValue, NodeId, StatusCode};
 
-use super::mirrors::{Mirror, Wanted, read, write};
+use super::mirrors::{Mirror, Wanted, set, write};
 use super::namespaces::Namespaces;
 use super::sample::{checksum, data_value, instant, sample};
 use crate::app::ports::StoreError;
-use crate::app::recorder::{DATA_LOST, Recorder, Recording, mark};
+use crate::app::recorder::{Recorder, Recording, mark};
 use crate::app::telemetry::{Sample, Sampled, Samples, SeriesId, TelemetryReader};
 use crate::domain::time::{Span, Timestamp, Window};
 
@@ -30,10 +30,21 @@ pub(super) struct Recorded {
     recorder: Recorder,
     /// How often a machine is to look at what is kept.
     every: Duration,
-    series: RwLock<HashMap<NodeId, Series>>,
-    state: Mutex<State>,
+    variables: Mutex<HashMap<NodeId, Variable>>,
+    /// What others look at.
+    looked_at: Mutex<Arc<Wanted>>,
     /// Counts on when what was handed over before is not to be shown any more.
     epoch: AtomicU64,
+}
+
+/// A variable whose values are kept.
+struct Variable {
+    series: Series,
+    /// What was handed over last.
+    heard: Option<Arc<DataValue>>,
+    /// An instant before which nothing that is told from now on was so here: since when it is not known, or
+    /// when a value came that has said no time of its own.
+    floor: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy)]
@@ -45,15 +56,29 @@ struct Series {
     is_old: bool,
 }
 
-#[derive(Default)]
-struct State {
-    /// What was handed over last.
-    heard: HashMap<NodeId, Arc<DataValue>>,
-    /// Instants before which nothing that is told from now on was so here: since when variables are not
-    /// known, or when one came that has said no time of its own.
-    floors: HashMap<NodeId, Timestamp>,
-    /// What others look at.
-    looked_at: Arc<Wanted>,
+impl Variable {
+    fn hear(&mut self, value: &Arc<DataValue>, now: Timestamp, keeps: Span) -> (SeriesId, Sample) {
+        self.heard = Some(value.clone());
+        let (mut at, is_own) = instant(value, now, keeps);
+        if let Some(floor) = self.floor.take()
+            && at <= floor
+        {
+            at = now.max(floor);
+        }
+        if !is_own {
+            self.floor = Some(at);
+        }
+        (self.series.id, sample(value, at, self.series.namespaces))
+    }
+
+    /// Marks it as unknown from an instant on; gives that instant.
+    fn lose(&mut self, at: Timestamp, keeps: Span) -> Timestamp {
+        // A machine whose clock is ahead has said something of the time after the loss.
+        let last = self.heard.as_ref().map(|value| instant(value, at, keeps).0 + TICK);
+        let at = last.map_or(at, |last| last.max(at));
+        self.floor = Some(at);
+        at
+    }
 }
 
 /// A variable that was not heard for a while.
@@ -114,60 +139,37 @@ impl Kept {
 
 impl Recorded {
     pub fn new(recorder: Recorder, every: Duration) -> Recorded {
-        let (series, state) = (RwLock::default(), Mutex::default());
-        Recorded { recorder, every, series, state, epoch: AtomicU64::new(0) }
+        let (variables, looked_at) = (Mutex::default(), Mutex::default());
+        Recorded { recorder, every, variables, looked_at, epoch: AtomicU64::new(0) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn variables(&self) -> MutexGuard<'_, HashMap<NodeId, Variable>> {
+        self.variables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn series(&self, node: &NodeId) -> Option<Series> {
+        self.variables().get(node).map(|variable| variable.series)
     }
 
     /// What was handed over and is not shown yet is not to be shown any more.
     pub fn outdate(&self) {
         self.epoch.fetch_add(1, Ordering::SeqCst);
-        self.state().heard.clear();
-    }
-
-    fn samples(&self, changes: &Changed, now: Timestamp) -> Samples {
-        let series = read(&self.series);
-        let mut state = self.state();
-        let keeps = self.recorder.reader().keeps();
-        let mut samples = Samples::with_capacity(changes.len());
-        for (node, value) in changes {
-            state.heard.insert(node.clone(), value.clone());
-            let Some(series) = series.get(node) else { continue };
-            let (mut at, is_own) = instant(value, now, keeps);
-            if let Some(floor) = state.floors.remove(node)
-                && at <= floor
-            {
-                at = now.max(floor);
-            }
-            if !is_own {
-                state.floors.insert(node.clone(), at);
-            }
-            samples.push((series.id, sample(value, at, series.namespaces)));
-        }
-        samples
+        self.variables().values_mut().for_each(|variable| variable.heard = None);
     }
 
     /// Marks variables as unknown from an instant on.
-    fn mark(
+    fn mark<'a>(
         &self,
-        of: impl Iterator<Item = (NodeId, Series)>,
+        of: impl Iterator<Item = (&'a NodeId, &'a mut Variable)>,
         at: Timestamp,
-        status: u32,
+        status: StatusCode,
     ) -> Vec<Unheard> {
-        let mut unheard = Vec::new();
-        let mut state = self.state();
-        let mut samples = Samples::new();
         let keeps = self.recorder.reader().keeps();
-        for (node, series) in of {
-            // A machine whose clock is ahead has said something of the time after the loss.
-            let last = state.heard.get(&node).map(|value| instant(value, at, keeps).0 + TICK);
-            let at = last.map_or(at, |last| last.max(at));
-            state.floors.insert(node.clone(), at);
-            unheard.push(Unheard { node, since: at });
-            samples.push((series.id, mark(at, status)));
+        let (mut unheard, mut samples) = (Vec::new(), Samples::new());
+        for (node, variable) in of {
+            let since = variable.lose(at, keeps);
+            unheard.push(Unheard { node: node.clone(), since });
+            samples.push((variable.series.id, mark(since, status.bits())));
         }
         if !samples.is_empty() {
             self.recorder.record(Recording { samples, then: Box::new(|| {}) });
@@ -192,14 +194,17 @@ impl Mirror {
         } else {
             recorded.recorder.reader().series(&names)?
         };
-        let series = nodes.iter().zip(numbers).map(|(node, (id, is_new))| {
-            (node.clone(), Series { id, namespaces: own, is_old: !is_new })
-        });
-        let series: HashMap<NodeId, Series> = series.collect();
-        let before = std::mem::replace(&mut *write(&recorded.series), series);
-        let is_kept = |node: &NodeId| read(&recorded.series).contains_key(node);
-        let gone: Vec<_> = before.into_iter().filter(|(node, _)| !is_kept(node)).collect();
-        recorded.mark(gone.into_iter(), self.clock.now(), DATA_LOST);
+        {
+            let mut variables = recorded.variables();
+            let mut before = std::mem::take(&mut *variables);
+            for (node, (id, is_new)) in nodes.iter().zip(numbers) {
+                let series = Series { id, namespaces: own, is_old: !is_new };
+                let fresh = || Variable { series, heard: None, floor: None };
+                let variable = before.remove(node).unwrap_or_else(fresh);
+                variables.insert(node.clone(), Variable { series, ..variable });
+            }
+            recorded.mark(before.iter_mut(), self.clock.now(), StatusCode::BadDataLost);
+        }
         self.want_all();
         Ok(())
     }
@@ -207,21 +212,20 @@ impl Mirror {
     /// Nothing of the machine is heard any more.
     pub(super) fn record_no_more(&self) {
         if let Some(recorded) = &self.recorded {
-            let gone = std::mem::take(&mut *write(&recorded.series));
-            let status = StatusCode::BadNoCommunication.bits();
-            recorded.mark(gone.into_iter(), self.clock.now(), status);
+            let mut gone = std::mem::take(&mut *recorded.variables());
+            recorded.mark(gone.iter_mut(), self.clock.now(), StatusCode::BadNoCommunication);
         }
     }
 
     /// Variables whose values are kept.
     pub fn recorded(&self) -> usize {
-        self.recorded.as_ref().map_or(0, |recorded| read(&recorded.series).len())
+        self.recorded.as_ref().map_or(0, |recorded| recorded.variables().len())
     }
 
     /// What is kept of a variable, if anything is.
     pub fn kept_values(&self, node: &NodeId) -> Option<Kept> {
         let recorded = self.recorded.as_ref()?;
-        let series = *read(&recorded.series).get(node)?;
+        let series = recorded.series(node)?;
         let reader = recorded.recorder.reader().clone();
         Some(Kept { reader, series, now: self.clock.now() })
     }
@@ -236,21 +240,30 @@ impl Mirror {
     /// Keeps what is to be kept of some changes, and shows it then; gives those that can be shown at once.
     pub(super) fn keep(self: &Arc<Self>, changes: Changed) -> Changed {
         let Some(recorded) = &self.recorded else { return changes };
-        let (kept, rest): (Changed, Changed) = {
-            let series = read(&recorded.series);
-            if series.is_empty() {
+        let (now, keeps) = (self.clock.now(), recorded.recorder.reader().keeps());
+        let (mut kept, mut rest) = (Changed::new(), Changed::new());
+        let mut samples = Samples::new();
+        {
+            let mut variables = recorded.variables();
+            if variables.is_empty() {
                 return changes;
             }
-            changes.into_iter().partition(|(node, _)| series.contains_key(node))
-        };
-        if kept.is_empty() {
-            return rest;
+            for (node, value) in changes {
+                match variables.get_mut(&node) {
+                    Some(variable) => {
+                        samples.push(variable.hear(&value, now, keeps));
+                        kept.push((node, value));
+                    }
+                    None => rest.push((node, value)),
+                }
+            }
         }
-        let epoch = recorded.epoch.load(Ordering::SeqCst);
-        let samples = recorded.samples(&kept, self.clock.now());
-        let mirror = self.clone();
-        let then = move || mirror.show_kept(epoch, kept);
-        recorded.recorder.record(Recording { samples, then: Box::new(then) });
+        if !kept.is_empty() {
+            let epoch = recorded.epoch.load(Ordering::SeqCst);
+            let mirror = self.clone();
+            let then = move || mirror.show_kept(epoch, kept);
+            recorded.recorder.record(Recording { samples, then: Box::new(then) });
+        }
         rest
     }
 
@@ -261,16 +274,14 @@ impl Mirror {
             if recorded.epoch.load(Ordering::SeqCst) != epoch {
                 return;
             }
-            for (node, value) in &changes {
-                values.insert(node.clone(), value.clone());
-            }
+            set(&mut values, &changes);
         }
         self.tell(changes);
     }
 
     /// What a variable whose values are kept has said last, shown or not.
     pub(super) fn heard(&self, node: &NodeId) -> Option<Arc<DataValue>> {
-        self.recorded.as_ref()?.state().heard.get(node).cloned()
+        self.recorded.as_ref()?.variables().get(node)?.heard.clone()
     }
 
     /// The machine was not heard from some instant on; nothing is known from then of these variables.
@@ -278,20 +289,16 @@ impl Mirror {
         let Some(recorded) = &self.recorded else { return Vec::new() };
         let alive = recorded.recorder.reader().last_alive();
         let Some(since) = since.or(alive) else { return Vec::new() };
-        let known: Vec<_> = {
-            let (series, state) = (read(&recorded.series), recorded.state());
-            let is_known =
-                |node: &NodeId, series: &Series| series.is_old || state.heard.contains_key(node);
-            let known = series.iter().filter(|(node, series)| is_known(node, series));
-            known.map(|(node, series)| (node.clone(), *series)).collect()
-        };
-        recorded.mark(known.into_iter(), since, StatusCode::BadNoCommunication.bits())
+        let mut variables = recorded.variables();
+        let is_known = |variable: &Variable| variable.series.is_old || variable.heard.is_some();
+        let known = variables.iter_mut().filter(|(_, variable)| is_known(variable));
+        recorded.mark(known, since, StatusCode::BadNoCommunication)
     }
 
     /// What is recorded of a variable before it was not heard; none where nothing is.
     pub fn known_before(&self, gap: &Unheard) -> Option<Known> {
         let recorded = self.recorded.as_ref()?;
-        let series = *read(&recorded.series).get(&gap.node)?;
+        let series = recorded.series(&gap.node)?;
         let reader = recorded.recorder.reader();
         let mut marks = vec![gap.since];
         for _ in 0..MARKS_MAX {
@@ -309,7 +316,7 @@ impl Mirror {
     /// each mark it is known again what held then.
     pub fn fill(&self, gap: &Unheard, known: &Known, values: Vec<DataValue>) {
         let Some(recorded) = &self.recorded else { return };
-        let Some(series) = read(&recorded.series).get(&gap.node).copied() else { return };
+        let Some(series) = recorded.series(&gap.node) else { return };
         let (now, keeps) = (self.clock.now(), recorded.recorder.reader().keeps());
         let told = values.iter().map(|value| {
             let (at, _) = instant(value, now, keeps);
@@ -330,14 +337,14 @@ impl Mirror {
     /// Variables are not heard any more for a while, although the machine is.
     pub(super) fn mark_unheard<'a>(&self, nodes: impl Iterator<Item = &'a NodeId>) {
         let Some(recorded) = &self.recorded else { return };
-        let unheard: Vec<_> = {
-            let series = read(&recorded.series);
-            nodes.filter_map(|node| Some((node.clone(), *series.get(node)?))).collect()
-        };
-        if !unheard.is_empty() {
+        let nodes: HashSet<&NodeId> = nodes.collect();
+        let mut variables = recorded.variables();
+        let mut unheard = variables.iter_mut().filter(|(node, _)| nodes.contains(node)).peekable();
+        if unheard.peek().is_some() {
             recorded.epoch.fetch_add(1, Ordering::SeqCst);
-            recorded.mark(unheard.iter().cloned(), self.clock.now(), DATA_LOST);
-            unheard.iter().for_each(|(node, _)| drop(recorded.state().heard.remove(node)));
+            recorded.mark(unheard, self.clock.now(), StatusCode::BadDataLost);
+            let unheard = variables.iter_mut().filter(|(node, _)| nodes.contains(node));
+            unheard.for_each(|(_, variable)| variable.heard = None);
         }
     }
 
@@ -345,7 +352,7 @@ impl Mirror {
     pub fn want(&self, looked_at: Arc<Wanted>) {
         match &self.recorded {
             Some(recorded) => {
-                recorded.state().looked_at = looked_at;
+                *recorded.looked_at.lock().unwrap_or_else(PoisonError::into_inner) = looked_at;
                 self.want_all();
             }
             None => self.set_wanted(looked_at),
@@ -355,17 +362,17 @@ impl Mirror {
     /// What is kept is watched, whether somebody looks at it or not.
     fn want_all(&self) {
         let Some(recorded) = &self.recorded else { return };
-        let looked_at = recorded.state().looked_at.clone();
-        let series = read(&recorded.series);
-        if series.is_empty() {
+        let looked_at = recorded.looked_at.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let variables = recorded.variables();
+        if variables.is_empty() {
             return self.set_wanted(looked_at);
         }
         let mut wanted = (*looked_at).clone();
-        for node in series.keys() {
+        for node in variables.keys() {
             let every = wanted.entry(node.clone()).or_insert(recorded.every);
             *every = (*every).min(recorded.every);
         }
-        drop(series);
+        drop(variables);
         self.set_wanted(Arc::new(wanted));
     }
 }

@@ -87,7 +87,9 @@ impl Pushing {
             for (node, value) in values.iter() {
                 let spot = hub.spot(node);
                 if spot.is_watched() {
-                    self.told.remove(node);
+                    if !self.told.is_empty() {
+                        self.told.remove(node);
+                    }
                     handed.push((spot, value.clone()));
                 }
             }
