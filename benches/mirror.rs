@@ -37,7 +37,7 @@ const SECONDS: u64 = 20;
 const REST: Duration = Duration::from_secs(3);
 const NAMESPACE: &str = "urn:bench";
 /// Offered changes a second of all machines together, at which ours is tried.
-const RATES: [u64; 5] = [10_000, 40_000, 80_000, 120_000, 160_000];
+const RATES: [u64; 6] = [10_000, 40_000, 80_000, 160_000, 200_000, 240_000];
 
 /// What becomes of changes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -261,7 +261,7 @@ fn main() {
     let keeping = if has("fleeting") { Keeping::Fleeting } else { Keeping::Durable };
     measure("linewright", keeping, if has("rates") { &RATES } else { &RATES[..1] });
     if !has("ours") {
-        measure("node-opcua", keeping, &[10_000, 20_000, 30_000, 40_000]);
+        measure("node-opcua", keeping, &[10_000, 40_000, 50_000, 60_000, 80_000]);
         measure("asyncua", keeping, &[2_500, 5_000, 10_000]);
     }
 }
