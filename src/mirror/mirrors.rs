@@ -54,6 +54,10 @@ pub(super) fn set(
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }
@@ -86,6 +90,8 @@ pub struct Mirror {
     /// What was copied, until it is shown.
     copy: Mutex<Option<Copy>>,
     pub(super) clock: Arc<dyn Clock>,
+    /// Since when the machine was not heard before it is reached first.
+    pub(super) unheard_since: Option<Timestamp>,
     /// What is kept, where anything can be.
     pub(super) recorded: Option<Recorded>,
     pub(super) values: RwLock<HashMap<NodeId, Arc<DataValue>>>,
@@ -366,6 +372,8 @@ struct Shared {
     directory: Option<PathBuf>,
     clock: Arc<dyn Clock>,
     recorder: Option<Recorder>,
+    /// When mirrors of machines have ended.
+    ended: Mutex<BTreeMap<MachineId, Timestamp>>,
     ground: OnceLock<Arc<dyn Ground>>,
     mirrors: RwLock<BTreeMap<MachineId, Arc<Mirror>>>,
     changes: broadcast::Sender<Batch>,
@@ -391,6 +399,7 @@ impl Mirrors {
                 directory,
                 clock,
                 recorder,
+                ended: Mutex::default(),
                 ground,
                 mirrors,
                 changes,
@@ -439,6 +448,8 @@ impl Mirrors {
         let copy = kept.and_then(|kept| kept::decode(&kept, &made, &context.context()));
         let recorded = copy.as_ref().map(Copy::recorded).unwrap_or_default();
         let recorder = self.shared.recorder.clone();
+        let ended = lock(&self.shared.ended).get(machine).copied();
+        let unheard_since = ended.or_else(|| recorder.as_ref()?.reader().last_alive());
         let mirror = Arc::new(Mirror {
             machine: machine.clone(),
             linger,
@@ -446,6 +457,7 @@ impl Mirrors {
             file,
             copy: Mutex::new(copy),
             clock: self.shared.clock.clone(),
+            unheard_since,
             recorded: recorder.map(|recorder| Recorded::new(recorder, every)),
             values: RwLock::default(),
             conditions: Mutex::default(),
@@ -466,6 +478,7 @@ impl Mirrors {
     /// Ends a mirror, unless another one has taken its place.
     pub fn end(&self, mirror: &Arc<Mirror>) {
         mirror.record_no_more();
+        lock(&self.shared.ended).insert(mirror.machine.clone(), self.now());
         let mut mirrors = write(&self.shared.mirrors);
         if mirrors.get(&mirror.machine).is_some_and(|known| Arc::ptr_eq(known, mirror)) {
             mirrors.remove(&mirror.machine);

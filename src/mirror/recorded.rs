@@ -287,8 +287,7 @@ impl Mirror {
     /// The machine was not heard from some instant on; nothing is known from then of these variables.
     pub(super) fn mark_loss(&self, since: Option<Timestamp>) -> Vec<Unheard> {
         let Some(recorded) = &self.recorded else { return Vec::new() };
-        let alive = recorded.recorder.reader().last_alive();
-        let Some(since) = since.or(alive) else { return Vec::new() };
+        let Some(since) = since.or(self.unheard_since) else { return Vec::new() };
         let mut variables = recorded.variables();
         let is_known = |variable: &Variable| variable.series.is_old || variable.heard.is_some();
         let known = variables.iter_mut().filter(|(_, variable)| is_known(variable));

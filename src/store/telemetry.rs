@@ -99,6 +99,11 @@ impl Telemetry {
         let directory = data.join("telemetry");
         let logs = directory.join("log");
         fs::create_dir_all(&logs).map_err(|error| log::failed(&logs, &error))?;
+        // What is in a directory is durable only when its own name is.
+        for parent in [&directory, data] {
+            let synced = fs::File::open(parent).and_then(|parent| parent.sync_all());
+            synced.map_err(|error| log::failed(parent, &error))?;
+        }
         let names = Names::open(&directory.join("series.redb"))?;
         let days = Days::open(&directory.join("days"))?;
         let segments = log::segments(&logs)?;

@@ -1,13 +1,17 @@
 //! What a machine shows and is recorded: everything once and in order over cables that fail, durable before it
 //! is seen, and never as if it were known what nobody heard.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use linewright::app::clock::Clock as _;
+use linewright::domain::id::MachineId;
 use linewright::domain::time::{Span, Timestamp, Window};
 use linewright::machine::mirror::Scope;
+use linewright::mirror::{Called, HistoryRead, HistorySlice, Mirror, Remote};
 use linewright::sys::WallClock;
-use opcua::types::{AttributeId, DataValue, DateTime, NodeId, StatusCode, Variant};
+use opcua::types::{AttributeId, DataValue, DateTime, NodeId, NumericRange, StatusCode, Variant};
 
 use super::chaos::Fault;
 use super::links::record;
@@ -192,6 +196,58 @@ async fn what_nobody_heard_is_read_from_the_history_that_the_machine_keeps() {
         known.iter().rev().take(50).rev().cloned().map(Some).collect::<Vec<_>>(),
         (1..=50).map(number).collect::<Vec<_>>()
     );
+    mirrored.end().await;
+}
+
+/// A machine that is reached and not asked.
+struct Reached;
+
+#[async_trait]
+impl Remote for Reached {
+    async fn read(&self, _: &[NodeId]) -> Vec<DataValue> {
+        Vec::new()
+    }
+    async fn write(&self, _: &NodeId, _: &NumericRange, _: &Variant) -> StatusCode {
+        StatusCode::BadNotSupported
+    }
+    async fn call(&self, _: &NodeId, _: &NodeId, _: &[Variant]) -> Called {
+        Called::default()
+    }
+    async fn history(&self, _: &HistoryRead) -> Result<HistorySlice, StatusCode> {
+        Err(StatusCode::BadHistoryOperationUnsupported)
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_is_begun_anew_while_the_program_runs_marks_that_time_and_no_other() {
+    let mirrored = Mirrored::with(test_limits(), recording()).await;
+    let (mirrors, node) = (mirrored.plant.mirrors.clone(), mirrored.here(&variable(1)));
+    let begin = || {
+        let machine = MachineId::parse("M9").unwrap();
+        let mirror = mirrors.begin(&machine, Span::ZERO, String::new(), Duration::ZERO);
+        mirror.record(std::slice::from_ref(&node), mirrors.namespaces()).unwrap();
+        mirror.up(Arc::new(Reached), false);
+        mirror
+    };
+    let values = |mirror: &Mirror| mirror.kept_values(&node).unwrap().values(all()).unwrap();
+    let value = Arc::new(value_at(5.0, DateTime::now()));
+    let mirror = begin();
+    let before = values(&mirror).len();
+    mirror.changed(vec![(node.clone(), value.clone())]);
+    until(|| values(&mirror).len() == before + 1).await;
+    mirrors.end(&mirror);
+    let ended = WallClock.now();
+    let mirror = begin();
+    mirror.changed(vec![(node.clone(), value)]);
+    until(|| {
+        values(&mirror).last().is_some_and(|(at, value)| *at >= ended && value.value.is_some())
+    })
+    .await;
+    let after = values(&mirror);
+    let marks = after[before + 1..after.len() - 1].iter();
+    assert!(marks.clone().count() > 0 && marks.clone().all(|(_, mark)| mark.value.is_none()));
+    assert_eq!(after[before].1.value, Some(Variant::Double(5.0)));
+    mirrors.end(&mirror);
     mirrored.end().await;
 }
 

@@ -16,8 +16,9 @@ use crate::machine::client::{Failure, Session};
 use crate::machine::value::source_time;
 use crate::mirror::{Mirror, Unheard};
 
-/// How long is waited for what is told first, and how long all of it may take.
+/// How long all of it may take, and how long is waited for what a variable tells first.
 const PATIENCE: Duration = Duration::from_secs(60);
+const FIRST_WITHIN: Duration = Duration::from_secs(5);
 /// How often it is looked whether something was told.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -68,12 +69,15 @@ impl Filling {
     }
 
     async fn fill_one(&self, gap: &Unheard, there: &NodeId) -> Result<bool, Failure> {
-        let first = loop {
-            match self.mirror.last_heard(&gap.node) {
-                Some(first) => break first,
-                None => tokio::time::sleep(LOOK_EVERY).await,
+        let first = async {
+            loop {
+                match self.mirror.last_heard(&gap.node) {
+                    Some(first) => return first,
+                    None => tokio::time::sleep(LOOK_EVERY).await,
+                }
             }
         };
+        let Ok(first) = tokio::time::timeout(FIRST_WITHIN, first).await else { return Ok(false) };
         let mirror = self.mirror.clone();
         let asked = gap.clone();
         // Blocks are read from the disk.
