@@ -459,18 +459,16 @@ mod tests {
     #[test]
     fn who_hands_over_without_room_is_seen_and_marked() {
         let begun = begin();
-        // The first one waits in the store, and so many behind it.
-        for ticks in 0..=RECORDINGS_MAX as i64 + 1 {
+        // The first one is a whole write, which waits in the store, and so many wait behind it.
+        let samples = vec![(7, number(0)); SAMPLES_MAX];
+        begun.recorder.record(Recording { samples, then: Box::new(|| {}) });
+        while begun.recorder.sender.capacity() < RECORDINGS_MAX {
+            std::thread::yield_now();
+        }
+        for ticks in 1..=RECORDINGS_MAX as i64 + 1 {
             begun
                 .recorder
                 .record(Recording { samples: vec![(7, number(ticks))], then: Box::new(|| {}) });
-            if ticks == 0 {
-                while begun.recorder.sender.capacity() < RECORDINGS_MAX {
-                    std::thread::yield_now();
-                }
-                // What comes within a moment goes with the first one.
-                std::thread::sleep(4 * TOGETHER);
-            }
         }
         begun.record(1 << 20);
         assert_eq!(begun.shown.recv(), Ok(1 << 20));

@@ -107,7 +107,11 @@ impl Telemetry {
         let names = Names::open(&directory.join("series.redb"))?;
         let days = Days::open(&directory.join("days"))?;
         let segments = log::segments(&logs)?;
-        let last = segments.last().copied().unwrap_or(0);
+        // Where the log is gone, numbers go on behind those that the days have.
+        let last = match segments.last() {
+            Some(last) => *last,
+            None => days.last_sealed()?,
+        };
         let mut heads = Heads::new(last);
         let mut last_alive = None;
         for segment in segments {
@@ -420,6 +424,23 @@ mod tests {
             assert_eq!(after.reader().last_alive(), (whole > 0).then(|| at(whole as i64 - 1)));
             after.append(&[(1, sample(8, 3))], at(8)).unwrap();
             assert_eq!(after.reader().values(1, all).unwrap().len(), whole + 1);
+        }
+    }
+
+    #[test]
+    fn days_are_read_and_go_on_where_the_log_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let all = Window { from: at(0), to: at(9) };
+        for number in 1..=3 {
+            let mut store = Telemetry::open(directory.path(), KEEPS, ALWAYS).unwrap();
+            assert_eq!(store.reader().values(0, all).unwrap().len() as i64, number - 1);
+            store.append(&[(0, sample(number, 1))], at(number)).unwrap();
+            store.append(&[], at(number)).unwrap();
+            settle(&mut store);
+            assert!(store.shared.heads().frozen().is_none());
+            let logs = store.logs.clone();
+            drop(store);
+            fs::remove_dir_all(logs).unwrap();
         }
     }
 

@@ -129,7 +129,7 @@ impl Mirrored {
     }
 
     /// Items that the machine has.
-    fn items(&self) -> usize {
+    pub(super) fn items(&self) -> usize {
         self.running.server.server.services().usage().items
     }
 

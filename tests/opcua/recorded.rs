@@ -271,10 +271,13 @@ async fn a_recorded_variable_has_a_history_and_others_have_none() {
 #[tokio::test]
 async fn what_is_recorded_is_watched_however_others_come_and_go() {
     let mut mirrored = Mirrored::with(test_limits(), recording()).await;
+    until(|| mirrored.numbers(&variable(1)).len() == 1).await;
+    let before = mirrored.items();
     mirrored.want(&[variable(1), variable(3)]);
     mirrored.told(&variable(3), 1).await;
     mirrored.want(&[]);
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    // The other one is given up.
+    until(|| mirrored.items() == before).await;
     for number in 10..20 {
         mirrored.push(&variable(1), f64::from(number));
     }

@@ -189,6 +189,11 @@ impl Days {
         sealed.map_or(Ok(0), |value| codec::open(value.value(), "sealed segment"))
     }
 
+    /// The last segment of the log of which any day has everything.
+    pub fn last_sealed(&self) -> Result<u64, StoreError> {
+        self.all().into_iter().try_fold(0, |last, day| Ok(self.sealed(day)?.max(last)))
+    }
+
     /// Keeps the samples that a day has in the segments of the log up to one; all or none.
     pub fn seal(
         &self,
