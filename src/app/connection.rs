@@ -31,21 +31,6 @@ impl ConnectionState {
     }
 }
 
-/// What a machine was told last of the orders of its line.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct TransferState {
-    /// The order; empty before the first one.
-    pub order: String,
-    /// What has happened to it: start, pause, resume or end.
-    pub moment: &'static str,
-    /// Whether the machine knows it.
-    pub is_known: bool,
-    /// Why it does not; empty where it does.
-    pub why: String,
-    /// When it was told, or tried.
-    pub at: Option<Timestamp>,
-}
-
 /// The link to one machine, for people to look at.
 #[derive(Clone, Debug, Default)]
 pub struct Connection {
@@ -75,8 +60,6 @@ pub struct Connection {
     pub profile: &'static str,
     /// Items that are watched.
     pub items: u64,
-    /// What it was told of the orders of its line.
-    pub transfer: TransferState,
     /// What was recognised of the machine and why, a line each; empty where its signals are configured.
     pub binding: String,
     /// Nodes that are mirrored.

@@ -112,6 +112,7 @@ impl Publisher {
                 self.touch_order(core, &adjustment.order);
             }
             Event::Remarked { machine, .. } => self.touch_machine(core, machine),
+            Event::OrderTransferred { machine, .. } => drop(self.machines.insert(machine.clone())),
             Event::PlantDefined { .. } => self.touch_all(core),
             Event::OrderStored { request, .. } => self.touch_order(core, &request.id),
             Event::OrderMoved { order, .. } | Event::OrderRetired(order) => {
@@ -305,6 +306,7 @@ fn machine_view(core: &Core, machine: &MachineId, now: Timestamp) -> MachineView
             Some(Reading::Operator(person)) => person.clone(),
             _ => None,
         },
+        transfer: core.transfer(machine).cloned(),
         order: line.and_then(|line| core.running_on(line)).map(|order| order.id().clone()),
         said: BTreeMap::new(),
     }

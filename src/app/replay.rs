@@ -100,6 +100,7 @@ fn rank(input: &Input) -> (u8, i64, u8, u64, String) {
                 Command::Remark { .. } => 23,
                 Command::Condition(_) => 24,
                 Command::NoteShift { .. } => 25,
+                Command::Transfer { .. } => 26,
             };
             (1, at.ticks(), kind, *seq, text)
         }

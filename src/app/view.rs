@@ -13,6 +13,7 @@ use crate::domain::oee::stops::Stop;
 use crate::domain::order::{Order, Totals};
 use crate::domain::signal::{MachineState, OperationMode, SignalRole, Unusable, Vocabulary};
 use crate::domain::time::Timestamp;
+use crate::domain::transfer::MachineTransfer;
 
 /// The plant at an instant.
 #[derive(Clone, Default)]
@@ -56,6 +57,8 @@ pub struct MachineView {
     pub stop: Option<Stop>,
     /// The order that runs on its line.
     pub order: Option<OrderId>,
+    /// What it was told of the orders of its line, if anything.
+    pub transfer: Option<MachineTransfer>,
     /// The mode in which it is, where it says so.
     pub mode: Option<OperationMode>,
     /// Who works at it.

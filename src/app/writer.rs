@@ -406,6 +406,7 @@ impl Writer {
             Command::Remark { .. }
             | Command::LogOn { .. }
             | Command::Condition(_)
+            | Command::Transfer { .. }
             | Command::NoteShift { .. } => return,
         };
         if self.core.order(id).is_none()

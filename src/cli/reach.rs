@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::{EXIT_UNAVAILABLE, EXIT_USAGE, Failure, load};
 use crate::config::settings::{
-    self, ChannelMode, MirrorSettings, OrderMoment, OrderSettings, OrderValue, Reach, Security,
+    self, ChannelMode, MirrorSettings, OrderSettings, OrderValue, Reach, Security,
 };
 use crate::config::{BrowseName, FieldStep, NodeAddress, PlaceAddress, StartAddress};
 use crate::domain::id::ProductId;
@@ -16,7 +16,7 @@ use crate::machine::client::{
     self, Credentials, Dialer, Mode, PIN_MIN, Policy, Protection, Session, Target,
 };
 use crate::machine::mirror::Scope;
-use crate::machine::orders::{Call, Moment, Transfer, WrittenValue};
+use crate::machine::orders::{Call, Transfer, WrittenValue};
 use crate::machine::{Name, Node, Place, Start, Step};
 use crate::sys::WallClock;
 
@@ -75,7 +75,6 @@ fn node(address: &NodeAddress) -> Node {
 pub fn transfer(
     settings: &OrderSettings,
     parameters: &BTreeMap<ProductId, BTreeMap<String, String>>,
-    memory: PathBuf,
 ) -> Transfer {
     let value = |value: &OrderValue| match value {
         OrderValue::Order => WrittenValue::Order,
@@ -84,12 +83,6 @@ pub fn transfer(
         OrderValue::Lot => WrittenValue::Lot,
         OrderValue::Parameter(name) => WrittenValue::Parameter(name.clone()),
     };
-    let moment = |moment: OrderMoment| match moment {
-        OrderMoment::Start => Moment::Start,
-        OrderMoment::Pause => Moment::Pause,
-        OrderMoment::Resume => Moment::Resume,
-        OrderMoment::End => Moment::End,
-    };
     Transfer {
         receiver: settings.receiver.as_ref().map(place),
         writes: settings.writes.iter().map(|(what, at)| (value(what), place(at))).collect(),
@@ -97,7 +90,7 @@ pub fn transfer(
             .calls
             .iter()
             .map(|call| Call {
-                moment: moment(call.when),
+                moment: call.when,
                 method: place(&call.method),
                 arguments: call
                     .arguments
@@ -107,7 +100,6 @@ pub fn transfer(
             })
             .collect(),
         timeout: settings.timeout,
-        memory: Some(memory),
         parameters: parameters.clone(),
     }
 }

@@ -154,10 +154,7 @@ fn connection(settings: &Settings, machine: &MachineSettings) -> MachineConnecti
         sampling_interval: machine.sampling_interval,
         clock_skew_max: machine.clock_skew_max,
         items: items(&settings.plant, machine),
-        orders: machine.orders.as_ref().map(|orders| {
-            let memory = settings.data.join("told").join(format!("{}.txt", machine.machine));
-            reach::transfer(orders, &settings.recipes, memory)
-        }),
+        orders: machine.orders.as_ref().map(|orders| reach::transfer(orders, &settings.recipes)),
         is_recognised: machine.is_bound_by_itself,
         mirror: machine.mirror.as_ref().map(reach::scope),
     }

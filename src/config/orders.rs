@@ -2,9 +2,10 @@
 
 use super::node::{FieldStep, PlaceAddress, StartAddress, parse_field, parse_path};
 use super::section::{Placed, Section};
-use super::settings::{OrderCall, OrderMoment, OrderSettings, OrderValue};
+use super::settings::{OrderCall, OrderSettings, OrderValue};
 use super::signals::read_place;
 use crate::domain::time::Span;
+use crate::domain::transfer::TransferMoment;
 
 const TIMEOUT_DEFAULT: Span = Span::from_seconds(5);
 const TIMEOUT_MAX: Span = Span::from_seconds(60);
@@ -76,12 +77,8 @@ fn calls(section: &Section<'_>) -> Vec<OrderCall> {
     let mut calls = Vec::new();
     for section in section.tables("call") {
         let wanted = "\"start\", \"pause\", \"resume\" or \"end\"";
-        let when = section.required("when", wanted, |text| match text {
-            "start" => Some(OrderMoment::Start),
-            "pause" => Some(OrderMoment::Pause),
-            "resume" => Some(OrderMoment::Resume),
-            "end" => Some(OrderMoment::End),
-            _ => None,
+        let when = section.required("when", wanted, |text| {
+            TransferMoment::ALL.into_iter().find(|moment| moment.as_str() == text)
         });
         let wanted = "the path to a method, such as \"Press/Reset\"";
         let path = section

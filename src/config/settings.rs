@@ -11,6 +11,7 @@ use crate::domain::plant::Plant;
 use crate::domain::role::Role;
 use crate::domain::signal::SignalRole;
 use crate::domain::time::{Span, Timestamp};
+use crate::domain::transfer::TransferMoment;
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -219,7 +220,7 @@ pub struct OrderSettings {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OrderCall {
     /// When.
-    pub when: OrderMoment,
+    pub when: TransferMoment,
     /// Where it is.
     pub method: PlaceAddress,
     /// Names of arguments with steps into them, and what of an order is put there.
@@ -239,19 +240,6 @@ pub enum OrderValue {
     Lot,
     /// A parameter of the recipe, by name.
     Parameter(String),
-}
-
-/// When something is called.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum OrderMoment {
-    /// When an order begins.
-    Start,
-    /// When it is interrupted.
-    Pause,
-    /// When it goes on.
-    Resume,
-    /// When it has ended.
-    End,
 }
 
 /// What of a machine's own address space is shown.

@@ -13,6 +13,7 @@ use super::plant::Plant;
 use super::quantity::Quantity;
 use super::signal::MachineState;
 use super::time::{Timestamp, Window};
+use super::transfer::OrderTransfer;
 
 /// One input. The core knows the time only from here.
 #[derive(Clone, PartialEq, Debug)]
@@ -133,6 +134,13 @@ pub enum Command {
     },
     /// Do something about a condition.
     Condition(ConditionCommand),
+    /// Note that a machine was told of an order of its line, or is about to be.
+    Transfer {
+        /// The machine.
+        machine: MachineId,
+        /// What it is told, and what came of it.
+        transfer: OrderTransfer,
+    },
     /// Write something down about a shift.
     NoteShift {
         /// The line.

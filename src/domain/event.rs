@@ -12,6 +12,7 @@ use super::order::{JobCommand, JobState, Order, OrderRequest, Totals};
 use super::plant::Plant;
 use super::shift::{ShiftNote, ShiftRecord};
 use super::time::{Timestamp, Window};
+use super::transfer::OrderTransfer;
 
 /// One fact.
 #[derive(Clone, PartialEq, Debug)]
@@ -81,6 +82,15 @@ pub enum Event {
         line: LineId,
         /// The note.
         note: ShiftNote,
+    },
+    /// A machine was told of an order of its line, or is about to be.
+    OrderTransferred {
+        /// The machine.
+        machine: MachineId,
+        /// What it was told, and what came of it.
+        transfer: OrderTransfer,
+        /// When.
+        at: Timestamp,
     },
     /// The plant is described otherwise from an instant on.
     PlantDefined {

@@ -21,3 +21,4 @@ pub mod series;
 pub mod shift;
 pub mod signal;
 pub mod time;
+pub mod transfer;

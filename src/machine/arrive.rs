@@ -1,12 +1,12 @@
 //! Coming to a machine, or coming back to it as far as it allows (Part 4 §6.7).
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::client::{Dialer, Failure, FailureKind, Found, Passport, Session, Target};
 use super::items::Watch;
 use super::listening::Flows;
 use super::mirror::MirrorWatch;
-use super::orders::Memory;
 use super::survey::Survey;
 
 /// What a machine may still have of us after a connection has ended.
@@ -23,8 +23,8 @@ pub struct Held {
     pub mirrored: Option<Arc<MirrorWatch>>,
     /// What the machine said of itself.
     pub survey: Survey,
-    /// What it knows of the orders of its line.
-    pub told: Arc<Mutex<Memory>>,
+    /// Whether it certainly knows what it was told of the orders of its line.
+    pub knows_orders: Arc<AtomicBool>,
     /// Whether it was looked at to recognise what it is.
     pub is_recognised: bool,
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use opcua::types::StatusCode;
@@ -25,7 +25,7 @@ use super::forward::Forward;
 use super::items::{BRIDGED, Item, Watch};
 use super::listening::{Flows, Heard, Listening};
 use super::mirror::{self, MirrorWatch, Tending};
-use super::orders::{self, Memory, Telling};
+use super::orders::{self, Telling};
 use super::recognising::{self, Recognisers};
 use super::survey::{Pulse, Survey};
 use super::{MachineConnection, duration};
@@ -320,11 +320,16 @@ impl Stay {
         let (flows, passport) = (Flows::new(subscribed), session.passport().clone());
         let mirrored =
             self.mirror.as_ref().map(|mirror| Arc::new(MirrorWatch::new(mirror.clone())));
-        let orders = self.connection.orders.as_ref();
-        let told = Memory::of(orders.and_then(|orders| orders.memory.as_deref()));
-        let told = Arc::new(Mutex::new(told));
-        let held =
-            Held { found, passport, flows, watch, mirrored, survey, told, is_recognised: false };
+        let held = Held {
+            found,
+            passport,
+            flows,
+            watch,
+            mirrored,
+            survey,
+            knows_orders: Arc::default(),
+            is_recognised: false,
+        };
         self.held = Some((self.endpoint, Box::new(held)));
         self.first_values(session, listening, &mut missing).await?;
         let is_whole = match &self.held {
@@ -421,12 +426,10 @@ impl Stay {
         Some(orders::start(Telling {
             machine: self.connection.machine.clone(),
             transfer: self.connection.orders.clone()?,
-            memory: held.told.clone(),
+            is_certain: held.knows_orders.clone(),
             session: session.clone(),
             namespaces: held.survey.namespaces.clone(),
             engine: self.link.engine.clone(),
-            connections: self.link.connections.clone(),
-            clock: self.link.clock.clone(),
         }))
     }
 

@@ -54,6 +54,7 @@ record_enum!(Matter {
     10 => Shift(notice),
     11 => Condition(condition),
     12 => Note(note),
+    13 => Transfer(transfer),
 });
 record_struct!(Notice { number, at, told, line, machine, matter });
 record_struct!(Told { from, state, stops });

@@ -20,6 +20,7 @@ use crate::domain::quantity::Quantity;
 use crate::domain::series::Point;
 use crate::domain::signal::{MachineState, OperationMode, RawValue, Reading, SignalRole, Unusable};
 use crate::domain::time::{Span, Timestamp, Window};
+use crate::domain::transfer::{MachineTransfer, OrderTransfer, TransferMoment, TransferOutcome};
 
 impl Record for Timestamp {
     fn put(&self, out: &mut Vec<u8>) {
@@ -176,6 +177,7 @@ impl Record for Snapshot {
         self.notices.put(out);
         self.told.put(out);
         self.conditions.put(out);
+        self.transfers.put(out);
     }
     fn get(input: &mut &[u8]) -> Result<Self, Malformed> {
         let mut snapshot = Snapshot {
@@ -194,9 +196,20 @@ impl Record for Snapshot {
             snapshot.told = Record::get(input)?;
             snapshot.conditions = Record::get(input)?;
         }
+        if !input.is_empty() {
+            snapshot.transfers = Record::get(input)?;
+        }
         Ok(snapshot)
     }
 }
+
+record_enum!(TransferMoment { 0 => Start, 1 => Pause, 2 => Resume, 3 => End });
+record_enum!(TransferOutcome {
+    0 => Calling, 1 => Known, 2 => Refused { why }, 3 => GivenUp { why },
+    4 => Unanswered { why },
+});
+record_struct!(OrderTransfer { order, revision, state, moment, calls, outcome });
+record_struct!(MachineTransfer { told, last, calling });
 
 record_struct!(StoredAnswer { request, status, body, at });
 
@@ -219,6 +232,7 @@ record_enum!(Event {
     16 => Remarked { machine, remark, reach },
     17 => Noticed(notice),
     18 => ShiftNoted { line, note },
+    19 => OrderTransferred { machine, transfer, at },
 }, 5 => remarked_of_format_2);
 
 /// A remark without its reach; sums were taken away and shifts looked at when it was written.
@@ -278,7 +292,9 @@ mod tests {
         let snapshot = Snapshot { confirmations: 7, shift_records: 3, ..Snapshot::default() };
         let mut old = Vec::new();
         snapshot.put(&mut old);
-        // Number of notices, what was told, conditions: one byte each where there is nothing.
+        // Number of notices, what was told, conditions, transfers: one byte each where there is nothing.
+        old.truncate(old.len() - 1);
+        assert_eq!(Snapshot::get(&mut old.as_slice()), Ok(snapshot.clone()));
         old.truncate(old.len() - 3);
         assert_eq!(Snapshot::get(&mut old.as_slice()), Ok(snapshot));
     }

@@ -13,8 +13,9 @@ use crate::domain::time::Timestamp;
 type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 /// Version of the layout as a whole. 3 knows orders that come back, and how far remarks reach; 4 knows
-/// notices; 5 knows when lots begin, and notes about shifts; 6 finds notices by job order.
-pub const FORMAT: u32 = 6;
+/// notices; 5 knows when lots begin, and notes about shifts; 6 finds notices by job order; 7 knows what machines
+/// were told of orders.
+pub const FORMAT: u32 = 7;
 /// The oldest version that is read, and goes on as the present one.
 pub const OLDEST_FORMAT: u32 = 2;
 

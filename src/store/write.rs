@@ -133,6 +133,7 @@ fn project(transaction: &WriteTransaction, event: &Event) -> Result<()> {
         | Event::OrderStored { .. }
         | Event::OrderMoved { .. }
         | Event::ShiftUnchanged { .. }
+        | Event::OrderTransferred { .. }
         | Event::PlantDefined { .. }
         | Event::Recalled { .. }
         | Event::Archived { .. }

@@ -8,9 +8,10 @@ use linewright::domain::id::ReasonId;
 use linewright::domain::notice::condition::ConditionSource;
 use linewright::domain::notice::{Condition, ConditionAction, Matter, Notice};
 use linewright::domain::oee::stops::Stop;
-use linewright::domain::order::JobCommand;
+use linewright::domain::order::{JobCommand, JobState};
 use linewright::domain::signal::{MachineState, SignalRole};
 use linewright::domain::time::{Span, Timestamp, Window};
+use linewright::domain::transfer::{OrderTransfer, TransferMoment, TransferOutcome};
 use proptest::prelude::*;
 
 use super::plant::*;
@@ -219,6 +220,50 @@ fn conditions_and_notices_survive_a_restart_of_the_engine() {
     assert_eq!(again[..told.len()], told[..]);
     let twice = |notice: &Notice| matches!(notice.matter, Matter::StopStarted(_));
     assert_eq!(again.iter().filter(|notice| twice(notice)).count(), 1);
+    running.end();
+}
+
+#[test]
+fn what_a_machine_is_told_of_orders_is_told_once_and_known_after_a_restart() {
+    let running = Running::new(plant(false), HOUR);
+    let tell = |running: &Running, calls: u32, outcome: TransferOutcome| {
+        let transfer = OrderTransfer {
+            order: order(1),
+            revision: 1,
+            state: JobState::Running,
+            moment: TransferMoment::Start,
+            calls,
+            outcome,
+        };
+        happens(running, command(HOUR, Command::Transfer { machine: machine(), transfer }));
+    };
+    let refused = || TransferOutcome::Refused { why: "its door is open".into() };
+    for _ in 0..3 {
+        tell(&running, 0, TransferOutcome::Calling);
+        tell(&running, 0, refused());
+    }
+    tell(&running, 0, TransferOutcome::Calling);
+    tell(&running, 1, TransferOutcome::Known);
+    tell(&running, 1, TransferOutcome::Known);
+    tell(&running, 1, TransferOutcome::Calling);
+    running.settle();
+    let told = |running: &Running| -> Vec<OrderTransfer> {
+        let told = running.engine.reader().notices_after(0, usize::MAX).unwrap();
+        let transfers = told.into_iter().filter_map(|notice| match notice.matter {
+            Matter::Transfer(transfer) => Some(transfer),
+            _ => None,
+        });
+        transfers.collect()
+    };
+    let outcomes: Vec<_> = told(&running).into_iter().map(|told| told.outcome).collect();
+    assert_eq!(outcomes, [refused(), TransferOutcome::Known], "the same words are no news");
+    let known = |running: &Running| running.engine.view().machines[&machine()].transfer.clone();
+    let before = known(&running);
+    assert!(before.as_ref().is_some_and(|known| known.told.is_some() && known.calling.is_some()));
+    let running = running.restart();
+    running.settle();
+    assert_eq!(known(&running), before);
+    assert_eq!(told(&running).len(), 2);
     running.end();
 }
 

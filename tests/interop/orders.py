@@ -5,6 +5,7 @@ Usage: orders.py BINARY. The machine is by node-opcua, with the official nodeset
 """
 
 import asyncio
+import datetime
 import subprocess
 from pathlib import Path
 
@@ -90,6 +91,26 @@ async def shown(port):
         return [await node.read_value() for node in nodes]
 
 
+async def transfers(port):
+    """What the history of events has of what the machine was told."""
+    async with Client(f"opc.tcp://127.0.0.1:{port}") as client:
+        namespaces = await client.get_namespace_array()
+        types, plant = (namespaces.index(f"urn:linewright:ua:{name}") for name in ("mes", "plant:S"))
+        kind = client.get_node(ua.NodeId(1122, types))
+        names = ("OrderId", "Moment", "Known")
+        chosen = [ua.SimpleAttributeOperand(kind.nodeid, [ua.QualifiedName(name, types)], ua.AttributeIds.Value)
+                  for name in names]
+        of_type = ua.ContentFilterElement()
+        of_type.FilterOperator = ua.FilterOperator.OfType
+        of_type.FilterOperands = [ua.LiteralOperand(Value=ua.Variant(kind.nodeid))]
+        where = ua.ContentFilter([of_type])
+        details = ua.ReadEventDetails(0, datetime.datetime(2026, 1, 1), datetime.datetime(2100, 1, 1),
+                                      ua.EventFilter(chosen, where))
+        result = await client.get_node(ua.NodeId("machine/Press", plant)).history_read_events(details)
+        result.StatusCode.check()
+        return [tuple(field.Value for field in event.EventFields) for event in result.HistoryData.Events]
+
+
 def run(binary, directory, programs):
     machine, opcua, http = free_ports(3)
     programs.start("machine", "node", str(HERE / "orders_node_opcua.js"), str(machine), str(directory / "pki"))
@@ -153,6 +174,36 @@ def run(binary, directory, programs):
     orders.command("4713", "start")
     wait_until("the next order", 30, said("job 4713 Bottle 5 4713 4"))
     wait_until("what is seen of it", 20, sees("4713", "start", True, ""))
+    orders.command("4713", "complete")
+
+    # Whether a method was carried out whose answer was lost is not known: it is not called again, and that is said.
+    orders.store("SILENT-1", "Bottle", "5")
+    orders.command("SILENT-1", "start")
+    wait_until("the call of the method", 20, said("called Begin SILENT-1"))
+    programs.end(("linewright",))
+    programs.start("linewright", *command)
+    wait_until("readiness", 60, ready)
+    reason = ("Begin was called and the answer was lost: whether the machine has done it is not known, and it is not "
+              "called again; look at the machine")
+    wait_until("that nothing was answered", 20, sees("SILENT-1", "start", False, reason))
+    orders.store("SILENT-2", "Bottle", "5")
+    orders.command("SILENT-1", "complete")
+    wait_until("the end of the order", 20, said("told Stop SILENT-1 0"))
+    orders.command("SILENT-2", "start")
+    wait_until("that nothing was answered, again", 20,
+               sees("SILENT-2", "start", False, reason))
+    log = (directory / "machine.log").read_text()
+    for order in ("SILENT-1", "SILENT-2"):
+        if log.count(f"called Begin {order}") != 1:
+            fail(f"Begin was called {log.count(f'called Begin {order}')} times for {order}")
+
+    # Each time it was told, and what came of it, is a fact for ever.
+    told = asyncio.run(transfers(opcua))
+    wanted = [("4711", "start", True), ("4711", "pause", True), ("4711", "resume", True), ("4711", "start", True),
+              ("4711", "end", True), ("4712", "start", False), ("4713", "start", True), ("4713", "end", True),
+              ("SILENT-1", "start", False), ("SILENT-1", "end", True), ("SILENT-2", "start", False)]
+    if told != wanted:
+        fail(f"the history of what the machine was told is {told}")
 
 
 def main():

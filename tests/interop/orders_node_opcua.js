@@ -3,7 +3,8 @@
 // the types of its official nodeset.
 //
 // Usage: orders_node_opcua.js PORT PKI_DIRECTORY. Runs until killed; writes to standard output what it was told. It
-// refuses orders of the product "Glass", and answers with the number 0 or with bits, in turn.
+// refuses orders of the product "Glass", answers with the number 0 or with bits, in turn, and does not answer to
+// Begin when the order is called "SILENT".
 "use strict";
 const { OPCUAServer, OPCUACertificateManager, DataType, VariantArrayType, StatusCodes, Variant, nodesets } =
   require("node-opcua");
@@ -29,12 +30,15 @@ async function main(port, pki) {
   };
   const cycles = variable("Cycles", DataType.UInt32, 0);
   cycles.removeAllListeners("value_changed");
-  variable("Order", DataType.String, "");
+  const order = variable("Order", DataType.String, "");
   variable("Quantity", DataType.UInt16, 0);
   variable("Temperature", DataType.Double, 20);
   const begin = own.addMethod(press, { browseName: "Begin", nodeId: "s=Press.Begin" });
   begin.bindMethod((inputs, context, callback) => {
-    console.log("called Begin");
+    const number = order.readValue().value.value;
+    console.log(`called Begin ${number}`);
+    // Whoever calls it for such an order never hears what came of it.
+    if (number.startsWith("SILENT")) return;
     callback(null, { statusCode: StatusCodes.Good, outputArguments: [] });
   });
 

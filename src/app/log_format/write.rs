@@ -63,6 +63,7 @@ impl LogLine {
             Event::LotVoided(_)
             | Event::ShiftRecorded(_)
             | Event::ShiftUnchanged { .. }
+            | Event::OrderTransferred { .. }
             | Event::PlantDefined { .. }
             | Event::Recalled { .. }
             | Event::Confirmed(_)

@@ -67,6 +67,11 @@ impl Core {
                 self.recorded(record);
                 Applied::default()
             }
+            Event::OrderTransferred { machine, transfer, at } => {
+                self.seen(*at);
+                self.transfers.entry(machine.clone()).or_default().note(transfer, *at);
+                Applied::default()
+            }
             Event::ShiftNoted { note, .. } => {
                 self.seen(note.at);
                 Applied::default()
@@ -80,15 +85,7 @@ impl Core {
                 self.recall(machine, *from, (block, remarks), *at);
                 Applied::default()
             }
-            Event::OrderRetired(id) => {
-                self.unconfirmed.remove(id);
-                let retired = self.orders.remove(id);
-                if let Some(order) = &retired {
-                    let runs = self.runs.entry(order.request.line.clone()).or_default();
-                    runs.retain(|run| run.order != *id);
-                }
-                Applied { retired: retired.map(Box::new), ..Applied::default() }
-            }
+            Event::OrderRetired(id) => self.retire(id),
             Event::Noticed(notice) => {
                 self.note_notice(notice);
                 Applied::default()
@@ -99,6 +96,16 @@ impl Core {
                 Applied::default()
             }
         }
+    }
+
+    fn retire(&mut self, id: &OrderId) -> Applied {
+        self.unconfirmed.remove(id);
+        let retired = self.orders.remove(id);
+        if let Some(order) = &retired {
+            let runs = self.runs.entry(order.request.line.clone()).or_default();
+            runs.retain(|run| run.order != *id);
+        }
+        Applied { retired: retired.map(Box::new), ..Applied::default() }
     }
 
     /// Time has come at least so far.
@@ -194,6 +201,7 @@ impl Core {
         }
         // Nobody can do anything any more about a machine that is gone.
         self.conditions.retain(|id, _| plant.machines.contains_key(id.machine()));
+        self.transfers.retain(|id, _| plant.machines.contains_key(id));
         self.plan_closings(self.now);
     }
 

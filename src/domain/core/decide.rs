@@ -224,6 +224,14 @@ impl Core {
             }
             Command::LogOn { machine, person } => self.log_on(machine, person.as_ref(), input, out),
             Command::Condition(command) => self.act(command, input, out),
+            Command::Transfer { machine, transfer } => {
+                self.machine_is_known(machine)?;
+                if !self.transfers.get(machine).is_some_and(|known| known.has(transfer)) {
+                    let (machine, transfer) = (machine.clone(), transfer.clone());
+                    out.push(Event::OrderTransferred { machine, transfer, at: input.at });
+                }
+                Ok(Outcome::Noted)
+            }
             Command::NoteShift { line, shift, text } => {
                 self.note_shift(line, *shift, text, (input, out))
             }

@@ -34,6 +34,7 @@ use super::order::{Order, OrderRun};
 use super::plant::Plant;
 use super::plant::history::PlantHistory;
 use super::time::{Span, TICKS_PER_SECOND, Timestamp};
+use super::transfer::MachineTransfer;
 
 /// Evidence that came back stays at least so long, since what is late seldom comes alone.
 const RECALLED_STAYS: Span = Span::from_seconds(60);
@@ -69,6 +70,8 @@ pub struct Core {
     late: BTreeMap<MachineId, look::Late>,
     /// Conditions that anybody has to do something about, and the last of each kind and machine.
     conditions: BTreeMap<ConditionId, Condition>,
+    /// What machines were told of orders.
+    transfers: BTreeMap<MachineId, MachineTransfer>,
 }
 
 impl Core {
@@ -96,6 +99,7 @@ impl Core {
             told: BTreeMap::new(),
             late: BTreeMap::new(),
             conditions: BTreeMap::new(),
+            transfers: BTreeMap::new(),
         }
     }
 
@@ -147,6 +151,11 @@ impl Core {
     /// The orders in memory.
     pub fn orders(&self) -> impl Iterator<Item = &Order> {
         self.orders.values()
+    }
+
+    /// What a machine was told of orders, if anything.
+    pub fn transfer(&self, machine: &MachineId) -> Option<&MachineTransfer> {
+        self.transfers.get(machine)
     }
 
     /// The order that runs on a line.

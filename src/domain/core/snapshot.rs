@@ -10,6 +10,7 @@ use crate::domain::order::{Order, OrderRun};
 use crate::domain::plant::Plant;
 use crate::domain::plant::history::PlantHistory;
 use crate::domain::time::{Span, Timestamp};
+use crate::domain::transfer::MachineTransfer;
 
 /// The state of a core.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -36,6 +37,8 @@ pub struct Snapshot {
     pub told: Vec<(MachineId, Told)>,
     /// Conditions with their branches.
     pub conditions: Vec<Condition>,
+    /// What machines were told of orders.
+    pub transfers: Vec<(MachineId, MachineTransfer)>,
 }
 
 /// The evidence about one machine.
@@ -75,6 +78,7 @@ impl Core {
             notices: self.notices,
             told: self.told.iter().map(|(machine, told)| (machine.clone(), told.clone())).collect(),
             conditions: self.conditions.values().cloned().collect(),
+            transfers: self.transfers.iter().map(|(id, told)| (id.clone(), told.clone())).collect(),
         }
     }
 
@@ -108,6 +112,7 @@ impl Core {
         core.notices = snapshot.notices;
         core.told = snapshot.told.into_iter().collect();
         core.conditions = snapshot.conditions.into_iter().map(|c| (c.id.clone(), c)).collect();
+        core.transfers = snapshot.transfers.into_iter().collect();
         core.plan_closings(core.now);
         let changed = core.orders.values().filter(|order| core.totals(order) != order.confirmed);
         core.unconfirmed = changed.map(|order| order.id().clone()).collect();

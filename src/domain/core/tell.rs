@@ -9,7 +9,9 @@ use crate::domain::id::{LineId, MachineId, OrderId};
 use crate::domain::notice::condition::Change;
 use crate::domain::notice::{Condition, ConditionId, CountCorrection, Matter, Notice, ShiftNotice};
 use crate::domain::order::{JobCommand, Order};
+use crate::domain::shift::ShiftRecord;
 use crate::domain::time::Timestamp;
+use crate::domain::transfer::TransferOutcome;
 
 /// Gives notices their numbers.
 pub(super) struct Teller<'a> {
@@ -165,20 +167,19 @@ impl Core {
                     (None, None) => {}
                 }
             }
+            Event::OrderTransferred { machine, transfer, at } => {
+                let known = self.transfers.get(machine);
+                // What the machine refuses again in the same words is no news.
+                let is_old = known.is_some_and(|known| known.is_last(transfer));
+                if transfer.outcome != TransferOutcome::Calling && !is_old {
+                    teller.of_machine(machine, *at, Matter::Transfer(transfer.clone()));
+                }
+            }
             Event::ShiftNoted { line, note } => {
                 teller.of_line(line, note.at, Matter::Note(note.clone()));
             }
             Event::ShiftRecorded(record) => {
-                let notice = ShiftNotice {
-                    record: record.seq,
-                    shift: record.shift.name.clone(),
-                    start: record.shift.window.from,
-                    production_date: record.shift.production_date,
-                    revision: record.revision,
-                    actor: record.actor.clone(),
-                    cause: record.cause.clone(),
-                };
-                teller.of_line(&record.line, record.at, Matter::Shift(notice));
+                teller.of_line(&record.line, record.at, Matter::Shift(notice_of(record)));
             }
             _ => {}
         }
@@ -197,5 +198,17 @@ impl Core {
         let (line, totals) = (order.request.line.clone(), self.totals(&order));
         let (order, actor) = (Box::new(order), actor.to_owned());
         teller.of_line(&line, at, Matter::Order { order, totals, command, actor });
+    }
+}
+
+fn notice_of(record: &ShiftRecord) -> ShiftNotice {
+    ShiftNotice {
+        record: record.seq,
+        shift: record.shift.name.clone(),
+        start: record.shift.window.from,
+        production_date: record.shift.production_date,
+        revision: record.revision,
+        actor: record.actor.clone(),
+        cause: record.cause.clone(),
     }
 }

@@ -18,6 +18,7 @@ use super::order::{JobCommand, Order, Totals};
 use super::shift::ShiftNote;
 use super::signal::MachineState;
 use super::time::{Timestamp, Window};
+use super::transfer::OrderTransfer;
 
 /// Something that was told.
 #[derive(Clone, PartialEq, Debug)]
@@ -70,6 +71,8 @@ pub enum Matter {
         /// Who did it.
         actor: String,
     },
+    /// A machine was told of an order of its line; what came of it is never `Calling`.
+    Transfer(OrderTransfer),
     /// Parts were taken from or added to what was known.
     CountCorrected(CountCorrection),
     /// Values came that are older than what was known.
@@ -108,6 +111,7 @@ impl Matter {
             Matter::Order { order, .. } => Some(order.id()),
             Matter::CountCorrected(correction) => Some(&correction.order),
             Matter::Lot { operation, .. } => Some(&operation.order),
+            Matter::Transfer(transfer) => Some(&transfer.order),
             _ => None,
         }
     }

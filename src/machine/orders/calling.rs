@@ -5,13 +5,15 @@
 use std::time::Duration;
 
 use opcua::types::{
-    Argument, AttributeId, NodeId, ObjectId, ReadValueId, TimestampsToReturn, Variant,
+    Argument, AttributeId, NodeId, ObjectId, ReadValueId, SubStatusCode as Code,
+    TimestampsToReturn, Variant,
 };
 
+use super::WrittenValue;
 use super::writing::converted;
-use super::{Moment, WrittenValue};
 use crate::channel::decode::{Reader, raw_body};
-use crate::machine::client::{Failure, Session};
+use crate::domain::transfer::TransferMoment;
+use crate::machine::client::{Failure, FailureKind, Session};
 use crate::machine::spot::{Finder, Name, Place, Start};
 use crate::machine::structure::{Layouts, Step};
 
@@ -22,7 +24,7 @@ const ARGUMENTS_MAX: usize = 100;
 #[derive(Clone, PartialEq, Debug)]
 pub struct Call {
     /// When.
-    pub moment: Moment,
+    pub moment: TransferMoment,
     /// Where it is.
     pub method: Place,
     /// What of the order its arguments are: the name of an argument and the steps into it, and what is put there.
@@ -48,7 +50,8 @@ impl Call {
         }
     }
 
-    fn name(&self) -> &str {
+    /// The name of the method.
+    pub fn name(&self) -> &str {
         match &self.method.start {
             Start::Path(names) => names.last().map_or("", |Name { name, .. }| name),
             Start::Node(node) => &node.identifier,
@@ -115,21 +118,29 @@ impl Call {
         declared.iter().map(input).collect()
     }
 
-    /// Calls it; why the machine does not do it.
+    /// Calls it; why the machine does not do it. After a failure it is not known whether it has done it.
     pub async fn call(
         &self,
         ready: Ready,
         session: &Session,
         patience: Duration,
     ) -> Result<Result<(), String>, Failure> {
-        let called = session.call(ready.object, ready.method, ready.inputs, patience).await?;
-        Ok(match called.status {
-            status if status.is_bad() => {
-                let why = status.sub_code().description();
-                Err(format!("the machine refuses {}: {why}", self.name()))
+        let called = session.call(ready.object, ready.method, ready.inputs, patience).await;
+        let status = match called {
+            Ok(called) => called.status,
+            Err(Failure { kind: FailureKind::Refused, status, .. }) => status,
+            Err(failure) => return Err(failure),
+        };
+        match status.sub_code() {
+            // What stands behind the machine's server has not answered it.
+            Code::BadTimeout | Code::BadRequestTimeout => {
+                Err(Failure::silent(status.sub_code().description()))
             }
-            _ => Ok(()),
-        })
+            why if status.is_bad() => {
+                Ok(Err(format!("the machine refuses {}: {}", self.name(), why.description())))
+            }
+            _ => Ok(Ok(())),
+        }
     }
 }
 

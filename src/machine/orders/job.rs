@@ -2,65 +2,35 @@
 
 use std::collections::BTreeMap;
 
-use super::memory::Memory;
 use super::{Transfer, WrittenValue};
 use crate::app::view::PlantView;
 use crate::domain::id::{MachineId, OrderId};
 use crate::domain::order::{JobState, Order};
-
-/// What a machine was told, and as what.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Told {
-    /// The order.
-    pub order: OrderId,
-    /// Its revision.
-    pub revision: u64,
-    /// How it stood.
-    pub state: JobState,
-}
-
-/// When a machine is told something.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Moment {
-    /// An order begins.
-    Start,
-    /// It is interrupted.
-    Pause,
-    /// It goes on.
-    Resume,
-    /// It has ended, or is taken away.
-    End,
-}
-
-impl Moment {
-    /// All moments.
-    pub const ALL: [Moment; 4] = [Moment::Start, Moment::Pause, Moment::Resume, Moment::End];
-
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Moment::Start => "start",
-            Moment::Pause => "pause",
-            Moment::Resume => "resume",
-            Moment::End => "end",
-        }
-    }
-}
+use crate::domain::transfer::{OrderTransfer, TransferMoment, TransferOutcome};
 
 /// The next thing that a machine is to be told.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// What has happened.
-    pub moment: Moment,
+    pub moment: TransferMoment,
     /// The order to which it has happened.
     pub order: Order,
+    /// Whether another order waits for the machine.
+    pub is_last_chance: bool,
 }
 
 impl Step {
-    /// What is so when the machine knows it.
-    pub fn told(&self) -> Told {
+    /// What is noted of it.
+    pub fn transfer(&self, calls: u32, outcome: TransferOutcome) -> OrderTransfer {
         let Order { request, state, .. } = &self.order;
-        Told { order: request.id.clone(), revision: request.revision, state: *state }
+        OrderTransfer {
+            order: request.id.clone(),
+            revision: request.revision,
+            state: *state,
+            moment: self.moment,
+            calls,
+            outcome,
+        }
     }
 }
 
@@ -68,36 +38,42 @@ fn is_over(state: JobState) -> bool {
     matches!(state, JobState::Ended | JobState::Closed | JobState::Aborted)
 }
 
-/// What a machine is to be told next; none where it knows all.
+/// What a machine is to be told next; none where it knows all. Whether it still knows what it was told is not
+/// certain after a new beginning with it.
 ///
 /// One order is ended before another begins. An order that is only interrupted stays the one that the
 /// machine knows until another one runs.
-pub fn next(machine: &MachineId, view: &PlantView, memory: &Memory) -> Option<Step> {
+pub fn next(machine: &MachineId, view: &PlantView, is_certain: bool) -> Option<Step> {
     let find = |id: &OrderId| view.orders.get(id).map(|shown| shown.order.clone());
-    let running = view.machines.get(machine).and_then(|machine| machine.order.as_ref());
-    let step = |moment, order| Some(Step { moment, order });
-    let Some(told) = memory.told.as_ref().filter(|told| !is_over(told.state)) else {
-        return step(Moment::Start, find(running?)?);
+    let shown = view.machines.get(machine)?;
+    let running = shown.order.as_ref();
+    let told = shown.transfer.as_ref().and_then(|transfer| transfer.told.as_ref());
+    let step = |moment, order: Order| {
+        let is_last_chance = running.is_some_and(|running| running != order.id());
+        Some(Step { moment, order, is_last_chance })
+    };
+    let Some(told) = told.filter(|told| !is_over(told.state)) else {
+        return step(TransferMoment::Start, find(running?)?);
     };
     let Some(known) = find(&told.order) else {
         // It is finished for so long that nobody has it at hand.
-        return step(Moment::Start, find(running?)?);
+        return step(TransferMoment::Start, find(running?)?);
     };
     if is_over(known.state) {
-        return step(Moment::End, known);
+        return step(TransferMoment::End, known);
     }
     match running {
         Some(running) if *running != told.order => {
             // The machine can make one at a time.
             let ended = Order { state: JobState::Ended, ..known };
-            step(Moment::End, ended)
+            step(TransferMoment::End, ended)
         }
-        _ if known.request.revision != told.revision => step(Moment::Start, known),
+        _ if known.request.revision != told.revision => step(TransferMoment::Start, known),
         // It may have forgotten what it knew.
-        _ if !memory.is_certain && known.state == JobState::Running => step(Moment::Start, known),
+        _ if !is_certain && known.state == JobState::Running => step(TransferMoment::Start, known),
         _ => match (told.state, known.state) {
-            (JobState::Running, JobState::Interrupted) => step(Moment::Pause, known),
-            (JobState::Interrupted, JobState::Running) => step(Moment::Resume, known),
+            (JobState::Running, JobState::Interrupted) => step(TransferMoment::Pause, known),
+            (JobState::Interrupted, JobState::Running) => step(TransferMoment::Resume, known),
             _ => None,
         },
     }
@@ -131,6 +107,8 @@ mod tests {
     use crate::domain::id::{LineId, ProductId};
     use crate::domain::order::{OrderRequest, Totals};
     use crate::domain::quantity::Quantity;
+    use crate::domain::time::Timestamp;
+    use crate::domain::transfer::MachineTransfer;
 
     fn order(id: &str, state: JobState) -> Order {
         let request = OrderRequest {
@@ -145,14 +123,15 @@ mod tests {
             released: true,
             ideal_cycle: None,
         };
-        Order { state, ..Order::new(request, crate::domain::time::Timestamp::from_ticks(0)) }
+        Order { state, ..Order::new(request, Timestamp::from_ticks(0)) }
     }
 
-    fn view(orders: &[(&str, JobState)]) -> PlantView {
+    fn view(orders: &[(&str, JobState)], transfer: &MachineTransfer) -> PlantView {
         let machine = MachineId::parse("M").unwrap();
         let running = orders.iter().find(|(_, state)| *state == JobState::Running);
         let order_of_machine = running.map(|(id, _)| OrderId::parse(id).unwrap());
-        let shown = MachineView { order: order_of_machine, ..MachineView::default() };
+        let transfer = Some(transfer.clone());
+        let shown = MachineView { order: order_of_machine, transfer, ..MachineView::default() };
         let orders = orders.iter().map(|(id, state)| {
             let view = OrderView { order: order(id, *state), totals: Totals::default() };
             (OrderId::parse(id).unwrap(), Arc::new(view))
@@ -165,12 +144,19 @@ mod tests {
     }
 
     /// What is told until the machine knows all.
-    fn told(memory: &mut Memory, orders: &[(&str, JobState)]) -> Vec<String> {
+    fn told(
+        transfer: &mut MachineTransfer,
+        mut is_certain: bool,
+        orders: &[(&str, JobState)],
+    ) -> Vec<String> {
         let machine = MachineId::parse("M").unwrap();
         let mut steps = Vec::new();
-        while let Some(step) = next(&machine, &view(orders), memory) {
-            steps.push(format!("{} {}", step.moment.as_str(), step.order.request.id));
-            memory.note(step.told()).unwrap();
+        while let Some(step) = next(&machine, &view(orders, transfer), is_certain) {
+            let waits = if step.is_last_chance { ", another waits" } else { "" };
+            steps.push(format!("{} {}{waits}", step.moment.as_str(), step.order.request.id));
+            let known = step.transfer(0, TransferOutcome::Known);
+            transfer.note(&known, Timestamp::from_ticks(1));
+            is_certain = true;
             assert!(steps.len() < 10, "{steps:?}");
         }
         steps
@@ -179,30 +165,42 @@ mod tests {
     #[test]
     fn a_machine_is_told_each_thing_once_and_one_order_ends_before_the_next() {
         use JobState::{Aborted, AllowedToStart, Ended, Interrupted, Running};
-        let mut memory = Memory::of(None);
+        let mut known = MachineTransfer::default();
+        let mut told = |orders: &[(&str, JobState)]| told(&mut known, true, orders);
         let nothing: [&str; 0] = [];
-        assert_eq!(told(&mut memory, &[("A", AllowedToStart)]), nothing);
-        assert_eq!(told(&mut memory, &[("A", Running)]), ["start A"]);
-        assert_eq!(told(&mut memory, &[("A", Running)]), nothing);
-        assert_eq!(told(&mut memory, &[("A", Interrupted)]), ["pause A"]);
-        assert_eq!(told(&mut memory, &[("A", Interrupted), ("B", Running)]), ["end A", "start B"]);
-        assert_eq!(told(&mut memory, &[("A", Running), ("B", Ended)]), ["end B", "start A"]);
-        assert_eq!(told(&mut memory, &[("A", Aborted)]), ["end A"]);
-        assert_eq!(told(&mut memory, &[("A", Aborted)]), nothing);
+        assert_eq!(told(&[("A", AllowedToStart)]), nothing);
+        assert_eq!(told(&[("A", Running)]), ["start A"]);
+        assert_eq!(told(&[("A", Running)]), nothing);
+        assert_eq!(told(&[("A", Interrupted)]), ["pause A"]);
+        let both = told(&[("A", Interrupted), ("B", Running)]);
+        assert_eq!(both, ["end A, another waits", "start B"]);
+        assert_eq!(told(&[("A", Running), ("B", Ended)]), ["end B, another waits", "start A"]);
+        assert_eq!(told(&[("A", Aborted)]), ["end A"]);
+        assert_eq!(told(&[("A", Aborted)]), nothing);
     }
 
     #[test]
     fn after_a_new_beginning_it_is_told_again_what_runs_and_no_more() {
         use JobState::{Ended, Interrupted, Running};
-        let mut memory = Memory::of(None);
-        told(&mut memory, &[("A", Running)]);
-        memory.is_certain = false;
-        assert_eq!(told(&mut memory, &[("A", Running)]), ["start A"]);
-        memory.is_certain = false;
-        assert_eq!(told(&mut memory, &[("A", Interrupted)]), ["pause A"]);
-        memory.is_certain = false;
+        let mut known = MachineTransfer::default();
+        told(&mut known, true, &[("A", Running)]);
+        assert_eq!(told(&mut known, false, &[("A", Running)]), ["start A"]);
+        assert_eq!(told(&mut known, false, &[("A", Interrupted)]), ["pause A"]);
         let nothing: [&str; 0] = [];
-        assert_eq!(told(&mut memory, &[("A", Interrupted)]), nothing);
-        assert_eq!(told(&mut memory, &[("A", Ended)]), ["end A"]);
+        assert_eq!(told(&mut known, false, &[("A", Interrupted)]), nothing);
+        assert_eq!(told(&mut known, false, &[("A", Ended)]), ["end A"]);
+    }
+
+    #[test]
+    fn an_order_that_may_have_begun_is_ended() {
+        use JobState::{Aborted, Running};
+        let mut known = MachineTransfer::default();
+        let begun = next(&MachineId::parse("M").unwrap(), &view(&[("A", Running)], &known), true);
+        let why = "its answer was lost".to_owned();
+        let lost = begun.unwrap().transfer(0, TransferOutcome::Unanswered { why });
+        known.note(&lost, Timestamp::from_ticks(1));
+        let nothing: [&str; 0] = [];
+        assert_eq!(told(&mut known, true, &[("A", Running)]), nothing);
+        assert_eq!(told(&mut known, true, &[("A", Aborted)]), ["end A"]);
     }
 }

@@ -1,7 +1,9 @@
 //! Telling a machine which job order its line makes: `job` is what it is to know, `receiver` tells it to a
 //! machine that takes job orders (OPC 10031-4), `writing` writes single values and reads them back, `calling` calls
-//! methods, and `telling` does so over a connection until the machine knows it; `memory` outlasts both, and
-//! `check` tries whether it can be told.
+//! methods, and `telling` does so over a connection until the machine knows it; `check` tries whether it can be
+//! told.
+//!
+//! What it was told is a fact, kept with all others: a method is called only after it is durable that it will be.
 //!
 //! Nothing is told that is not configured, and it is always visible what the machine knows and why it does
 //! not know more. What is told
@@ -10,19 +12,15 @@
 mod calling;
 mod check;
 mod job;
-mod memory;
 mod receiver;
 mod telling;
 mod writing;
 
 pub use calling::Call;
 pub use check::check;
-pub use job::Moment;
-pub use memory::Memory;
 pub use telling::{Telling, start};
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use super::spot::Place;
 use crate::domain::id::ProductId;
@@ -39,8 +37,6 @@ pub struct Transfer {
     pub calls: Vec<Call>,
     /// How long a step may take.
     pub timeout: Span,
-    /// Where it is kept what the machine was told, if anywhere.
-    pub memory: Option<PathBuf>,
     /// Parameters of recipes, by product and name.
     pub parameters: BTreeMap<ProductId, BTreeMap<String, String>>,
 }

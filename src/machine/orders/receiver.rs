@@ -7,11 +7,12 @@ use opcua::types::{
 };
 
 use super::Transfer;
-use super::job::{Moment, Step};
+use super::job::Step;
 use crate::channel::job_order::{JobOrder, JobOrderAndState, Material, Parameter, WorkMaster};
 use crate::channel::structure::Structure as _;
 use crate::channel::time::date_time;
 use crate::domain::order::{JobState, Order};
+use crate::domain::transfer::TransferMoment as Moment;
 use crate::machine::client::{Failure, Session};
 use crate::machine::spot::Finder;
 

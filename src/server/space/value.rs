@@ -26,6 +26,7 @@ use crate::domain::order::{Order, allowed_commands};
 use crate::domain::plant::Plant;
 use crate::domain::signal::{SignalRole, Unusable, Vocabulary};
 use crate::domain::time::{Span, TICKS_PER_MILLISECOND, Timestamp};
+use crate::domain::transfer::TransferOutcome;
 
 /// How long the last value is still shown, as uncertain, after a link was lost.
 const LINGER: Span = Span::from_seconds(10);
@@ -393,15 +394,28 @@ impl Sight<'_> {
     }
 
     fn transfer(&self, machine: &MachineId, value: TransferValue) -> DataValue {
-        let transfer = self.connections.of(machine).transfer;
-        let value = match value {
-            TransferValue::Order => Variant::from(transfer.order),
-            TransferValue::Moment => Variant::from(transfer.moment),
-            TransferValue::Known => Variant::Boolean(transfer.is_known),
-            TransferValue::Reason => Variant::from(transfer.why),
-            TransferValue::Time => transfer.at.map_or_else(DateTime::null, date_time).into(),
+        let Some(view) = self.view.machines.get(machine) else {
+            return self.bad(StatusCode::BadWaitingForInitialData);
         };
-        self.good(value, transfer.at.unwrap_or(self.view.at))
+        let told = view.transfer.as_ref();
+        let (last, at) =
+            told.and_then(|told| told.last.as_ref().map(|(last, at)| (last, at))).unzip();
+        let is_calling = told.is_some_and(|told| told.calling.is_some());
+        // What is being told now is what people ask for.
+        let shown = told.and_then(|told| told.calling.as_ref()).or(last);
+        let value = match value {
+            TransferValue::Order => {
+                Variant::from(shown.map_or_else(String::new, |shown| shown.order.to_string()))
+            }
+            TransferValue::Moment => Variant::from(shown.map_or("", |shown| shown.moment.as_str())),
+            TransferValue::Known => {
+                Variant::Boolean(shown.is_some_and(|shown| shown.outcome == TransferOutcome::Known))
+            }
+            TransferValue::Reason if is_calling => Variant::from("it is being told"),
+            TransferValue::Reason => Variant::from(last.map_or("", |last| last.outcome.why())),
+            TransferValue::Time => at.map_or_else(DateTime::null, |at| date_time(*at)).into(),
+        };
+        self.good(value, at.copied().unwrap_or(self.view.at))
     }
 
     fn process(&self, machine: &MachineId, name: &str) -> DataValue {

@@ -13,6 +13,7 @@ use crate::domain::order::{JobCommand, Order, Totals};
 use crate::domain::plant::Plant;
 use crate::domain::shift::ShiftNote;
 use crate::domain::time::{TICKS_PER_MILLISECOND, Timestamp, Window};
+use crate::domain::transfer::{OrderTransfer, TransferOutcome};
 use crate::server::space::event::Event;
 use crate::server::space::job_control::JobControl;
 
@@ -94,6 +95,7 @@ impl Teller<'_> {
                 self.order(notice, (order, *totals), *command, actor)
             }
             Matter::CountCorrected(correction) => self.correction(notice, correction),
+            Matter::Transfer(transfer) => self.transfer(notice, &name, transfer),
             Matter::LateData { values, oldest, newest } => {
                 let text = format!("{values} late values of {name}");
                 self.plain(notice, "LateDataEventType", severity::REVISED, text)
@@ -222,6 +224,31 @@ impl Teller<'_> {
             .own("Actor", actor)
             .own("GoodCount", totals.good)
             .own("ScrapCount", totals.scrap)
+    }
+
+    fn transfer(&self, notice: &Notice, name: &str, transfer: &OrderTransfer) -> Event {
+        let OrderTransfer { order, revision, state, moment, outcome, .. } = transfer;
+        let (moment, why) = (moment.as_str(), outcome.why());
+        let (severity, text) = match outcome {
+            TransferOutcome::Calling | TransferOutcome::Known => {
+                (severity::INFORMATION, format!("{name} knows the {moment} of order {order}"))
+            }
+            TransferOutcome::Refused { .. } | TransferOutcome::GivenUp { .. } => {
+                let text = format!("{name} does not know the {moment} of order {order}: {why}");
+                (severity::STOPPED, text)
+            }
+            TransferOutcome::Unanswered { .. } => {
+                let text = format!("{name} may not know the {moment} of order {order}: {why}");
+                (severity::LOST, text)
+            }
+        };
+        self.plain(notice, "OrderTransferEventType", severity, text)
+            .own("OrderId", order.to_string())
+            .own("Revision", *revision)
+            .own("State", *state as i32)
+            .own("Moment", moment)
+            .own("Known", *outcome == TransferOutcome::Known)
+            .own("Reason", why)
     }
 
     fn correction(&self, notice: &Notice, correction: &CountCorrection) -> Event {
