@@ -239,7 +239,12 @@ impl Session {
         let context = self.context().context();
         let expected = ObjectId::RepublishResponse_Encoding_DefaultBinary;
         let mut reader = open(&answer, &context, expected)?;
-        message(&mut reader).map_err(unreadable)
+        let told = message(&mut reader).map_err(unreadable)?;
+        if told.sequence == sequence {
+            return Ok(told);
+        }
+        // Some machines say so, with an empty message, that they do not have it (asyncua 2.1).
+        Err(Failure::refused(StatusCode::BadMessageNotAvailable))
     }
 
     /// Takes a subscription over from a session that is gone; gives the messages that can be had
