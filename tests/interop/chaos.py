@@ -264,6 +264,9 @@ class Plant:
                 fail(f"{what}: states of machines that nobody hears are shown as good")
         time.sleep(1)
         end()
+        if not is_seen:
+            # What has failed in the last moment is noticed by then.
+            time.sleep(1)
         self.wait_for(1)
         until = micros(datetime.datetime.now(datetime.timezone.utc))
         for machine in machines:

@@ -106,5 +106,5 @@ class Proxies:
             cable.set(None)
 
     def narrow(self, is_narrow):
-        for cable in self.cables if is_narrow else []:
-            cable.set("inside", 777)
+        for cable in self.cables:
+            cable.set("inside" if is_narrow else None, 777)
