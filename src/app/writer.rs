@@ -47,6 +47,9 @@ const BATCH_MAX: usize = 256;
 const SNAPSHOT_EVERY: u64 = 20_000;
 /// A sign of life is kept at least this often.
 const ALIVE_EVERY: Span = Span::from_millis(2000);
+/// What machines had done so long before the last sign of life may have been on its way still: publishing
+/// intervals are seldom longer. Of a machine that was heard since then more is known.
+const UNHEARD: Span = Span::from_seconds(1);
 /// Waits between attempts to open the store again after an error.
 const REOPEN_EVERY: Duration = Duration::from_millis(500);
 /// Orders of equal time given between two batches stay below this.
@@ -190,6 +193,7 @@ impl Writer {
             self.decide_own(&Input::Defined { from, plant }, &mut work);
             if let Some(last_alive) = last_alive {
                 self.seq += 1;
+                let last_alive = last_alive - UNHEARD;
                 self.decide_own(&Input::Restarted { last_alive, seq: self.seq }, &mut work);
             }
         }

@@ -10,6 +10,8 @@ use std::time::Duration;
 use opcua::types::{StatusCode, SubscriptionAcknowledgement};
 
 use super::client::{Failure, FailureKind, Message, Session, Subscribed};
+use crate::channel::time::timestamp;
+use crate::domain::time::Timestamp;
 
 /// Messages that are asked for again at most; who has missed more reads everything anew.
 const AGAIN_MAX: u32 = 1000;
@@ -47,6 +49,7 @@ pub struct Flow {
     early: BTreeMap<u32, Message>,
     ready: VecDeque<Message>,
     more: bool,
+    told_to: Option<Timestamp>,
 }
 
 /// The number after another; there is no zero (Part 4 §7.26).
@@ -73,12 +76,19 @@ impl Flow {
             early: BTreeMap::new(),
             ready: VecDeque::new(),
             more: false,
+            told_to: None,
         }
     }
 
     /// Whether the machine has kept something that was not heard yet.
     pub fn has_more(&self) -> bool {
         self.more || !self.ready.is_empty()
+    }
+
+    /// Until when it has told everything, by the machine's clock; none where the machine does not say so. What has
+    /// happened since may be on its way.
+    pub fn told_to(&self) -> Option<Timestamp> {
+        self.told_to
     }
 
     /// Its subscription.
@@ -109,11 +119,15 @@ impl Flow {
         more: bool,
     ) -> Result<(), FlowEnd> {
         self.more = more;
+        let sent = timestamp(&message.sent);
         let missing = self.take(message);
-        if missing.is_empty() {
-            return Ok(());
+        if !missing.is_empty() {
+            self.ask_again(session, missing).await?;
         }
-        self.ask_again(session, missing).await
+        if !more && self.early.is_empty() {
+            self.told_to = sent;
+        }
+        Ok(())
     }
 
     /// What may be told to the machine to be heard.

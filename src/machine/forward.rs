@@ -26,6 +26,8 @@ const OLDEST_BELIEVED: Span = Span::from_seconds(366 * 24 * 3600);
 const ASKED_AGAIN: Span = Span::from_seconds(1);
 /// How long it is shown that a time was not believed.
 const DISBELIEF_SHOWN: Span = Span::from_seconds(60);
+/// How long a message may have been on its way at most; who says that it was sent before that says nothing.
+const LONGEST_WAY: Span = Span::from_seconds(60);
 const TICK: Span = Span::from_ticks(1);
 /// How far the clock of a machine may have moved between two runs of ours without being noticed.
 const INEXACT: Span = Span::from_seconds(2);
@@ -71,8 +73,10 @@ pub struct Forward {
     problems: Problems,
     /// When this begin was, on the machine's clock.
     began: Timestamp,
-    /// When something was last heard, by our clock.
-    last_contact: Timestamp,
+    /// From when on all first values hold that were read since, on the machine's clock.
+    holds_from: Timestamp,
+    /// Until when everything that has happened was heard, on the machine's clock.
+    heard_to: Timestamp,
     /// When the link was last told to have changed, on the machine's clock.
     changed: Timestamp,
     is_up: bool,
@@ -108,7 +112,8 @@ impl Forward {
             clock,
             measured: changed,
             began: now,
-            last_contact: now,
+            holds_from: now,
+            heard_to: now,
             changed,
             is_up: false,
             lost: None,
@@ -149,9 +154,12 @@ impl Forward {
         self.clock.at_machine(self.link.clock.now())
     }
 
-    /// Something was heard of the machine.
-    pub fn heard(&mut self) {
-        self.last_contact = self.link.clock.now();
+    /// Something was heard of the machine, which has told everything until an instant of its clock, if it says so.
+    /// What has happened since may be on its way: were the link lost now, nobody would know it.
+    pub fn heard(&mut self, told_to: Option<Timestamp>) {
+        let now = self.machine_now();
+        let said = told_to.filter(|said| self.believes_times() && *said > now - LONGEST_WAY);
+        self.heard_to = said.map_or(now, |said| said.min(now));
     }
 
     /// Takes a reading of the machine's clock.
@@ -177,8 +185,8 @@ impl Forward {
     pub fn begin(&mut self, reading: Option<&ClockReading>) {
         self.problems.clear();
         self.measure(reading);
-        self.heard();
         self.began = self.machine_now();
+        (self.heard_to, self.holds_from) = (self.began, self.began);
     }
 
     /// Whether the link is up.
@@ -213,7 +221,8 @@ impl Forward {
 
     /// The link is up, and something was missed before or nothing is known to have been.
     pub async fn up(&mut self) -> Result<(), String> {
-        let at = self.began.max(self.changed + TICK);
+        // What has changed while all was read anew was not seen before; what held until then nobody knows.
+        let at = self.holds_from.max(self.changed + TICK);
         self.come_up(at).await
     }
 
@@ -246,12 +255,12 @@ impl Forward {
         Ok(())
     }
 
-    /// The link is down; from the last contact on nothing is known.
+    /// The link is down; nothing is known since everything was heard that had happened.
     pub async fn down(&mut self) -> Result<(), String> {
         if !self.is_up {
             return Ok(());
         }
-        let at = self.clock.at_machine(self.last_contact).max(self.changed + TICK);
+        let at = self.heard_to.max(self.changed + TICK);
         (self.changed, self.is_up, self.lost) = (at, false, Some(at));
         for memory in &mut self.items {
             memory.before = memory.believed;
@@ -317,8 +326,6 @@ impl Forward {
                 slowest = slowest.max(self.clock.at_machine(now) - at);
             }
         }
-        // Not before all of it is told: if that ends half-way, nothing is known from the message before on.
-        self.last_contact = now;
         if values > 0 {
             self.show(|board| {
                 board.values += values;
@@ -345,6 +352,9 @@ impl Forward {
         match watched {
             Watched::Signal(signal) => self.signal(item, signal, at, &arrived).await?,
             Watched::ProcessValue(name) => self.process_value(item, name, at, &arrived),
+        }
+        if origin == Origin::First {
+            self.holds_from = self.holds_from.max(at.min(self.machine_now()));
         }
         let memory = &mut self.items[item];
         memory.newest = memory.newest.max(Some(at));

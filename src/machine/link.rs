@@ -490,7 +490,7 @@ impl Stay {
         missing: &mut BTreeSet<usize>,
     ) -> Result<(), End> {
         let Some((subscription, message)) = self.flowing(session, heard).await?.flatten() else {
-            self.forward.heard();
+            self.heard();
             return Ok(());
         };
         let ended = message.notifications.iter().find_map(|one| match one {
@@ -517,6 +517,8 @@ impl Stay {
             self.forward.measure(pulse.clock.as_ref());
         }
         self.forward.changes(changes, missing).await?;
+        // Not before all of it is forwarded: if that ends half-way, nothing is known from the message before on.
+        self.heard();
         match ended {
             None => Ok(()),
             Some(status) => {
@@ -524,6 +526,14 @@ impl Stay {
                 let lost = FlowEnd::Lost(Lost { subscription, why });
                 self.flowing::<()>(session, Err(lost)).await.map(|_| ())
             }
+        }
+    }
+
+    /// All that was heard is taken.
+    fn heard(&mut self) {
+        let signals = self.held.as_ref().map(|(_, held)| &held.flows.signals);
+        if let Some(signals) = signals.filter(|signals| !signals.has_more()) {
+            self.forward.heard(signals.told_to());
         }
     }
 

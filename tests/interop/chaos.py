@@ -28,7 +28,7 @@ from programs import Bridge, fail, run_with_programs, wait_until
 
 HERE = Path(__file__).parent
 MICRO = 1_000_000
-ALIVE = 2_500_000
+ALIVE = 3_500_000
 IDEAL = 0.08
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 STATES = {0: "run", 2: "stop"}
@@ -303,7 +303,7 @@ def run_with(network_of):
         time.sleep(1)
         fail_in_all_ways(plant)
         whole = micros(datetime.datetime.now(datetime.timezone.utc)) - 500_000
-        # After a kill nothing is known since the last sign of life, which is at most two seconds old.
+        # After a kill nothing is known since the last sign of life, which is at most two seconds old, and the second before.
         time.sleep(ALIVE / MICRO)
         plant.outage("a plant that is killed", lambda: kill(plant), plant.start, is_seen=False)
         for machine, process in plant.machines.items():

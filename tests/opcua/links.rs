@@ -7,7 +7,7 @@ use linewright::app::clock::Clock as _;
 use linewright::channel::time::date_time;
 use linewright::domain::oee::loss::LossClass;
 use linewright::domain::signal::MachineState;
-use linewright::domain::time::Span;
+use linewright::domain::time::{Span, Timestamp};
 use linewright::server::Offer;
 use opcua::types::{CloseSessionRequest, DataValue, DateTime, NodeId, StatusCode};
 
@@ -137,6 +137,60 @@ async fn a_machine_that_starts_anew_leaves_a_gap_and_its_namespaces_may_have_mov
     assert!(kpi.time.of(LossClass::NoData) > Span::ZERO, "nobody knows what happened meanwhile");
     assert_eq!((kpi.production.parts.good, kpi.production.unattributed.good), (10, 15));
     assert_eq!(plant.resumed(), (2, 0));
+    plant.end().await;
+}
+
+#[tokio::test]
+async fn what_changes_while_everything_is_read_anew_is_not_taken_for_what_was_before() {
+    let (running, cable, plant) = listening().await;
+    let mut said: Vec<(Timestamp, &str)> = Vec::new();
+    let mut machines = vec![running];
+    for _ in 0..3 {
+        cable.set(Fault::Cut);
+        plant.until_lost().await;
+        let pki = tempfile::tempdir().unwrap();
+        super::support::copy_keys(machines[0]._pki.path(), pki.path());
+        let server = start_as(pki.path(), test_limits(), 1, vec![Offer::OPEN], &[]).await;
+        let next = Running { server, _pki: pki };
+        make(&next, 0..=0);
+        // It stops and runs all the time while the plant comes back to it.
+        let say_next = |said: &mut Vec<(Timestamp, &str)>| {
+            let state = if said.len().is_multiple_of(2) { "stop" } else { "run" };
+            let at = next.server.clock.now();
+            next.push(&id("text"), value_at(state, date_time(at)));
+            said.push((at, state));
+        };
+        say_next(&mut said);
+        cable.lead_to(next.server.address);
+        cable.set(Fault::Delay(Duration::from_millis(50)));
+        let mut pace = tokio::time::interval(Duration::from_millis(15));
+        while !plant.engine.view().machines[&machine_id()].linked {
+            pace.tick().await;
+            say_next(&mut said);
+        }
+        if said.len() % 2 == 1 {
+            say_next(&mut said);
+        }
+        cable.set(Fault::None);
+        machines.push(next);
+    }
+    // What is on its way when the cable is cut is not known; what is now will be.
+    let last = said.last().map(|(at, _)| *at);
+    plant.until(|machine| machine.state_since == last).await;
+    let mut known = 0;
+    for interval in plant.timeline().await.intervals {
+        let Some(state) = interval.state.filter(|_| interval.class != LossClass::NoData) else {
+            continue;
+        };
+        known += 1;
+        let word = if state == MachineState::Running { "run" } else { "stop" };
+        let begun = said.iter().rfind(|(at, _)| *at <= interval.window.from);
+        let then = said.iter().filter(|(at, _)| interval.window.contains(*at));
+        let did: Vec<_> = begun.into_iter().chain(then).collect();
+        let is_so = did.iter().all(|(_, did)| *did == word) && (!did.is_empty() || word == "run");
+        assert!(is_so, "{interval:?} is told, and it did {did:?}");
+    }
+    assert!(known > 3);
     plant.end().await;
 }
 

@@ -16,6 +16,7 @@ use linewright::domain::id::{AreaId, LineId, MachineId, SiteId};
 use linewright::domain::oee::evaluate::Equipment;
 use linewright::domain::oee::kpi::Kpi;
 use linewright::domain::oee::loss::LossClass;
+use linewright::domain::oee::timeline::Timeline;
 use linewright::domain::plant::{Area, Line, Machine, NoOrderPolicy, Plant, RootCause};
 use linewright::domain::signal::counter::CounterRule;
 use linewright::domain::signal::{
@@ -253,6 +254,12 @@ impl Listening {
         let window = Window { from: self.began, to: WallClock.now() };
         let equipment = Equipment::Machine(machine_id());
         Queries::new(self.engine.clone()).kpi(&equipment, window).await.unwrap()
+    }
+
+    /// What the machine did since the begin.
+    pub async fn timeline(&self) -> Timeline {
+        let window = Window { from: self.began, to: WallClock.now() };
+        Queries::new(self.engine.clone()).timeline(&machine_id(), window).await.unwrap()
     }
 
     /// Nothing was missed since the begin, in which the machine has made so many parts.
