@@ -223,7 +223,23 @@ impl Forward {
     pub async fn up(&mut self) -> Result<(), String> {
         // What has changed while all was read anew was not seen before; what held until then nobody knows.
         let at = self.holds_from.max(self.changed + TICK);
+        self.count_from(at).await?;
         self.come_up(at).await
+    }
+
+    /// Counters that were read before everything was known stand there still: what they count from then on is no
+    /// step out of the gap.
+    async fn count_from(&mut self, at: Timestamp) -> Result<(), String> {
+        let connection = self.connection.clone();
+        for (item, (watched, _)) in connection.items.iter().enumerate() {
+            let Watched::Signal(signal) = watched else { continue };
+            let (last, newest) = (self.items[item].last.clone(), self.items[item].newest);
+            if let Some(last) = last.filter(|_| is_rising(signal) && newest < Some(at)) {
+                self.signal(item, signal, at, &last).await?;
+                self.items[item].newest = Some(at);
+            }
+        }
+        Ok(())
     }
 
     /// The link is up, and nothing was missed.
@@ -491,9 +507,7 @@ impl Forward {
     /// Values were lost in the machine's queue: what held after the last one is not known. Counters that
     /// rise go on where they are; of pulses and batches nobody knows how many there were.
     async fn mark_lost(&mut self, item: usize, signal: &Signal) -> Result<(), String> {
-        if let SignalRule::Count(rule) | SignalRule::Cycle(rule, _) = &signal.rule
-            && rule.kind == CounterKind::Rising
-        {
+        if is_rising(signal) {
             return Ok(());
         }
         let machine = &self.connection.machine;
@@ -545,4 +559,12 @@ impl Forward {
     async fn deliver(&self, input: MachineInput) -> Result<(), String> {
         self.link.engine.deliver(input).await.map_err(|error| error.to_string())
     }
+}
+
+/// Whether a signal is a counter that goes on from where it is.
+fn is_rising(signal: &Signal) -> bool {
+    matches!(
+        &signal.rule,
+        SignalRule::Count(rule) | SignalRule::Cycle(rule, _) if rule.kind == CounterKind::Rising
+    )
 }
