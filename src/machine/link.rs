@@ -192,7 +192,14 @@ impl Stay {
             Arrival::New(session, found) => (Arc::new(*session), Err(found)),
         };
         self.session = Some(session.clone());
-        let survey = Survey::of(&session, &*self.link.clock).await?;
+        let survey = match Survey::of(&session, &*self.link.clock).await {
+            Ok(survey) => survey,
+            Err(failure) => {
+                // What the machine still has for us stays ours.
+                self.held = held.ok().map(|held| (self.endpoint, held));
+                return Err(failure.into());
+            }
+        };
         let mut listening = Listening::new(session.clone());
         match held {
             Ok(held) if held.survey.namespaces == survey.namespaces => {

@@ -86,6 +86,26 @@ async fn a_connection_that_is_cut_within_a_message_loses_none() {
 }
 
 #[tokio::test]
+async fn a_link_that_breaks_again_wherever_it_is_come_back_over_loses_nothing() {
+    let (running, cable, plant) = listening().await;
+    let mut made = 0;
+    for bytes in [200, 400, 600, 900] {
+        cable.set(Fault::CutAfter(bytes));
+        make(&running, made + 1..=made + 50);
+        made += 50;
+        plant.until_lost().await;
+        let tried = cable.connections();
+        super::support::until(|| cable.connections() >= tried + 2).await;
+        cable.set(Fault::None);
+        plant.until_counted(u64::try_from(made).unwrap()).await;
+    }
+    plant.has_all(made.into()).await;
+    let (connects, resumed) = plant.resumed();
+    assert_eq!(connects, resumed + 1, "only the first time everything was read");
+    plant.end().await;
+}
+
+#[tokio::test]
 async fn a_machine_that_hangs_is_noticed_and_what_it_then_tells_is_not_lost() {
     let (running, cable, plant) = listening().await;
     for fault in [Fault::BlackHole, Fault::Deaf, Fault::HalfClosed] {
