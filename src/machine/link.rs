@@ -547,7 +547,10 @@ impl Stay {
     /// The connection has ended.
     async fn down(&mut self) -> Result<(), String> {
         if let Some(mirror) = &self.mirror {
-            mirror.down(self.link.clock.now());
+            let now = self.link.clock.now();
+            let told_to = self.held.as_ref().and_then(|(_, held)| held.flows.mirror_told_to());
+            let told_to = told_to.filter(|_| self.forward.believes_times());
+            mirror.down(now, told_to.unwrap_or(now));
         }
         self.forward.down().await
     }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::client::{Failure, FailureKind, Message, Published, Session, Subscribed};
 use super::flow::{Flow, FlowEnd, Lost};
+use crate::domain::time::Timestamp;
 
 /// Requests to publish that are under way for one subscription; for each other one there is one more.
 const ASKED: usize = 3;
@@ -43,6 +44,11 @@ impl Flows {
     /// Forgets a subscription of the mirror.
     pub fn remove(&mut self, subscription: u32) {
         self.mirrored.retain(|flow| flow.subscription().id != subscription);
+    }
+
+    /// Until when all subscriptions of the mirror have told everything, by the machine's clock, if they say so.
+    pub fn mirror_told_to(&self) -> Option<Timestamp> {
+        self.mirrored.iter().map(Flow::told_to).min().flatten()
     }
 
     /// Numbers of the subscriptions of the mirror.

@@ -73,8 +73,13 @@ enum Link {
     Never,
     /// Values arrive.
     Up,
-    /// Not since then.
-    Down(Timestamp),
+    /// Not any more.
+    Down {
+        /// Since when that is known.
+        since: Timestamp,
+        /// Since when nothing was heard: what had happened then is known, and nothing later.
+        unheard: Timestamp,
+    },
 }
 
 /// The mirror of one machine.
@@ -142,7 +147,7 @@ impl Mirror {
         if !nothing_was_missed {
             let link = *read(&self.link);
             unheard = self.mark_loss(match link {
-                Link::Down(since) => Some(since),
+                Link::Down { unheard, .. } => Some(unheard),
                 _ => None,
             });
         }
@@ -159,13 +164,13 @@ impl Mirror {
         unheard
     }
 
-    /// The machine cannot be reached any more.
-    pub fn down(&self, at: Timestamp) {
+    /// The machine cannot be reached any more; everything was heard that had happened until an instant.
+    pub fn down(&self, at: Timestamp, heard_to: Timestamp) {
         *write(&self.remote) = None;
         self.conditions().unheard();
         let mut link = write(&self.link);
         if *link == Link::Up {
-            *link = Link::Down(at);
+            *link = Link::Down { since: at, unheard: heard_to.min(at) };
         }
     }
 
@@ -269,7 +274,7 @@ impl Mirror {
         let conditions = self.conditions();
         let belief = match link {
             Link::Up if !conditions.is_unheard() => Belief::Told,
-            Link::Down(since) if now - since >= self.linger => {
+            Link::Down { since, .. } if now - since >= self.linger => {
                 Belief::Doubtful(StatusCode::BadNoCommunication)
             }
             _ => Belief::Doubtful(StatusCode::UncertainNoCommunicationLastUsableValue),
@@ -279,7 +284,7 @@ impl Mirror {
 
     /// Tells of the conditions of a machine that is lost for a while, that nobody knows them any more; once.
     pub fn tell_doubt(&self, now: Timestamp) {
-        let Link::Down(since) = *read(&self.link) else { return };
+        let Link::Down { since, .. } = *read(&self.link) else { return };
         if now - since >= self.linger {
             let doubted = self.conditions().doubt(StatusCode::BadNoCommunication, date_time(now));
             self.tell_events(doubted);
@@ -311,7 +316,7 @@ impl Mirror {
         let known = read(&self.values).get(id).cloned();
         let since = match link {
             Link::Up => return known,
-            Link::Down(since) => since,
+            Link::Down { since, .. } => since,
             Link::Never => {
                 return Some(Arc::new(without_value(StatusCode::BadWaitingForInitialData, now)));
             }

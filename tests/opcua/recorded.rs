@@ -99,9 +99,9 @@ async fn what_nobody_heard_has_a_mark_and_is_known_again_when_it_is_told() {
     let mirrored = Mirrored::with(test_limits(), recording()).await;
     let node = variable(1);
     until(|| mirrored.numbers(&node) == [1.0]).await;
+    let before = DateTime::now();
     mirrored.push(&node, 5.0);
     until(|| mirrored.numbers(&node) == [1.0, 5.0]).await;
-    let before = DateTime::now();
     mirrored.cable.set(Fault::Cut);
     until(|| !mirrored.mirror.is_up()).await;
     // Another server is at the end of the cable; its value was set before the loss.
