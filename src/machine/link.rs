@@ -4,18 +4,19 @@
 //! same session, else with the same subscription in another session, else with everything read
 //! anew and the machine's own history. What then is still missing is a marked gap.
 
+mod beside;
+
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use opcua::types::StatusCode;
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
+use self::beside::pulse;
 use super::arrive::{Arrival, Held, arrive};
 use super::backfill;
 use super::backoff::Backoff;
@@ -24,9 +25,8 @@ use super::flow::{FlowEnd, Lost};
 use super::forward::Forward;
 use super::items::{BRIDGED, Item, Watch};
 use super::listening::{Flows, Heard, Listening};
-use super::mirror::{self, MirrorWatch, Tending};
-use super::orders::{self, Telling};
-use super::recognising::{self, Recognisers};
+use super::mirror::MirrorWatch;
+use super::recognising::Recognisers;
 use super::survey::{Pulse, Survey};
 use super::{MachineConnection, duration};
 use crate::app::clock::Clock;
@@ -36,8 +36,6 @@ use crate::mirror::{Mirror, Mirrors};
 
 /// How long the first values of all items may take.
 const FIRST_VALUES: Duration = Duration::from_secs(5);
-/// How often a machine is asked how it is.
-const PULSE: Duration = Duration::from_secs(5);
 /// How often a subscription without news says that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// What every link works with.
@@ -427,48 +425,6 @@ impl Stay {
         }
     }
 
-    /// Tells the machine of the orders of its line beside all else, if it is to be told.
-    fn tell_orders(&self, session: &Arc<Session>) -> Option<AbortOnDropHandle<()>> {
-        let (_, held) = self.held.as_ref()?;
-        Some(orders::start(Telling {
-            machine: self.connection.machine.clone(),
-            transfer: self.connection.orders.clone()?,
-            is_certain: held.knows_orders.clone(),
-            session: session.clone(),
-            namespaces: held.survey.namespaces.clone(),
-            engine: self.link.engine.clone(),
-        }))
-    }
-
-    /// Lets a machine with which we have begun anew be recognised beside all else, if it is to be.
-    fn recognise(&mut self, session: &Arc<Session>) -> Option<AbortOnDropHandle<()>> {
-        let (_, held) = self.held.as_mut()?;
-        if !self.connection.is_recognised || std::mem::replace(&mut held.is_recognised, true) {
-            return None;
-        }
-        let machine = self.connection.machine.clone();
-        let (session, namespaces) = (session.clone(), held.survey.namespaces.clone());
-        Some(recognising::start(machine, session, namespaces, self.link.recognisers.clone()))
-    }
-
-    /// Tends the mirror beside all else, if there is one.
-    fn tend_mirror(
-        &self,
-        session: &Arc<Session>,
-    ) -> Option<(mpsc::Receiver<mirror::Subscribe>, AbortOnDropHandle<()>)> {
-        let (_, held) = self.held.as_ref()?;
-        Some(mirror::start(Tending {
-            mirrors: self.link.mirrors.clone(),
-            mirror: self.mirror.clone()?,
-            watch: held.mirrored.clone()?,
-            scope: self.connection.mirror.clone()?,
-            session: session.clone(),
-            started: held.survey.started,
-            clock: self.link.clock.clone(),
-            connections: self.link.connections.clone(),
-        }))
-    }
-
     fn take_pulse(&mut self, pulse: Pulse) -> Result<(), End> {
         self.forward.measure(pulse.clock.as_ref());
         match pulse.not_running {
@@ -582,21 +538,4 @@ impl Stay {
 fn intervals(time: Duration, publishing: Duration) -> u32 {
     let count = time.as_millis().div_ceil(publishing.as_millis().max(1));
     u32::try_from(count).unwrap_or(u32::MAX).max(1)
-}
-
-/// Asks a machine how it is, now and then, beside what it tells.
-fn pulse(
-    session: Arc<Session>,
-    clock: Arc<dyn Clock>,
-) -> (mpsc::Receiver<Result<Pulse, Failure>>, AbortOnDropHandle<()>) {
-    let (tell, pulses) = mpsc::channel(1);
-    let task = tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(PULSE).await;
-            if tell.send(Pulse::of(&session, &*clock).await).await.is_err() {
-                return;
-            }
-        }
-    });
-    (pulses, AbortOnDropHandle::new(task))
 }

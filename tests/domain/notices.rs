@@ -268,6 +268,20 @@ fn what_a_machine_is_told_of_orders_is_told_once_and_known_after_a_restart() {
 }
 
 #[test]
+fn a_link_that_came_up_just_before_a_restart_is_lost_with_it() {
+    let running = Running::new(plant(false), HOUR);
+    happens(&running, state(HOUR, Some(MachineState::Running)));
+    happens(&running, link(HOUR + SECOND / 4, true));
+    running.settle();
+    assert!(running.engine.view().machines[&machine()].linked);
+    running.set(HOUR + SECOND / 2);
+    let running = running.restart();
+    running.settle();
+    assert!(!running.engine.view().machines[&machine()].linked, "nobody has heard it since");
+    running.end();
+}
+
+#[test]
 fn what_a_machine_says_of_an_instant_that_has_not_come_is_told_when_it_comes() {
     let running = Running::new(plant(false), HOUR);
     happens(&running, state(HOUR, Some(MachineState::Running)));
