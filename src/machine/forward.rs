@@ -370,7 +370,7 @@ impl Forward {
             Watched::ProcessValue(name) => self.process_value(item, name, at, &arrived),
         }
         if origin == Origin::First {
-            self.holds_from = self.holds_from.max(at.min(self.machine_now()));
+            self.holds_from = self.holds_from.max(at);
         }
         let memory = &mut self.items[item];
         memory.newest = memory.newest.max(Some(at));

@@ -291,44 +291,64 @@ def kill(plant):
     plant.programs.end(("linewright",))
 
 
+def show_facts(plant, directory):
+    """What the plant has written down, for whoever has to find out why something is otherwise."""
+    plant.process.terminate()
+    plant.process.wait(15)
+    done = subprocess.run([plant.command[0], "export", "--config", str(plant.config)], capture_output=True, text=True,
+                          check=False)
+    (directory / "facts.log").write_text(done.stdout)
+    links = [line for line in done.stdout.splitlines() if '"type":"link"' in line or '"signal":"state"' in line]
+    print("\n".join(links), file=sys.stderr)
+
+
 def run_with(network_of):
     def run(binary, directory, programs):
         plant = Plant(binary, directory, programs, network_of(programs))
-        plant.start()
-        time.sleep(2)
-        seen = Seen()
-        watching = Watching(plant.url, seen)
-        start = micros(datetime.datetime.now(datetime.timezone.utc))
-        # What was made just before an outage and not heard any more is within the window.
-        time.sleep(1)
-        fail_in_all_ways(plant)
-        whole = micros(datetime.datetime.now(datetime.timezone.utc)) - 500_000
-        # After a kill nothing is known since the last sign of life, which is at most two seconds old, and the second before.
-        time.sleep(ALIVE / MICRO)
-        plant.outage("a plant that is killed", lambda: kill(plant), plant.start, is_seen=False)
-        for machine, process in plant.machines.items():
-            process.send_signal(signal.SIGUSR2)
-            wait_until(f"the end of {machine}", 20, lambda: programs.said(machine, "over"))
-        end = micros(datetime.datetime.now(datetime.timezone.utc)) + 500_000
-        time.sleep(3)
-        watching.stop()
-        lives = {machine: Life(directory / f"{machine}.log") for machine in plant.machines}
-        # Nothing is missing of machines that keep what was not heard, until the plant itself was killed.
-        for machine in ("Node", "Python") if isinstance(plant.network, Network) else ("Node",):
-            if check(plant.bridge, machine, lives[machine], (start, whole), []) != 0:
-                fail(f"something is unknown of {machine}, which keeps what was not heard")
-        gaps = {machine: check(plant.bridge, machine, life, (start, end), plant.outages[machine])
-                for machine, life in lives.items()}
-        if gaps["Forgets"] <= max(gaps["Node"], gaps["Python"]):
-            fail(f"a machine that forgets has kept everything: {gaps}")
-        for machine, shown in seen.good.items():
-            untrue = [one for one in shown if not lives[machine].had(*one)]
-            if untrue or len(shown) < 100:
-                fail(f"{machine}: {len(untrue)} of {len(shown)} values were shown as good and never so: {untrue[:5]}")
-        print(f"chaos: {len(plant.outages['Node'])} outages in {(end - start) / MICRO:.0f} s, figures as the oracle has "
-              f"them; seconds unknown: {', '.join(f'{machine} {gap:.1f}' for machine, gap in gaps.items())}; "
-              f"{sum(map(len, seen.good.values()))} values shown as good were so")
+        try:
+            live_through(plant, directory, programs)
+        except SystemExit:
+            show_facts(plant, directory)
+            raise
     return run
+
+
+def live_through(plant, directory, programs):
+    """All outages, and then a look at all that is told."""
+    plant.start()
+    time.sleep(2)
+    seen = Seen()
+    watching = Watching(plant.url, seen)
+    start = micros(datetime.datetime.now(datetime.timezone.utc))
+    # What was made just before an outage and not heard any more is within the window.
+    time.sleep(1)
+    fail_in_all_ways(plant)
+    whole = micros(datetime.datetime.now(datetime.timezone.utc)) - 500_000
+    # After a kill nothing is known since the last sign of life, which is at most two seconds old, and the second before.
+    time.sleep(ALIVE / MICRO)
+    plant.outage("a plant that is killed", lambda: kill(plant), plant.start, is_seen=False)
+    for machine, process in plant.machines.items():
+        process.send_signal(signal.SIGUSR2)
+        wait_until(f"the end of {machine}", 20, lambda: programs.said(machine, "over"))
+    end = micros(datetime.datetime.now(datetime.timezone.utc)) + 500_000
+    time.sleep(3)
+    watching.stop()
+    lives = {machine: Life(directory / f"{machine}.log") for machine in plant.machines}
+    # Nothing is missing of machines that keep what was not heard, until the plant itself was killed.
+    for machine in ("Node", "Python") if isinstance(plant.network, Network) else ("Node",):
+        if check(plant.bridge, machine, lives[machine], (start, whole), []) != 0:
+            fail(f"something is unknown of {machine}, which keeps what was not heard")
+    gaps = {machine: check(plant.bridge, machine, life, (start, end), plant.outages[machine])
+            for machine, life in lives.items()}
+    if gaps["Forgets"] <= max(gaps["Node"], gaps["Python"]):
+        fail(f"a machine that forgets has kept everything: {gaps}")
+    for machine, shown in seen.good.items():
+        untrue = [one for one in shown if not lives[machine].had(*one)]
+        if untrue or len(shown) < 100:
+            fail(f"{machine}: {len(untrue)} of {len(shown)} values were shown as good and never so: {untrue[:5]}")
+    print(f"chaos: {len(plant.outages['Node'])} outages in {(end - start) / MICRO:.0f} s, figures as the oracle has "
+          f"them; seconds unknown: {', '.join(f'{machine} {gap:.1f}' for machine, gap in gaps.items())}; "
+          f"{sum(map(len, seen.good.values()))} values shown as good were so")
 
 
 def main():
