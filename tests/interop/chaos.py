@@ -34,6 +34,7 @@ EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 STATES = {0: "run", 2: "stop"}
 CLASSES = {"run": "run", "micro_stop": "stop", "unplanned_down": "stop"}
 NAMES = ("Node", "Python", "Forgets")
+# Every change is told: a machine that looks at its own values now and then does not look while it hangs.
 MACHINES = "".join(f"""
 [[machine]]
 id = "{machine}"
@@ -42,7 +43,6 @@ endpoint = "{{{machine}}}"
 security = "none"
 micro_stop_below = "1s"
 publishing_interval = "100ms"
-sampling_interval = "20ms"
 
 [[machine.signal]]
 role = "state"
