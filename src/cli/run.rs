@@ -32,6 +32,7 @@ use crate::domain::id::MachineId;
 use crate::http::{self, Bridge};
 use crate::machine::MachineLink;
 use crate::machine::client::Dialer;
+use crate::machine::mirror::Declared;
 use crate::machine::recognise::Recognised;
 use crate::server::space::SpaceInputs;
 use crate::server::{self, PlantServer};
@@ -107,12 +108,12 @@ impl Running {
         let connections = inputs.connections.clone();
         let dialer = Arc::new(Dialer::new(&settings.data.join("pki/client"), clock.clone()));
         tokio::spawn(tell_recording(recorder.keeping(), connections.clone()));
-        let mirrors = inputs.mirrors.clone();
         let (recognisers, recognised) = mpsc::channel(RECOGNISED);
         let link = MachineLink {
             engine,
             connections,
-            mirrors,
+            mirrors: inputs.mirrors.clone(),
+            declared: Declared::default(),
             recognisers,
             clock,
             dialer,

@@ -25,7 +25,7 @@ use super::flow::{FlowEnd, Lost};
 use super::forward::Forward;
 use super::items::{BRIDGED, Item, Watch};
 use super::listening::{Flows, Heard, Listening};
-use super::mirror::MirrorWatch;
+use super::mirror::{Declared, MirrorWatch};
 use super::recognising::Recognisers;
 use super::survey::{Pulse, Survey};
 use super::{MachineConnection, duration};
@@ -47,6 +47,8 @@ pub struct MachineLink {
     pub connections: Connections,
     /// Where what is mirrored of machines is shown.
     pub mirrors: Mirrors,
+    /// What machines declare of their events.
+    pub declared: Declared,
     /// Where it is told what machines are.
     pub recognisers: Recognisers,
     /// The time.
@@ -323,8 +325,10 @@ impl Stay {
         }
         let started = survey.started;
         let (flows, passport) = (Flows::new(subscribed), session.passport().clone());
-        let mirrored =
-            self.mirror.as_ref().map(|mirror| Arc::new(MirrorWatch::new(mirror.clone())));
+        let mirrored = self
+            .mirror
+            .as_ref()
+            .map(|mirror| Arc::new(MirrorWatch::new(mirror.clone(), self.link.declared.clone())));
         let held = Held {
             found,
             passport,

@@ -26,7 +26,7 @@ const ID_MAX: usize = 512;
 pub type Path = Vec<QualifiedName>;
 
 /// Where the fields of events are, besides those that every event has.
-#[derive(Default, Debug)]
+#[derive(Default, PartialEq, Eq, Debug)]
 pub struct Fields {
     paths: Vec<Path>,
     /// Types beside each other may declare the same name.

@@ -35,7 +35,7 @@ pub struct Field {
 }
 
 /// The types of events of a machine.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct EventTypes {
     /// All that are told on.
     pub types: HashSet<NodeId>,

@@ -10,6 +10,7 @@ use opcua::types::{
     ObjectTypeId, QualifiedName, ReadValueId, SimpleAttributeOperand, StatusCode, Variant,
 };
 
+use super::declared::Declared;
 use super::event_types::{EventTypes, Field};
 use super::mapping::{Mapping, To};
 use crate::channel::time::date_time;
@@ -32,14 +33,14 @@ const BASE: [&str; 7] =
     ["EventId", "EventType", "SourceNode", "SourceName", "Time", "Message", "Severity"];
 
 /// How the events of a machine are heard.
-#[derive(Default)]
 pub struct Hearing {
+    declared: Declared,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    types: EventTypes,
+    types: Arc<EventTypes>,
     /// Where the other fields are here.
     fields: Arc<Fields>,
     standing: Standing,
@@ -90,12 +91,18 @@ impl Drop for Asking<'_> {
 }
 
 impl Hearing {
+    /// Nothing is heard yet.
+    pub fn new(declared: Declared) -> Hearing {
+        Hearing { declared, state: Mutex::default() }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Events of these types are to be heard.
     pub fn want(&self, types: EventTypes) {
+        let types = self.declared.types.one(types);
         let mut state = self.state();
         state.types = types;
         if state.standing == Standing::Off {
@@ -141,8 +148,9 @@ impl Hearing {
         let refused = loop {
             let chosen = &fields[..count];
             let handle = {
+                let fields = self.declared.fields.one(Fields::new(paths_here(chosen, mapping)));
                 let mut state = self.state();
-                state.fields = Arc::new(Fields::new(paths_here(chosen, mapping)));
+                state.fields = fields;
                 (state.standing, state.asked) =
                     (Standing::Heard(subscription), state.asked.wrapping_add(1));
                 state.handle()
