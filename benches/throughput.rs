@@ -25,7 +25,7 @@ use linewright::domain::signal::counter::CounterRule;
 use linewright::domain::signal::{Signal, SignalRole, SignalRule};
 use linewright::domain::time::{Span, Timestamp};
 use linewright::machine::client::{Credentials, Dialer, Protection, Target};
-use linewright::machine::mirror::Declared;
+use linewright::machine::mirror::Common;
 use linewright::machine::{self, MachineConnection, MachineLink, Node, Watched};
 use linewright::mirror::{Mirrors, Namespaces};
 use linewright::sim::{MachineKind, PLAIN_NAMESPACE, SimulatedMachine, Tag, TagValue};
@@ -182,7 +182,7 @@ fn plant() -> Arc<Plant> {
 fn connect(machines: &Machines, engine: &EngineHandle, stop: &CancellationToken) {
     let clock = Arc::new(WallClock);
     let link = MachineLink {
-        declared: Declared::default(),
+        common: Common::default(),
         recognisers: tokio::sync::mpsc::channel(1).0,
         mirrors: Mirrors::new(Namespaces::of(Vec::new()), None, Arc::new(WallClock), None),
         engine: engine.clone(),

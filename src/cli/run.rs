@@ -32,7 +32,7 @@ use crate::domain::id::MachineId;
 use crate::http::{self, Bridge};
 use crate::machine::MachineLink;
 use crate::machine::client::Dialer;
-use crate::machine::mirror::Declared;
+use crate::machine::mirror::Common;
 use crate::machine::recognise::Recognised;
 use crate::server::space::SpaceInputs;
 use crate::server::{self, PlantServer};
@@ -113,7 +113,7 @@ impl Running {
             engine,
             connections,
             mirrors: inputs.mirrors.clone(),
-            declared: Declared::default(),
+            common: Common::default(),
             recognisers,
             clock,
             dialer,

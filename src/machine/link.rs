@@ -25,7 +25,7 @@ use super::flow::{FlowEnd, Lost};
 use super::forward::Forward;
 use super::items::{BRIDGED, Item, Watch};
 use super::listening::{Flows, Heard, Listening};
-use super::mirror::{Declared, MirrorWatch};
+use super::mirror::{Common, MirrorWatch};
 use super::recognising::Recognisers;
 use super::survey::{Pulse, Survey};
 use super::{MachineConnection, duration};
@@ -48,7 +48,7 @@ pub struct MachineLink {
     /// Where what is mirrored of machines is shown.
     pub mirrors: Mirrors,
     /// What machines declare of their events.
-    pub declared: Declared,
+    pub common: Common,
     /// Where it is told what machines are.
     pub recognisers: Recognisers,
     /// The time.
@@ -328,7 +328,7 @@ impl Stay {
         let mirrored = self
             .mirror
             .as_ref()
-            .map(|mirror| Arc::new(MirrorWatch::new(mirror.clone(), self.link.declared.clone())));
+            .map(|mirror| Arc::new(MirrorWatch::new(mirror.clone(), self.link.common.clone())));
         let held = Held {
             found,
             passport,

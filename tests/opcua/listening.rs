@@ -24,7 +24,7 @@ use linewright::domain::signal::{
 };
 use linewright::domain::time::{Span, Timestamp, Window};
 use linewright::machine::client::{Credentials, Dialer, Protection, Target};
-use linewright::machine::mirror::{Declared, Scope};
+use linewright::machine::mirror::{Common, Scope};
 use linewright::machine::{self, MachineConnection, MachineLink, Node, Watched};
 use linewright::mirror::{Ground, Mirrors, Namespaces};
 use linewright::store::RedbStore;
@@ -191,7 +191,7 @@ impl Listening {
             engine: engine.clone(),
             connections: connections.clone(),
             mirrors: mirrors.clone(),
-            declared: Declared::default(),
+            common: Common::default(),
             recognisers: tokio::sync::mpsc::channel(1).0,
             dialer: Arc::new(Dialer::new(directory.path(), clock.clone())),
             clock,

@@ -10,7 +10,7 @@ use opcua::types::{
     ObjectTypeId, QualifiedName, ReadValueId, SimpleAttributeOperand, StatusCode, Variant,
 };
 
-use super::declared::Declared;
+use super::common::Common;
 use super::event_types::{EventTypes, Field};
 use super::mapping::{Mapping, To};
 use crate::channel::time::date_time;
@@ -34,7 +34,7 @@ const BASE: [&str; 7] =
 
 /// How the events of a machine are heard.
 pub struct Hearing {
-    declared: Declared,
+    common: Common,
     state: Mutex<State>,
 }
 
@@ -92,8 +92,13 @@ impl Drop for Asking<'_> {
 
 impl Hearing {
     /// Nothing is heard yet.
-    pub fn new(declared: Declared) -> Hearing {
-        Hearing { declared, state: Mutex::default() }
+    pub fn new(common: Common) -> Hearing {
+        Hearing { common, state: Mutex::default() }
+    }
+
+    /// What it has in common with other machines.
+    pub fn common(&self) -> &Common {
+        &self.common
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -102,7 +107,7 @@ impl Hearing {
 
     /// Events of these types are to be heard.
     pub fn want(&self, types: EventTypes) {
-        let types = self.declared.types.one(types);
+        let types = self.common.types.one(types);
         let mut state = self.state();
         state.types = types;
         if state.standing == Standing::Off {
@@ -148,7 +153,7 @@ impl Hearing {
         let refused = loop {
             let chosen = &fields[..count];
             let handle = {
-                let fields = self.declared.fields.one(Fields::new(paths_here(chosen, mapping)));
+                let fields = self.common.fields.one(Fields::new(paths_here(chosen, mapping)));
                 let mut state = self.state();
                 state.fields = fields;
                 (state.standing, state.asked) =

@@ -188,6 +188,7 @@ impl Tending {
         let machine = &self.mirror.machine;
         // There may be more of them than when we have come.
         let namespaces = Survey::of(&self.session, &*self.clock).await?.namespaces;
+        let _turn = self.watch.hearing.common().turn().await;
         let mapping = Mapping::new(machine, &self.mirrors, ground, &namespaces);
         let copied = copy(&self.session, &self.scope, &namespaces, mapping).await?;
         let Copied { copy, mapping, events, mut notes } = copied;

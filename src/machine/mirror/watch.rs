@@ -13,7 +13,7 @@ use opcua::types::{
 };
 use tokio::sync::Notify;
 
-use super::declared::Declared;
+use super::common::Common;
 use super::hearing::Hearing;
 use super::mapping::{Mapping, To};
 use crate::channel::time::date_time;
@@ -74,9 +74,8 @@ impl Plan {
 
 impl MirrorWatch {
     /// Nothing is watched yet.
-    pub fn new(mirror: Arc<Mirror>, declared: Declared) -> MirrorWatch {
-        let (mapping, hearing, state) =
-            (RwLock::default(), Hearing::new(declared), Mutex::default());
+    pub fn new(mirror: Arc<Mirror>, common: Common) -> MirrorWatch {
+        let (mapping, hearing, state) = (RwLock::default(), Hearing::new(common), Mutex::default());
         MirrorWatch { mirror, mapping, hearing, state, again: Notify::new() }
     }
 

@@ -1,20 +1,45 @@
-//! What machines declare of their events, kept once for all machines that declare the same: most have the types of
-//! OPC UA itself and those of their maker, hundreds of fields each.
+//! What the mirrors of all machines have in common: what machines declare of their events is kept once for all that
+//! declare the same, since most have the types of OPC UA itself and those of their maker, hundreds of fields each;
+//! and machines are copied a few at a time, since what has to be held meanwhile is much.
 //!
-//! Nothing is kept here for longer than some machine needs it.
+//! Nothing is kept here for longer than some machine needs it, and no machine waits long for another.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::event_types::EventTypes;
 use crate::mirror::Fields;
 
-/// What is declared by any machine.
-#[derive(Clone, Default)]
-pub struct Declared {
+/// Machines that are copied at a time.
+const AT_A_TIME: usize = 8;
+/// How long a machine waits for others at most: some of them may be slow.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What they have in common.
+#[derive(Clone)]
+pub struct Common {
+    turns: Arc<Semaphore>,
     /// Types of events.
     pub types: Arc<Alike<EventTypes>>,
     /// Where their fields are here.
     pub fields: Arc<Alike<Fields>>,
+}
+
+impl Default for Common {
+    fn default() -> Self {
+        let turns = Arc::new(Semaphore::new(AT_A_TIME));
+        Common { turns, types: Arc::default(), fields: Arc::default() }
+    }
+}
+
+impl Common {
+    /// Waits for a turn to copy a machine, but not for long.
+    pub async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let turn = self.turns.clone().acquire_owned();
+        tokio::time::timeout(PATIENCE, turn).await.ok()?.ok()
+    }
 }
 
 /// Values of which equal ones are kept once.
