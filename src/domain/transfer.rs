@@ -122,11 +122,12 @@ impl MachineTransfer {
         self.last.as_ref().is_some_and(|(last, _)| last == transfer)
     }
 
-    /// How many methods the machine has carried out for what it is told now.
+    /// How many of the methods for what it is told now the machine has carried out.
     pub fn calls_of(&self, now: &OrderTransfer) -> u32 {
         let last = self.last.as_ref().map(|(last, _)| last);
         let known = [self.calling.as_ref(), last, self.told.as_ref()].into_iter().flatten();
-        known.filter(|known| known.is_of(now)).map(|known| known.calls).max().unwrap_or(0)
+        let same = known.filter(|known| known.is_of(now) && known.moment == now.moment);
+        same.map(|known| known.calls).max().unwrap_or(0)
     }
 
     /// A fact takes effect.
@@ -176,6 +177,9 @@ mod tests {
         assert!(machine.has(&refused) && machine.calling.is_none());
         assert_eq!(machine.calls_of(&revised(TransferOutcome::Known)), 1);
         assert_eq!(machine.calls_of(&transfer(9, TransferOutcome::Known)), 0);
+        let resumed =
+            OrderTransfer { moment: TransferMoment::Resume, ..revised(TransferOutcome::Known) };
+        assert_eq!(machine.calls_of(&resumed), 0, "other methods are called then");
     }
 
     #[test]
