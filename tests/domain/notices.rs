@@ -362,6 +362,29 @@ fn what_is_shelved_for_a_time_comes_back_by_itself_though_the_stop_changes_meanw
 }
 
 #[test]
+fn what_a_machine_was_told_of_orders_is_known_when_it_is_configured_again() {
+    let mut core = Core::new(plant(false), None);
+    let transfer = OrderTransfer {
+        order: order(1),
+        revision: 1,
+        state: JobState::Running,
+        moment: TransferMoment::Start,
+        calls: 1,
+        outcome: TransferOutcome::Known,
+    };
+    let told = Command::Transfer { machine: machine(), transfer: transfer.clone() };
+    happen(&mut core, &command(0, told), None);
+    let mut without = (*plant(false)).clone();
+    without.machines.remove(&machine());
+    without.lines.clear();
+    let without = std::sync::Arc::new(without);
+    happen(&mut core, &Input::Defined { from: at(MINUTE), plant: without }, None);
+    happen(&mut core, &Input::Defined { from: at(2 * MINUTE), plant: plant(false) }, None);
+    let known = core.transfer(&machine()).and_then(|known| known.told.clone());
+    assert_eq!(known, Some(transfer), "or its methods would be called again");
+}
+
+#[test]
 fn a_machine_that_is_gone_has_no_conditions_any_more() {
     let mut core = Core::new(plant(false), None);
     happen(&mut core, &state(0, Some(MachineState::Running)), None);

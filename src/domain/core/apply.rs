@@ -201,7 +201,6 @@ impl Core {
         }
         // Nobody can do anything any more about a machine that is gone.
         self.conditions.retain(|id, _| plant.machines.contains_key(id.machine()));
-        self.transfers.retain(|id, _| plant.machines.contains_key(id));
         self.plan_closings(self.now);
     }
 

@@ -70,7 +70,8 @@ pub struct Core {
     late: BTreeMap<MachineId, look::Late>,
     /// Conditions that anybody has to do something about, and the last of each kind and machine.
     conditions: BTreeMap<ConditionId, Condition>,
-    /// What machines were told of orders.
+    /// What machines were told of orders. One that is not configured for a while may come back, and must not be
+    /// started again.
     transfers: BTreeMap<MachineId, MachineTransfer>,
 }
 

@@ -103,9 +103,13 @@ impl Telling {
     fn unanswered(&self, calling: OrderTransfer) -> OrderTransfer {
         let mut calls = self.transfer.calls.iter().filter(|call| call.moment == calling.moment);
         let call = calls.nth(calling.calls as usize).map_or("a method", Call::name);
+        let behind = match calls.next() {
+            Some(_) => ", nor are those behind it",
+            None => "",
+        };
         let why = format!(
             "{call} was called and the answer was lost: whether the machine has done it is not known, and it is not \
-             called again; look at the machine"
+             called again{behind}; look at the machine"
         );
         OrderTransfer { outcome: TransferOutcome::Unanswered { why }, ..calling }
     }
@@ -266,8 +270,11 @@ impl Telling {
             let (machine, transfer) = (self.machine.clone(), transfer.clone());
             let command = Command::Transfer { machine, transfer };
             match self.engine.command(command, actor, None).await {
-                // A machine that is not configured any more is told nothing more: this is dropped.
-                Ok(_) | Err(CommandError::Rejected(_) | CommandError::KeyReused) => return,
+                Ok(_) => return,
+                // A machine that is not configured any more is told nothing more, and this is dropped.
+                Err(CommandError::Rejected(_) | CommandError::KeyReused) => {
+                    std::future::pending().await
+                }
                 Err(CommandError::Unavailable(why)) => {
                     tracing::warn!(machine = %self.machine, "what it was told cannot be noted: {why}");
                     tokio::time::sleep(NOTE_AGAIN).await;
